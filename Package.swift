@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is built with the same strictness: language mode 6, strict memory safety,
+/// no warnings. A target that needs less is a design question, not a setting.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+    // The data path crosses rooms on every request; without this each crossing is an opaque call.
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: ["README.md"], resources: resources, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "sluice",
+    products: [.executable(name: "sluice", targets: ["sluice"])],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // The cellar: plain C surfaces over Linux and the three libraries. They hold no policy.
+        .target(name: "CLinux"),
+        .target(
+            name: "COpenSSL",
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
+        .target(
+            name: "CV8",
+            cxxSettings: [
+                .unsafeFlags(["-I/usr/include/nodejs/deps/v8/include", "-fno-rtti", "-fno-exceptions", "-Wall"]),
+            ],
+            linkerSettings: [.linkedLibrary("node")]),
+
+        // Floor 0
+        room("Telemetry"),
+        room("Buffers", ["CLinux"]),
+        // Floor 1
+        room("HTTP", ["Buffers"]),
+        room("Reactor", ["Buffers", "Telemetry", "CLinux"]),
+        // Floor 2
+        room("HTTP1", ["HTTP", "Buffers"]),
+        room("HTTP2", ["HTTP", "Buffers", "CNghttp2"]),
+        room("TLS", ["Reactor", "Buffers", "COpenSSL"]),
+        room("Isolates", ["Buffers", "CV8"]),
+        // Floor 3
+        room("Rules", ["HTTP", "Buffers", yams]),
+        room("Upstream", ["HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        // Floor 4
+        room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"]),
+        // Floor 5
+        room("Gateway", [
+            "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
+        ]),
+        room("Supervisor", ["Gateway", "Hooks", "Rules", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        // Floor 6
+        .executableTarget(
+            name: "sluice",
+            dependencies: ["Supervisor", "Gateway", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
+            exclude: ["README.md"],
+            swiftSettings: strict),
+
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,12 @@
+// Linux system interface as plain C: what Swift's Glibc module cannot express (macros, unions,
+// variadics). No policy lives here.
+#ifndef SLUICE_CLINUX_H
+#define SLUICE_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#endif
