@@ -40,6 +40,7 @@ let package = Package(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
+        .target(name: "CRE2", linkerSettings: [.linkedLibrary("re2")]),
         .target(
             name: "CV8",
             cxxSettings: [
@@ -53,13 +54,14 @@ let package = Package(
         // Floor 1
         room("HTTP", ["Buffers"]),
         room("Reactor", ["Buffers", "Telemetry", "CLinux"]),
+        room("Patterns", ["CRE2"]),
         // Floor 2
         room("HTTP1", ["HTTP", "Buffers"]),
         room("HTTP2", ["HTTP", "Buffers", "CNghttp2"]),
         room("TLS", ["Reactor", "Buffers", "COpenSSL"]),
         room("Isolates", ["Buffers", "CV8"]),
         // Floor 3
-        room("Rules", ["HTTP", "Buffers", yams]),
+        room("Rules", ["HTTP", "Patterns", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
         // Floor 4
         room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"]),
@@ -75,6 +77,7 @@ let package = Package(
             exclude: ["README.md"],
             swiftSettings: strict),
 
+        tests("Patterns", ["Patterns"]),
     ],
     cxxLanguageStandard: .cxx17
 )
