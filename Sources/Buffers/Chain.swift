@@ -1,0 +1,158 @@
+/// A queue of slices: a body on its way. Appending and removing move slices, never bytes.
+///
+/// The ring that holds the entries grows when needed and is kept, so a warm chain allocates nothing.
+@safe public struct Chain: ~Copyable {
+    @unsafe struct Entry {
+        var slab: SlabPointer
+        var offset: Int
+        var count: Int
+    }
+
+    private var ring: UnsafeMutablePointer<Entry>?
+    private var capacity = 0
+    private var head = 0
+    public private(set) var sliceCount = 0
+    /// Bytes in all slices.
+    public private(set) var byteCount = 0
+
+    public init() { unsafe ring = nil }
+
+    deinit {
+        // SAFETY: every entry owns one count; the ring was allocated by `grow`.
+        for index in 0..<sliceCount { unsafe entry(index).slab.release() }
+        unsafe ring?.deallocate()
+    }
+
+    public var isEmpty: Bool { byteCount == 0 }
+
+    // SAFETY: callers pass index < sliceCount (or == sliceCount right after ensuring room), so the
+    // ring exists and the masked position lies inside it.
+    @inline(__always)
+    private func position(_ index: Int) -> Int { (head &+ index) & (capacity &- 1) }
+
+    @inline(__always)
+    func entry(_ index: Int) -> Entry {
+        guard let ring = unsafe ring else { preconditionFailure("entry of an empty chain") }
+        // SAFETY: see `position`.
+        return unsafe ring[position(index)]
+    }
+
+    private mutating func push(_ new: Entry) {
+        if sliceCount == capacity { grow() }
+        guard let ring = unsafe ring else { preconditionFailure("chain without a ring after growing") }
+        // SAFETY: there is room for one more entry.
+        unsafe ring[position(sliceCount)] = new
+        sliceCount += 1
+        unsafe byteCount += new.count
+    }
+
+    private mutating func grow() {
+        let larger = capacity == 0 ? 8 : capacity * 2
+        // SAFETY: entries are trivial; the old ones are copied before the old ring is freed.
+        let new = UnsafeMutablePointer<Entry>.allocate(capacity: larger)
+        for index in 0..<sliceCount { unsafe (new + index).initialize(to: entry(index)) }
+        unsafe ring?.deallocate()
+        unsafe ring = new
+        capacity = larger
+        head = 0
+    }
+
+    public mutating func append(_ slice: consuming Slice) {
+        guard slice.count > 0 else { return }
+        // SAFETY: the entry takes its own count; the slice gives its count back when it ends here.
+        unsafe slice.slab.retain()
+        unsafe push(Entry(slab: slice.slab, offset: slice.offset, count: slice.count))
+    }
+
+    /// Moves everything out of `other` to the end of this chain.
+    public mutating func append(contentsOf other: inout Chain) {
+        while let slice = other.popFirst() { append(slice) }
+    }
+
+    /// Moves the first slice out, or nil when the chain is empty.
+    public mutating func popFirst() -> Slice? {
+        guard sliceCount > 0 else { return nil }
+        let first = unsafe entry(0)
+        removeFirstEntry()
+        unsafe byteCount -= first.count
+        // SAFETY: the entry's count passes to the slice.
+        return unsafe Slice(adopting: first.slab, offset: first.offset, count: first.count)
+    }
+
+    /// Moves up to `limit` bytes of the front out as one slice.
+    public mutating func popFirst(upTo limit: Int) -> Slice? {
+        guard sliceCount > 0, limit > 0 else { return nil }
+        let first = unsafe entry(0)
+        if unsafe first.count <= limit { return popFirst() }
+        // SAFETY: the returned slice gets a count of its own; the entry keeps the rest.
+        unsafe first.slab.retain()
+        let slice = unsafe Slice(adopting: first.slab, offset: first.offset, count: limit)
+        shortenFirst(by: limit)
+        return slice
+    }
+
+    /// Drops bytes from the front, for instance after they were sent.
+    /// - Precondition: at most `byteCount`.
+    public mutating func dropFirst(_ length: Int) {
+        precondition(length >= 0 && length <= byteCount)
+        var left = length
+        while left > 0 {
+            let first = unsafe entry(0)
+            if unsafe first.count > left {
+                shortenFirst(by: left)
+                return
+            }
+            unsafe left -= first.count
+            unsafe byteCount -= first.count
+            removeFirstEntry()
+            // SAFETY: the entry's count ends with the entry.
+            unsafe first.slab.release()
+        }
+    }
+
+    public mutating func removeAll() { dropFirst(byteCount) }
+
+    /// The bytes of the first slice; empty when the chain is.
+    public var firstBytes: Span<UInt8> {
+        @_lifetime(borrow self)
+        borrowing get {
+            guard sliceCount > 0 else { return Span() }
+            let first = unsafe entry(0)
+            // SAFETY: the entry holds a count, so its slab lives while the chain is borrowed.
+            let start = unsafe UnsafeRawPointer(first.slab.data + first.offset).assumingMemoryBound(to: UInt8.self)
+            let span = unsafe Span(_unsafeStart: start, count: first.count)
+            return unsafe _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    private mutating func removeFirstEntry() {
+        head = position(1)
+        sliceCount -= 1
+    }
+
+    private mutating func shortenFirst(by length: Int) {
+        guard let ring = unsafe ring else { return }
+        // SAFETY: sliceCount > 0 is the callers' guard.
+        unsafe ring[position(0)].offset += length
+        unsafe ring[position(0)].count -= length
+        byteCount -= length
+    }
+
+    // MARK: For OutputBuffer: the last entry may grow while its slab's free end follows it.
+
+    mutating func extendLast(slab: SlabPointer, end: Int, by length: Int) -> Bool {
+        guard sliceCount > 0, let ring = unsafe ring else { return false }
+        let last = position(sliceCount - 1)
+        // SAFETY: `last` is an existing entry.
+        guard unsafe ring[last].slab == slab, unsafe ring[last].offset + ring[last].count == end else { return false }
+        unsafe ring[last].count += length
+        byteCount += length
+        return true
+    }
+
+    mutating func appendShared(slab: SlabPointer, offset: Int, count: Int) {
+        // SAFETY: the entry owns the count taken here.
+        unsafe slab.retain()
+        unsafe push(Entry(slab: slab, offset: offset, count: count))
+    }
+}

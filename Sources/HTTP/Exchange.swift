@@ -1,0 +1,186 @@
+public import Buffers
+
+/// The client end of an exchange as rules and hooks see it.
+public struct ClientInfo: Sendable {
+    public var address = IPAddress.unspecified
+    public var port: UInt16 = 0
+    public var tls: TLSInfo?
+
+    public init() {}
+}
+
+/// What the handshake settled.
+public struct TLSInfo: Sendable {
+    /// `TLSv1.2` or `TLSv1.3`.
+    public var version: String
+    public var cipher: String
+    /// The server name the client sent, lower case; empty when it sent none.
+    public var serverName: String
+    public var clientSubject: String
+    public var clientVerified: Bool
+
+    public init(version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false) {
+        self.version = version
+        self.cipher = cipher
+        self.serverName = serverName
+        self.clientSubject = clientSubject
+        self.clientVerified = clientVerified
+    }
+}
+
+/// What the client sent, before any rewrite. Ranges of the request head's arena.
+public struct OriginalTarget: Sendable {
+    public var method = Method.get
+    public var methodName = ByteRange.empty
+    public var authority = ByteRange.empty
+    public var path = ByteRange.empty
+    public var query = ByteRange.empty
+    public var hasQuery = false
+
+    public init() {}
+}
+
+/// What is known of the origin's answer, before response rules changed it.
+public struct OriginInfo: Sendable {
+    public var status = 0
+    /// Index into the configuration's upstreams, or -1.
+    public var upstream = -1
+    /// Index of the server within its upstream, or -1.
+    public var server = -1
+    public var address = IPAddress.unspecified
+    public var port: UInt16 = 0
+    /// Monotonic nanoseconds; 0 means not reached.
+    public var connectStart: UInt64 = 0
+    public var requestSent: UInt64 = 0
+    public var firstByte: UInt64 = 0
+    public var attempts = 0
+    public var reusedConnection = false
+    /// True once a response head from an origin has been received.
+    public var called = false
+
+    public init() {}
+}
+
+/// One request and its response, neutral of protocol: the object that rules and hooks work on.
+///
+/// The gateway's runner subclasses it and reuses instances, so nothing here is allocated per request.
+open class Exchange {
+    public final var request = Head()
+    public final var response = Head()
+    public final var original = OriginalTarget()
+    public final var client = ClientInfo()
+    public final var origin = OriginInfo()
+    /// 32 lower-case hexadecimal digits; also sent as `X-Request-Id`.
+    public final var requestID = RequestID()
+    /// Index of the site in the configuration, or -1 before one is chosen.
+    public final var site = -1
+    /// Index of the upstream that rules chose, or -1.
+    public final var upstream = -1
+    /// Ids of rules that matched, in order, for the access log.
+    public final var matchedRules: [Int32] = []
+    /// Variables shared by rules (`vars.n`) and hooks (`ctx.vars`).
+    public final var vars = VariableTable()
+    /// Set while error rules run.
+    public final var error: GatewayError?
+    /// Name of the hook that failed, for `error.hook`.
+    public final var failedHook: String = ""
+    /// Monotonic nanoseconds at which the head was complete.
+    public final var started: UInt64 = 0
+    /// Wall-clock seconds since 1970 at the same moment.
+    public final var startedWall: Int = 0
+
+    public init() { matchedRules.reserveCapacity(32) }
+
+    /// Makes the object ready for the next exchange.
+    open func reset() {
+        request.reset()
+        response.reset()
+        original = OriginalTarget()
+        origin = OriginInfo()
+        site = -1
+        upstream = -1
+        matchedRules.removeAll(keepingCapacity: true)
+        vars.removeAll()
+        error = nil
+        if !failedHook.isEmpty { failedHook = "" }
+        started = 0
+        startedWall = 0
+    }
+
+    /// Keeps what the client sent; call once when the head is complete.
+    public final func keepOriginal() {
+        original.method = request.method
+        original.methodName = request.methodName
+        original.authority = request.authority
+        original.path = request.path
+        original.query = request.query
+        original.hasQuery = request.hasQuery
+    }
+}
+
+/// 128 random bits as 32 lower-case hexadecimal digits.
+public struct RequestID: Sendable {
+    public private(set) var high: UInt64 = 0
+    public private(set) var low: UInt64 = 0
+
+    public init() {}
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// The digits, as a value that can be borrowed as a span.
+    public var digits: InlineArray<32, UInt8> {
+        var digits = InlineArray<32, UInt8>(repeating: 48)
+        for index in 0..<16 {
+            digits[index] = RequestID.digit(high, index)
+            digits[16 + index] = RequestID.digit(low, index)
+        }
+        return digits
+    }
+
+    private static func digit(_ word: UInt64, _ index: Int) -> UInt8 {
+        let nibble = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * index)) & 15
+        return nibble < 10 ? 48 + nibble : 87 + nibble
+    }
+
+    public var text: String {
+        let digits = digits
+        return digits.span.text()
+    }
+}
+
+/// A small table of named values that live as long as their exchange.
+public struct VariableTable: ~Copyable {
+    private var arena = ByteArena(capacity: 128)
+    private var entries: [(name: ByteRange, value: ByteRange)] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { entries.isEmpty }
+
+    public mutating func removeAll() {
+        guard !entries.isEmpty else { return }
+        arena.removeAll()
+        entries.removeAll(keepingCapacity: true)
+    }
+
+    public mutating func set(_ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>) {
+        let range = arena.append(value)
+        for index in entries.indices where arena[entries[index].name].equals(name) {
+            entries[index].value = range
+            return
+        }
+        entries.append((arena.append(name), range))
+    }
+
+    /// The value's range, to be read with `bytes`.
+    public borrowing func value(_ name: borrowing Span<UInt8>) -> ByteRange? {
+        for entry in entries where arena[entry.name].equals(name) { return entry.value }
+        return nil
+    }
+
+    @_lifetime(borrow self)
+    public borrowing func bytes(_ range: ByteRange) -> Span<UInt8> { arena[range] }
+}

@@ -1,0 +1,260 @@
+public import Buffers
+
+/// The protocol a message arrived or leaves in.
+public enum HTTPVersion: UInt8, Sendable {
+    case http10, http11, http2
+}
+
+public enum Scheme: UInt8, Sendable {
+    case http, https
+
+    public var text: StaticString { self == .http ? "http" : "https" }
+}
+
+/// How the end of a message's body is known (RFC 9112 section 6.3; HTTP/2 maps onto the same cases).
+public enum BodyLength: Sendable, Equatable {
+    case none
+    /// Content-Length, in bytes; more than 0 or an explicit 0.
+    case known(Int)
+    /// Chunked coding, or HTTP/2 DATA without a content-length.
+    case unknown
+    /// A response that ends when its connection closes.
+    case untilClose
+}
+
+/// One field line: ranges of name and value in the head's arena.
+public struct Field: Sendable {
+    public var id: FieldName
+    public var name: ByteRange
+    public var value: ByteRange
+}
+
+/// A request or response head, neutral of protocol.
+///
+/// All text is in one arena that only grows until `reset`, so ranges taken earlier (for instance what
+/// the client originally sent) stay valid after rules and hooks changed the head. Reused between
+/// exchanges: a warm head allocates nothing.
+public struct Head: ~Copyable {
+    public var arena = ByteArena()
+    public private(set) var fields: [Field] = []
+    public var version = HTTPVersion.http11
+    public var body = BodyLength.none
+
+    // Request line, or the pseudo-fields of HTTP/2.
+    public var method = Method.get
+    public var methodName = ByteRange.empty
+    public var scheme = Scheme.http
+    /// Host and optional port as the request named them.
+    public var authority = ByteRange.empty
+    /// Begins with `/`, or is `*` for `OPTIONS *`.
+    public var path = ByteRange.empty
+    /// Without the `?`.
+    public var query = ByteRange.empty
+    /// A target `/a?` has an empty query but has one.
+    public var hasQuery = false
+
+    // Status line.
+    public var status = 0
+    public var reason = ByteRange.empty
+
+    public init() { fields.reserveCapacity(32) }
+
+    public mutating func reset() {
+        arena.removeAll()
+        fields.removeAll(keepingCapacity: true)
+        version = .http11
+        body = .none
+        method = .get
+        methodName = .empty
+        scheme = .http
+        authority = .empty
+        path = .empty
+        query = .empty
+        hasQuery = false
+        status = 0
+        reason = .empty
+    }
+
+    @inline(__always)
+    @_lifetime(borrow self)
+    public borrowing func bytes(_ range: ByteRange) -> Span<UInt8> { arena[range] }
+
+    /// Text of a range, for messages and tests; not for the data path.
+    public borrowing func text(_ range: ByteRange) -> String { arena[range].text() }
+
+    // MARK: Reading fields
+
+    /// The index of the first field with this name at or after `from`.
+    public borrowing func firstIndex(of id: FieldName, from: Int = 0) -> Int? {
+        var index = from
+        while index < fields.count {
+            if fields[index].id == id { return index }
+            index += 1
+        }
+        return nil
+    }
+
+    /// The same by text, without case. Finds known names too.
+    public borrowing func firstIndex(named name: borrowing Span<UInt8>, from: Int = 0) -> Int? {
+        let id = FieldName(matching: name)
+        if id != .other { return firstIndex(of: id, from: from) }
+        var index = from
+        while index < fields.count {
+            if fields[index].id == .other, arena[fields[index].name].equalsIgnoringCase(name) { return index }
+            index += 1
+        }
+        return nil
+    }
+
+    public borrowing func value(of id: FieldName) -> ByteRange? {
+        firstIndex(of: id).map { fields[$0].value }
+    }
+
+    public borrowing func value(named name: borrowing Span<UInt8>) -> ByteRange? {
+        firstIndex(named: name).map { fields[$0].value }
+    }
+
+    /// The first value as text, for tests and messages.
+    public borrowing func text(of name: String) -> String? {
+        var lookup = ByteArena(capacity: 64)
+        let range = lookup.append(name)
+        return value(named: lookup[range]).map { text($0) }
+    }
+
+    public borrowing func contains(_ id: FieldName) -> Bool { firstIndex(of: id) != nil }
+
+    // MARK: Writing fields
+
+    /// Adds a field whose name and value are already in the arena (the codecs' way in).
+    @inline(__always)
+    public mutating func appendField(name: ByteRange, value: ByteRange) {
+        fields.append(Field(id: FieldName(matching: arena[name]), name: name, value: value))
+    }
+
+    public mutating func add(_ id: FieldName, _ value: borrowing Span<UInt8>) {
+        let name = arena.append(id.text)
+        fields.append(Field(id: id, name: name, value: arena.append(value)))
+    }
+
+    public mutating func add(_ id: FieldName, _ value: StaticString) {
+        let name = arena.append(id.text)
+        fields.append(Field(id: id, name: name, value: arena.append(value)))
+    }
+
+    /// Adds a field whose value is already in the arena.
+    public mutating func add(_ id: FieldName, range value: ByteRange) {
+        let name = arena.append(id.text)
+        fields.append(Field(id: id, name: name, value: value))
+    }
+
+    public mutating func add(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
+        let id = FieldName(matching: name)
+        let nameRange = arena.append(name)
+        fields.append(Field(id: id, name: nameRange, value: arena.append(value)))
+    }
+
+    /// Replaces the first field of this name, removes further ones, or adds it.
+    public mutating func set(_ id: FieldName, _ value: borrowing Span<UInt8>) {
+        guard let first = firstIndex(of: id) else { return add(id, value) }
+        fields[first].value = arena.append(value)
+        removeAll(id, after: first)
+    }
+
+    public mutating func set(_ id: FieldName, _ value: StaticString) { set(id, Span(value)) }
+
+    public mutating func set(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
+        guard let first = firstIndex(named: name) else { return add(name: name, value: value) }
+        fields[first].value = arena.append(value)
+        var index = first + 1
+        while let next = firstIndex(named: name, from: index) {
+            fields.remove(at: next)
+            index = next
+        }
+    }
+
+    /// Replaces a value with text that is already in the arena.
+    public mutating func setValue(at index: Int, range: ByteRange) { fields[index].value = range }
+
+    @discardableResult
+    public mutating func remove(_ id: FieldName) -> Bool {
+        guard let first = firstIndex(of: id) else { return false }
+        removeAll(id, after: first - 1)
+        return true
+    }
+
+    @discardableResult
+    public mutating func remove(named name: borrowing Span<UInt8>) -> Bool {
+        var found = false
+        var index = 0
+        while let next = firstIndex(named: name, from: index) {
+            fields.remove(at: next)
+            index = next
+            found = true
+        }
+        return found
+    }
+
+    public mutating func remove(at index: Int) { fields.remove(at: index) }
+
+    public mutating func removeAllFields() { fields.removeAll(keepingCapacity: true) }
+
+    private mutating func removeAll(_ id: FieldName, after index: Int) {
+        var at = index + 1
+        while let next = firstIndex(of: id, from: at) {
+            fields.remove(at: next)
+            at = next
+        }
+    }
+
+    // MARK: Request line
+
+    /// Sets the method from its name (RFC 9110 section 9).
+    public mutating func setMethod(_ name: borrowing Span<UInt8>) {
+        method = Method(matching: name)
+        methodName = arena.append(name)
+    }
+
+    public mutating func setPath(_ bytes: borrowing Span<UInt8>) { path = arena.append(bytes) }
+
+    /// - Parameter bytes: without the `?`.
+    public mutating func setQuery(_ bytes: borrowing Span<UInt8>) {
+        query = arena.append(bytes)
+        hasQuery = true
+    }
+
+    public mutating func removeQuery() {
+        query = .empty
+        hasQuery = false
+    }
+
+    /// The host of the authority without its port.
+    public borrowing func host() -> ByteRange {
+        let text = arena[authority]
+        if text.count > 0, text[0] == UInt8(ascii: "[") {
+            guard let close = text.firstIndex(of: UInt8(ascii: "]")) else { return authority }
+            return authority.prefix(close + 1)
+        }
+        guard let colon = text.firstIndex(of: UInt8(ascii: ":")) else { return authority }
+        return authority.prefix(colon)
+    }
+
+    /// Copies everything from another head (its text too).
+    public mutating func copy(from other: borrowing Head) {
+        reset()
+        version = other.version
+        body = other.body
+        method = other.method
+        methodName = arena.append(other.arena[other.methodName])
+        scheme = other.scheme
+        authority = arena.append(other.arena[other.authority])
+        path = arena.append(other.arena[other.path])
+        query = arena.append(other.arena[other.query])
+        hasQuery = other.hasQuery
+        status = other.status
+        reason = arena.append(other.arena[other.reason])
+        for field in other.fields {
+            let name = arena.append(other.arena[field.name])
+            fields.append(Field(id: field.id, name: name, value: arena.append(other.arena[field.value])))
+        }
+    }
+}
