@@ -78,6 +78,8 @@ let package = Package(
             swiftSettings: strict),
 
         tests("Patterns", ["Patterns"]),
+        tests("Buffers", ["Buffers"]),
+        tests("HTTP", ["HTTP", "Buffers"]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -1,0 +1,84 @@
+import Buffers
+import HTTP
+import Testing
+
+@Suite struct HeadTests {
+    private func sample() -> Head {
+        var head = Head()
+        head.setMethod(Span("GET"))
+        head.add(.host, "example.com:8080")
+        head.add(name: Span("X-One"), value: Span("1"))
+        head.add(name: Span("x-one"), value: Span("2"))
+        head.add(.cookie, "a=1")
+        return head
+    }
+
+    @Test func setReplacesTheFirstAndRemovesTheRest() {
+        var head = sample()
+        head.set(name: Span("X-ONE"), value: Span("3"))
+        #expect(head.fields.count == 3)
+        do {
+            let text = head.text(of: "x-one")
+            #expect(text == "3")
+        }
+        head.set(.host, "other")
+        do {
+            let text = head.text(of: "host")
+            #expect(text == "other")
+        }
+        #expect(head.fields.count == 3)
+    }
+
+    @Test func removeTakesEveryFieldOfThatName() {
+        var head = sample()
+        let removed = [head.remove(named: Span("X-One")), head.remove(named: Span("X-One")), head.remove(.cookie)]
+        #expect(removed == [true, false, true])
+        #expect(head.fields.count == 1)
+    }
+
+    @Test func rangesTakenEarlierStayValidAfterChanges() {
+        var head = sample()
+        let before = head.value(of: .host) ?? .empty
+        for _ in 0..<1000 { head.set(.host, "changed.example.com") }
+        let text = head.text(before)
+        #expect(text == "example.com:8080")
+    }
+
+    @Test func copyIsEqualAndIndependent() {
+        let head = sample()
+        var copy = Head()
+        copy.copy(from: head)
+        copy.remove(.host)
+        do {
+            let text = head.text(of: "host")
+            #expect(text == "example.com:8080")
+        }
+        #expect(copy.fields.count == head.fields.count - 1)
+        #expect(copy.method == .get)
+    }
+
+    @Test(arguments: [("example.com", "example.com"), ("example.com:80", "example.com"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")])
+    func hostIsTheAuthorityWithoutPort(authority: String, host: String) {
+        var head = Head()
+        head.authority = head.arena.append(authority)
+        let text = head.text(head.host())
+        #expect(text == host)
+    }
+
+    @Test func variablesAreReplacedByName() {
+        var table = VariableTable()
+        table.set(Span("a"), Span("1"))
+        table.set(Span("b"), Span("2"))
+        table.set(Span("a"), Span("3"))
+        let a = table.value(Span("a")) ?? .empty
+        let text = table.bytes(a).text()
+        #expect(text == "3")
+        table.removeAll()
+        let gone = table.value(Span("a")) == nil
+        #expect(gone)
+    }
+
+    @Test func requestIDsAreHexadecimal() {
+        #expect(RequestID(high: 0x0123_4567_89ab_cdef, low: 0xfedc_ba98_7654_3210).text == "0123456789abcdeffedcba9876543210")
+    }
+}
