@@ -1,0 +1,70 @@
+/// Everything a worker counts, one word each.
+///
+/// The order is the layout of the metrics words in shared memory: it may change between versions
+/// (supervisor and workers are one binary), not within one. `bugs` stays last.
+/// Name, labels and help text of each are in `CounterCatalogue.swift`, in the same order.
+public enum Counter: Int, CaseIterable, Sendable {
+    // Requests and responses
+    case requestsHTTP10, requestsHTTP11, requestsHTTP2
+    case requestsActive
+    case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// The client left, or the exchange was cut, before a response head was sent.
+    case responsesNone
+    case errorsClient, errorsOrigin, errorsGateway
+    case tunnelsOpened, tunnelsActive
+
+    // Client connections
+    case connectionsAcceptedPlain, connectionsAcceptedTLS
+    case connectionsActive, connectionsClosed
+    /// Refused because a connection limit was reached.
+    case connectionsRefused
+    /// `accept` failed, for instance because no descriptor was left.
+    case acceptErrors
+    case tlsHandshakesFull, tlsHandshakesResumed, tlsHandshakesFailed
+    case http1Errors
+    case http2StreamErrors, http2ConnectionErrors
+    /// Connections closed because a peer used up its budget of suspicious frames.
+    case http2FloodsStopped
+
+    // Origins
+    case upstreamConnectsPlain, upstreamConnectsTLS
+    case upstreamReuses
+    case upstreamFailuresResolve, upstreamFailuresConnect, upstreamFailuresTLS
+    case upstreamFailuresTimeout, upstreamFailuresReset, upstreamFailuresProtocol
+    case upstreamRetries
+    case upstreamConnectionsActive, upstreamConnectionsIdle
+
+    // Rules and hooks
+    case ruleEvaluations, ruleMatches
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError
+    case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
+    case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
+    case hookCPUMicroseconds
+    case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue
+    case hookSubrequests
+    case isolatesLive
+    case reloadsApplied, reloadsRefused
+
+    // Bytes
+    case copiedHead, copiedPartial, copiedBody, copiedHook, copiedHTTP2
+    case forwardedRequest, forwardedResponse
+    case splicedRequest, splicedResponse
+    case slabsLive, slabsHighWater, slabBytes
+
+    // System calls
+    case syscallsReceive, syscallsSend, syscallsAccept, syscallsConnect, syscallsClose
+    case syscallsWait, syscallsControl, syscallsSplice, syscallsOther
+
+    // Time limits reached
+    case timeoutsHead, timeoutsBody, timeoutsIdle, timeoutsHandshake, timeoutsWriteStall
+    case timeoutsUpstreamConnect, timeoutsUpstreamFirstByte, timeoutsUpstreamIdle
+
+    // The worker itself
+    case loopTurns
+    case logLines, logLinesDropped
+    /// Doubtful states that a debug build would have trapped on. Anything but zero is a bug report.
+    case bugs
+
+    /// How many words the counters take.
+    public static var count: Int { Counter.bugs.rawValue + 1 }
+}

@@ -1,0 +1,171 @@
+/// A Prometheus metric family: the samples that share a name.
+public struct MetricFamily: Sendable, Equatable {
+    public enum Kind: String, Sendable { case counter, gauge, histogram }
+
+    public let name: String
+    public let kind: Kind
+    public let help: String
+
+    public init(_ name: String, _ kind: Kind, _ help: String) {
+        self.name = name
+        self.kind = kind
+        self.help = help
+    }
+}
+
+/// What one counter is called outside: family, and at most one label.
+public struct CounterSeries: Sendable {
+    public let counter: Counter
+    public let family: MetricFamily
+    /// `key="value"` without braces, empty when the family has one series only.
+    public let labels: String
+}
+
+extension Counter {
+    /// All series in the order of `Counter.allCases`; series of one family stand next to each other.
+    public static let catalogue: [CounterSeries] = traffic + connections + origins + programs + bytes + work
+
+    /// Gauges say how it is now; they are forgotten with the worker that set them.
+    public var isGauge: Bool { Counter.catalogue[rawValue].family.kind == .gauge }
+
+    private static func series(
+        _ name: String, _ kind: MetricFamily.Kind, _ help: String, _ label: String, _ values: [(Counter, String)]
+    ) -> [CounterSeries] {
+        let family = MetricFamily("sluice_" + name, kind, help)
+        return values.map { CounterSeries(counter: $0.0, family: family, labels: "\(label)=\"\($0.1)\"") }
+    }
+
+    private static func one(
+        _ counter: Counter, _ name: String, _ kind: MetricFamily.Kind, _ help: String
+    ) -> [CounterSeries] {
+        [CounterSeries(counter: counter, family: MetricFamily("sluice_" + name, kind, help), labels: "")]
+    }
+
+    private static var traffic: [CounterSeries] {
+        series(
+            "requests_total", .counter, "Requests whose head was read, by protocol.", "protocol",
+            [(.requestsHTTP10, "http/1.0"), (.requestsHTTP11, "http/1.1"), (.requestsHTTP2, "h2")])
+            + one(.requestsActive, "requests_active", .gauge, "Requests being served now.")
+            + series(
+                "responses_total", .counter, "Final and interim responses sent, by status class.", "class",
+                [
+                    (.responses1xx, "1xx"), (.responses2xx, "2xx"), (.responses3xx, "3xx"),
+                    (.responses4xx, "4xx"), (.responses5xx, "5xx"), (.responsesNone, "none"),
+                ])
+            + series(
+                "errors_total", .counter, "Exchanges the gateway answered with an error, by whose fault it was.", "side",
+                [(.errorsClient, "client"), (.errorsOrigin, "origin"), (.errorsGateway, "gateway")])
+            + one(.tunnelsOpened, "tunnels_total", .counter, "Upgraded connections (WebSocket) passed through.")
+            + one(.tunnelsActive, "tunnels_active", .gauge, "Upgraded connections open now.")
+    }
+
+    private static var connections: [CounterSeries] {
+        series(
+            "connections_accepted_total", .counter, "Client connections accepted.", "transport",
+            [(.connectionsAcceptedPlain, "plain"), (.connectionsAcceptedTLS, "tls")])
+            + one(.connectionsActive, "connections_active", .gauge, "Client connections open now.")
+            + one(.connectionsClosed, "connections_closed_total", .counter, "Client connections closed.")
+            + one(
+                .connectionsRefused, "connections_refused_total", .counter,
+                "Client connections refused by a connection limit.")
+            + one(
+                .acceptErrors, "accept_errors_total", .counter,
+                "Failed accept calls, for instance without a free descriptor.")
+            + series(
+                "tls_handshakes_total", .counter, "TLS handshakes with clients, by outcome.", "result",
+                [(.tlsHandshakesFull, "full"), (.tlsHandshakesResumed, "resumed"), (.tlsHandshakesFailed, "failed")])
+            + one(.http1Errors, "http1_errors_total", .counter, "Malformed HTTP/1 messages from clients.")
+            + series(
+                "http2_errors_total", .counter, "HTTP/2 errors caused by clients.", "scope",
+                [
+                    (.http2StreamErrors, "stream"), (.http2ConnectionErrors, "connection"),
+                    (.http2FloodsStopped, "flood"),
+                ])
+    }
+
+    private static var origins: [CounterSeries] {
+        series(
+            "upstream_connects_total", .counter, "Connections opened to origins.", "transport",
+            [(.upstreamConnectsPlain, "plain"), (.upstreamConnectsTLS, "tls")])
+            + one(.upstreamReuses, "upstream_reuses_total", .counter, "Requests sent on a kept origin connection.")
+            + series(
+                "upstream_failures_total", .counter, "Failed attempts at an origin, by kind.", "kind",
+                [
+                    (.upstreamFailuresResolve, "dns"), (.upstreamFailuresConnect, "connect"),
+                    (.upstreamFailuresTLS, "tls"), (.upstreamFailuresTimeout, "timeout"),
+                    (.upstreamFailuresReset, "reset"), (.upstreamFailuresProtocol, "protocol"),
+                ])
+            + one(.upstreamRetries, "upstream_retries_total", .counter, "Requests sent to an origin a second time.")
+            + series(
+                "upstream_connections", .gauge, "Connections to origins open now.", "state",
+                [(.upstreamConnectionsActive, "active"), (.upstreamConnectionsIdle, "idle")])
+    }
+
+    private static var programs: [CounterSeries] {
+        one(.ruleEvaluations, "rule_evaluations_total", .counter, "Rule conditions evaluated.")
+            + one(.ruleMatches, "rule_matches_total", .counter, "Rules whose condition held.")
+            + series(
+                "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
+                [
+                    (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
+                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"),
+                ])
+            + series(
+                "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",
+                [
+                    (.hookFailuresThrown, "error"), (.hookFailuresCPU, "cpu"), (.hookFailuresWall, "wall"),
+                    (.hookFailuresMemory, "memory"), (.hookFailuresSubrequests, "subrequests"),
+                    (.hookFailuresResult, "result"), (.hookFailuresFenced, "fenced"),
+                ])
+            + one(.hookCPUMicroseconds, "hook_cpu_microseconds_total", .counter, "CPU time spent inside hooks.")
+            + series(
+                "hook_policies_total", .counter, "Failed hook calls answered by policy.", "policy",
+                [(.hookPolicyDeny, "deny"), (.hookPolicyRespond, "respond"), (.hookPolicyContinue, "continue")])
+            + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
+            + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + series(
+                "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
+                [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
+    }
+
+    private static var bytes: [CounterSeries] {
+        series(
+            "copied_bytes_total", .counter, "Bytes copied in user space, by what they were.", "where",
+            [
+                (.copiedHead, "head"), (.copiedPartial, "partial"), (.copiedBody, "body"),
+                (.copiedHook, "hook"), (.copiedHTTP2, "h2"),
+            ])
+            + series(
+                "forwarded_bytes_total", .counter, "Body bytes passed on.", "direction",
+                [(.forwardedRequest, "request"), (.forwardedResponse, "response")])
+            + series(
+                "spliced_bytes_total", .counter, "Body bytes that never entered user space.", "direction",
+                [(.splicedRequest, "request"), (.splicedResponse, "response")])
+            + one(.slabsLive, "slabs_live", .gauge, "Buffer slabs in use now.")
+            + one(.slabsHighWater, "slabs_high_water", .gauge, "Largest number of buffer slabs in use at once.")
+            + one(.slabBytes, "slab_bytes", .gauge, "Bytes of buffer slabs in use now.")
+    }
+
+    private static var work: [CounterSeries] {
+        series(
+            "syscalls_total", .counter, "System calls on the data path, by kind.", "call",
+            [
+                (.syscallsReceive, "receive"), (.syscallsSend, "send"), (.syscallsAccept, "accept"),
+                (.syscallsConnect, "connect"), (.syscallsClose, "close"), (.syscallsWait, "epoll_wait"),
+                (.syscallsControl, "epoll_ctl"), (.syscallsSplice, "splice"), (.syscallsOther, "other"),
+            ])
+            + series(
+                "timeouts_total", .counter, "Time limits reached, by kind.", "kind",
+                [
+                    (.timeoutsHead, "head"), (.timeoutsBody, "body"), (.timeoutsIdle, "idle"),
+                    (.timeoutsHandshake, "handshake"), (.timeoutsWriteStall, "write_stall"),
+                    (.timeoutsUpstreamConnect, "upstream_connect"),
+                    (.timeoutsUpstreamFirstByte, "upstream_first_byte"),
+                    (.timeoutsUpstreamIdle, "upstream_idle"),
+                ])
+            + one(.loopTurns, "loop_turns_total", .counter, "Turns of the event loop.")
+            + one(.logLines, "log_lines_total", .counter, "Access log lines written.")
+            + one(.logLinesDropped, "log_lines_dropped_total", .counter, "Log lines dropped because nobody read them.")
+            + one(.bugs, "bugs_total", .counter, "Internal invariants found broken. Anything but zero is a bug.")
+    }
+}
