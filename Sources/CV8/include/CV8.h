@@ -1,7 +1,12 @@
-// V8 behind a plain C interface. Swift cannot import v8::Isolate, and V8's lifetime rules are kept here.
+// V8 behind a plain C interface. Swift cannot import v8::Isolate, and V8's lifetime rules are kept here:
+// no V8 handle, exception or C++ type crosses this line. No policy lives here; the room Isolates decides.
+//
+// Threads: one isolate is used by one thread at a time. Only the watchdog touches an isolate from outside,
+// and only through v8::Isolate::TerminateExecution while a turn is armed.
 #ifndef SLUICE_CV8_H
 #define SLUICE_CV8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,7 +14,195 @@
 extern "C" {
 #endif
 
-const char *sluice_v8_version(void);
+typedef struct cv8_isolate cv8_isolate;
+typedef struct cv8_call cv8_call;
+typedef struct cv8_image cv8_image;
+
+// MARK: engine
+
+const char *cv8_version(void);
+/// Starts V8 and the watchdog thread, once per process. Later calls do nothing and return false.
+/// `worker_threads` 0 asks for the single-threaded platform. `kill_after_ms` 0: never kill the process.
+bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms);
+
+/// Exit codes of a process that V8 made impossible to continue.
+enum { CV8_EXIT_FATAL = 86, CV8_EXIT_UNSTOPPABLE = 87 };
+
+typedef struct {
+  uint64_t live_isolates, isolates_made, images_made, watchdog_fired, watchdog_wakeups;
+} cv8_engine_counters;
+void cv8_engine_counters_read(cv8_engine_counters *out);
+
+// MARK: errors
+
+/// What a script threw. Strings are UTF-8, NUL-terminated, never null. Freed by cv8_error_free.
+typedef struct {
+  char *message, *file, *source_line, *stack;
+  int32_t line, column;  // from 1; 0 when unknown
+} cv8_error;
+void cv8_error_free(cv8_error *error);
+
+typedef enum { CV8_RETURNED = 0, CV8_THREW = 1, CV8_TERMINATED = 2 } cv8_status;
+typedef enum {
+  CV8_NOT_STOPPED = 0, CV8_STOP_CPU = 1, CV8_STOP_WALL = 2, CV8_STOP_HEAP = 3, CV8_STOP_REQUESTED = 4
+} cv8_stop;
+
+// MARK: image: a prelude, ready to start isolates from
+
+typedef struct { const uint8_t *bytes; size_t count; } cv8_bytes;
+typedef struct {
+  cv8_bytes name, source;
+  const cv8_bytes *operations;  // names of the methods of `native`; the index is the operation's number
+  size_t operation_count;
+  const cv8_bytes *entries;     // names of the functions that the prelude returns; the index is the handle
+  size_t entry_count;
+} cv8_prelude;
+
+/// Copies everything. With `snapshot`, evaluates the prelude once and keeps the heap as a startup blob.
+cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error);
+size_t cv8_image_blob_size(const cv8_image *image);
+/// Every isolate made from the image must be gone: V8 reads the blob as long as they live.
+void cv8_image_free(cv8_image *image);
+
+// MARK: isolate
+
+typedef struct {
+  size_t heap_bytes, heap_headroom_bytes, young_bytes, external_bytes, stack_bytes;
+} cv8_limits;
+
+typedef void (*cv8_perform)(void *operations, int32_t operation, cv8_call *call);
+
+cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_limits *limits,
+                              cv8_perform perform, void *operations, cv8_error **error);
+/// From inside one of the isolate's own native operations this only marks it; it goes when the outermost
+/// call returns, and `perform` is not called again.
+void cv8_isolate_free(cv8_isolate *isolate);
+/// Call when the isolate was handed to another thread: V8's stack limit is an address.
+void cv8_isolate_adopt_thread(cv8_isolate *isolate);
+
+typedef struct {
+  uint64_t used_heap, total_heap, physical_heap, heap_limit, external_bytes, external_peak, malloced;
+  uint64_t calls, operations, terminations, handles, bytes_copied_in, bytes_copied_out;
+  bool must_be_discarded;
+} cv8_isolate_stats;
+void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out);
+bool cv8_isolate_must_be_discarded(const cv8_isolate *isolate);
+void cv8_isolate_low_memory(cv8_isolate *isolate);
+/// Gives V8 up to `milliseconds` for garbage collection; true when it has no more to do.
+bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds);
+
+// MARK: turns (watchdog)
+
+typedef struct { uint64_t elapsed_ns, cpu_ns; int32_t stop; } cv8_turn;
+/// Arms the watchdog for this thread. Turns of different isolates nest: the outer clock stands still.
+void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns);
+void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out);
+bool cv8_turn_is_open(const cv8_isolate *isolate);
+/// Why scripts of this turn were stopped (cv8_stop); stays until the next turn, for heap for ever.
+int32_t cv8_turn_stop(const cv8_isolate *isolate);
+/// Stops the running script from its own thread.
+void cv8_isolate_terminate(cv8_isolate *isolate);
+
+// MARK: values and calls
+
+typedef enum {
+  CV8_UNDEFINED, CV8_NULL, CV8_BOOLEAN, CV8_INT, CV8_DOUBLE, CV8_STRING, CV8_BYTES, CV8_FUNCTION, CV8_OBJECT,
+  CV8_PROMISE_PENDING, CV8_PROMISE_FULFILLED, CV8_PROMISE_REJECTED, CV8_OTHER,
+  // arguments only:
+  CV8_LATIN1, CV8_UTF8, CV8_JSON, CV8_HANDLE, CV8_NEW_BYTES
+} cv8_kind;
+
+typedef struct {
+  int32_t kind;           // cv8_kind
+  int32_t handle;         // CV8_HANDLE as argument; the kept result otherwise (-1: not kept)
+  int32_t integer;        // CV8_INT, CV8_BOOLEAN
+  double number;          // CV8_DOUBLE
+  cv8_bytes bytes;        // CV8_LATIN1, CV8_UTF8, CV8_JSON, CV8_NEW_BYTES
+} cv8_value;
+
+/// Calls the function behind `callee` (an entry's index or a kept handle).
+cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_value *arguments, size_t count,
+                             bool keep_result, cv8_value *result, cv8_error **error);
+/// The same with small integers only, without building argument records.
+cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
+                             cv8_value *result, cv8_error **error);
+cv8_status cv8_get_property(cv8_isolate *isolate, int32_t object, cv8_bytes name, cv8_value *result, cv8_error **error);
+/// kind of a kept value; CV8_OTHER when there is none
+int32_t cv8_handle_kind(cv8_isolate *isolate, int32_t handle);
+void cv8_handle_release(cv8_isolate *isolate, int32_t handle);
+/// Bytes of a kept string as UTF-8, malloc'ed; null when it is no string. The caller frees with cv8_text_free.
+char *cv8_handle_text(cv8_isolate *isolate, int32_t handle, size_t *count);
+void cv8_text_free(char *text);
+
+/// Runs microtasks, then what the platform queued for this isolate, until neither has more (bounded by the turn).
+cv8_status cv8_run_microtasks(cv8_isolate *isolate);
+/// The oldest promise that was rejected without a handler and is still so; null when there is none.
+cv8_error *cv8_take_rejection(cv8_isolate *isolate, uint64_t *dropped);
+bool cv8_has_rejections(const cv8_isolate *isolate);
+
+// MARK: native operations. `index` may be out of range: that reads as undefined.
+
+int32_t cv8_argument_count(const cv8_call *call);
+int32_t cv8_argument_kind(cv8_call *call, int32_t index);
+bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out);
+bool cv8_argument_double(cv8_call *call, int32_t index, double *out);
+bool cv8_argument_bool(cv8_call *call, int32_t index, bool *out);
+typedef enum { CV8_TEXT_OK = 0, CV8_TEXT_NOT_STRING = 1, CV8_TEXT_NOT_LATIN1 = 2, CV8_TEXT_TOO_LONG = 3 } cv8_text_status;
+/// Copies a primitive string into the operation's scratch memory, which lives until the operation ends.
+cv8_text_status cv8_argument_latin1(cv8_call *call, int32_t index, cv8_bytes *out);
+cv8_text_status cv8_argument_utf8(cv8_call *call, int32_t index, cv8_bytes *out);
+/// The bytes behind a Uint8Array, DataView or ArrayBuffer, in place; valid until JavaScript runs again.
+bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out);
+/// Copies into a view or buffer; false when it is none or too small.
+bool cv8_argument_write(cv8_call *call, int32_t index, size_t offset, cv8_bytes source);
+/// Cuts an ArrayBuffer (or a view's buffer) loose: its length becomes 0 for the script.
+bool cv8_argument_detach(cv8_call *call, int32_t index);
+/// Keeps an argument beyond the operation; -1 when it is out of range.
+int32_t cv8_argument_keep(cv8_call *call, int32_t index);
+/// Describes an argument as an error: message, position and stack of an Error object, or its text.
+cv8_error *cv8_argument_error(cv8_call *call, int32_t index);
+
+void cv8_return_null(cv8_call *call);
+void cv8_return_bool(cv8_call *call, bool value);
+void cv8_return_int(cv8_call *call, int32_t value);
+void cv8_return_double(cv8_call *call, double value);
+bool cv8_return_latin1(cv8_call *call, cv8_bytes text);
+bool cv8_return_utf8(cv8_call *call, cv8_bytes text);
+/// A Uint8Array with its own copy; false (and a RangeError thrown) when the quota is used up.
+bool cv8_return_bytes(cv8_call *call, cv8_bytes bytes);
+bool cv8_return_json(cv8_call *call, cv8_bytes text);
+void cv8_return_handle(cv8_call *call, int32_t handle);
+/// An array as the result. Elements are appended one by one; it is made when the operation ends.
+void cv8_array_begin(cv8_call *call);
+bool cv8_array_latin1(cv8_call *call, cv8_bytes text);
+bool cv8_array_utf8(cv8_call *call, cv8_bytes text);
+void cv8_array_int(cv8_call *call, int32_t value);
+void cv8_array_null(cv8_call *call);
+
+typedef enum { CV8_ERROR, CV8_TYPE_ERROR, CV8_RANGE_ERROR } cv8_error_kind;
+void cv8_throw(cv8_call *call, int32_t kind, cv8_bytes message);
+cv8_isolate *cv8_call_isolate(cv8_call *call);
+
+// MARK: modules. The loader in Swift walks the graph; modules are numbers from 0, per isolate.
+
+int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);
+/// A module whose default export is the parsed JSON. Parsing happens here: an error inside V8's evaluation
+/// callback would abort the process.
+int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);
+typedef struct {
+  char *specifier;         // UTF-8, freed by cv8_text_free
+  size_t specifier_count;
+  char *type;              // the import assertion `type`, empty when absent; freed by cv8_text_free
+  size_t assertion_count;  // how many assertions there are
+  int32_t line, column;    // from 1
+} cv8_module_request;
+size_t cv8_module_request_count(cv8_isolate *isolate, int32_t module);
+void cv8_module_request_read(cv8_isolate *isolate, int32_t module, size_t index, cv8_module_request *out);
+void cv8_module_link(cv8_isolate *isolate, int32_t module, size_t request, int32_t target);
+/// Instantiates and evaluates; on success `*namespace_handle` keeps the namespace object. A top-level await that
+/// has not settled after the microtasks ran is CV8_RETURNED with `*settled` false.
+cv8_status cv8_module_run(cv8_isolate *isolate, int32_t module, int32_t *namespace_handle, bool *settled,
+                          cv8_error **error);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,59 @@
+import CV8
+
+/// V8 in this process. Started once, never stopped: the process ends with it.
+public enum V8Engine {
+    public struct Options: Sendable {
+        /// Threads that compile and collect garbage beside the worker. 0 is the single-threaded platform.
+        public var workerThreads: Int32 = 1
+        /// V8 flags, each of the form `--name` or `--name=value`.
+        public var flags: [String] = V8Engine.safeFlags
+        /// Some built-ins never look at a termination request (`new Array(2**28).fill(1)`). If a script is still
+        /// running this long after it was told to stop, the process writes one line to stderr and exits with
+        /// `unstoppableExitCode`. 0: never.
+        public var killAfterMilliseconds: UInt32 = 0
+        public init() {}
+    }
+
+    /// WebAssembly memory is outside every quota and shared buffers allow waiting and precise clocks: both off.
+    public static let safeFlags = [
+        "--no-expose-wasm", "--no-harmony-sharedarraybuffer", "--harmony-import-assertions",
+        "--no-verify-snapshot-checksum",
+    ]
+
+    /// Exit code after a fatal error inside V8, for instance one allocation beyond every limit.
+    public static let fatalExitCode = Int32(CV8_EXIT_FATAL)
+    /// Exit code after a script that could not be stopped.
+    public static let unstoppableExitCode = Int32(CV8_EXIT_UNSTOPPABLE)
+
+    /// Starts V8 and the watchdog thread. The first call decides the options; later calls do nothing.
+    @discardableResult
+    public static func start(_ options: Options = Options()) -> Bool {
+        var flags = options.flags
+        if options.workerThreads == 0 { flags.append("--single-threaded") }
+        // SAFETY: the string is borrowed for the duration of the call; V8 copies what it keeps.
+        return unsafe flags.joined(separator: " ").withCString { text in
+            unsafe cv8_start(text, options.workerThreads, options.killAfterMilliseconds)
+        }
+    }
+
+    /// For instance `10.2.154.26-node.37`.
+    public static var version: String {
+        // SAFETY: V8 returns a static, NUL-terminated string.
+        unsafe String(cString: cv8_version())
+    }
+
+    public struct Counters: Sendable {
+        public var liveIsolates, isolatesMade, imagesMade: UInt64
+        /// Turns that the watchdog stopped, and how often it had to be woken from idle sleep.
+        public var watchdogFired, watchdogWakeups: UInt64
+    }
+
+    public static var counters: Counters {
+        var raw = cv8_engine_counters()
+        // SAFETY: fills the structure it is given.
+        unsafe cv8_engine_counters_read(&raw)
+        return Counters(
+            liveIsolates: raw.live_isolates, isolatesMade: raw.isolates_made, imagesMade: raw.images_made,
+            watchdogFired: raw.watchdog_fired, watchdogWakeups: raw.watchdog_wakeups)
+    }
+}
