@@ -81,6 +81,7 @@ let package = Package(
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("Telemetry", ["Telemetry"]),
+        tests("Reactor", ["Reactor", "Buffers"]),
     ],
     cxxLanguageStandard: .cxx17
 )

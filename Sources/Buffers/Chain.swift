@@ -1,3 +1,5 @@
+public import CLinux
+
 /// A queue of slices: a body on its way. Appending and removing move slices, never bytes.
 ///
 /// The ring that holds the entries grows when needed and is kept, so a warm chain allocates nothing.
@@ -154,5 +156,27 @@
         // SAFETY: the entry owns the count taken here.
         unsafe slab.retain()
         unsafe push(Entry(slab: slab, offset: offset, count: count))
+    }
+}
+
+extension Chain {
+    /// The most slices one system call gets.
+    static let vectorLimit = 64
+
+    /// Calls `body` with I/O vectors over the front slices (at most 64) and their bytes in total.
+    @unsafe
+    public borrowing func withIOVectors<R>(_ body: (UnsafeMutableBufferPointer<iovec>, Int) -> R) -> R {
+        unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: Chain.vectorLimit) { vectors in
+            let used = min(sliceCount, Chain.vectorLimit)
+            var bytes = 0
+            for index in 0..<used {
+                let entry = unsafe entry(index)
+                // SAFETY: index is below the allocation's capacity; entries keep their slabs alive.
+                unsafe (vectors.baseAddress! + index).initialize(
+                    to: iovec(iov_base: entry.slab.data + entry.offset, iov_len: entry.count))
+                unsafe bytes += entry.count
+            }
+            return unsafe body(UnsafeMutableBufferPointer(rebasing: vectors[0..<used]), bytes)
+        }
     }
 }

@@ -9,4 +9,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "net.h"
+
 #endif

@@ -1,5 +1,3 @@
-public import Buffers
-
 /// An IPv4 or IPv6 address as numbers.
 ///
 /// IPv4 is kept in the low 32 bits of `low`; an IPv4-mapped IPv6 address becomes IPv4, so that one

@@ -1,0 +1,200 @@
+import CLinux
+
+/// What a descriptor is ready for.
+public struct ReadyEvents: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let readable = ReadyEvents(rawValue: 1)
+    public static let writable = ReadyEvents(rawValue: 2)
+    /// The peer will send no more.
+    public static let hangup = ReadyEvents(rawValue: 4)
+    /// An error waits on the descriptor; reading or writing shows it.
+    public static let error = ReadyEvents(rawValue: 8)
+}
+
+/// A descriptor that the reactor watches, and what to do when it is ready.
+open class Channel {
+    /// -1 once closed.
+    public final var fd: Int32
+    fileprivate final var slot = -1
+
+    public init(fd: Int32) { self.fd = fd }
+
+    /// Called when the descriptor became ready (edge-triggered: use it until it would block).
+    open func ready(_ events: ReadyEvents) {}
+
+    /// Called once at the end of this turn of the loop after `Reactor.later(self)`.
+    open func resume() {}
+}
+
+/// System calls by kind, counted where they are made.
+public struct SyscallCounters: Sendable {
+    public var receive = 0
+    public var send = 0
+    public var wait = 0
+    public var accept = 0
+    public var connect = 0
+    public var splice = 0
+
+    public init() {}
+    public var total: Int { receive + send + wait + accept + connect + splice }
+}
+
+/// One thread's event loop: epoll, edge-triggered, with a timer wheel.
+///
+/// Not thread-safe; other threads speak to it through a `Mailbox`.
+open class Reactor {
+    private let epoll: Int32
+    private var channels: [Channel?] = []
+    private var generations: [UInt32] = []
+    private var freeSlots: [Int] = []
+    private var wheel: TimerWheel
+    private var postponed: [Channel] = []
+    private var running: [Channel] = []
+    private var stopped = false
+
+    /// Monotonic milliseconds, read once per turn of the loop.
+    public private(set) final var now: UInt64
+    /// Monotonic nanoseconds at the same moment.
+    public private(set) final var nowNanoseconds: UInt64
+    /// Wall-clock seconds since 1970, read once per turn.
+    public private(set) final var wallSeconds: Int
+    public final var syscalls = SyscallCounters()
+
+    /// - Throws: `SystemError` when the kernel refuses an epoll instance (descriptor limit).
+    public init() throws(SystemError) {
+        let fd = sluice_epoll_create()
+        guard fd >= 0 else { throw SystemError(call: "epoll_create1", code: -fd) }
+        epoll = fd
+        nowNanoseconds = sluice_monotonic_ns()
+        now = nowNanoseconds / 1_000_000
+        wallSeconds = Int(sluice_wall_seconds())
+        wheel = TimerWheel(now: now)
+    }
+
+    deinit { _ = sluice_close(epoll) }
+
+    /// Descriptors now watched.
+    public final var channelCount: Int { channels.count - freeSlots.count }
+
+    /// Watches a channel for reading, writing and hang-up, edge-triggered.
+    public final func add(_ channel: Channel) throws(SystemError) { try add(channel, level: false) }
+
+    /// Watches a channel for reading, level-triggered: listeners, signals, event descriptors.
+    public final func addLevelTriggered(_ channel: Channel) throws(SystemError) { try add(channel, level: true) }
+
+    private func add(_ channel: Channel, level: Bool) throws(SystemError) {
+        precondition(channel.slot < 0, "a channel is added once")
+        let slot = freeSlots.popLast() ?? growSlots()
+        let data = UInt64(generations[slot]) << 32 | UInt64(slot)
+        let result = level ? sluice_epoll_add_level(epoll, channel.fd, data) : sluice_epoll_add(epoll, channel.fd, data)
+        guard result == 0 else {
+            freeSlots.append(slot)
+            throw SystemError(call: "epoll_ctl", code: -result)
+        }
+        channels[slot] = channel
+        channel.slot = slot
+    }
+
+    private func growSlots() -> Int {
+        channels.append(nil)
+        generations.append(0)
+        return channels.count - 1
+    }
+
+    /// Stops watching. Events already fetched for the channel are dropped.
+    public final func remove(_ channel: Channel) {
+        guard channel.slot >= 0 else { return }
+        if channel.fd >= 0 { _ = sluice_epoll_remove(epoll, channel.fd) }
+        channels[channel.slot] = nil
+        generations[channel.slot] &+= 1
+        freeSlots.append(channel.slot)
+        channel.slot = -1
+    }
+
+    /// Stops watching and closes the descriptor (which takes it out of epoll by itself).
+    /// - Parameter reset: close with a TCP reset, so that the peer sees a cut and not an end.
+    public final func close(_ channel: Channel, reset: Bool = false) {
+        guard channel.fd >= 0 else { return }
+        let fd = channel.fd
+        channel.fd = -1
+        if channel.slot >= 0 {
+            channels[channel.slot] = nil
+            generations[channel.slot] &+= 1
+            freeSlots.append(channel.slot)
+            channel.slot = -1
+        }
+        _ = reset ? sluice_close_reset(fd) : sluice_close(fd)
+    }
+
+    /// Calls `channel.resume()` once at the end of this turn of the loop.
+    public final func later(_ channel: Channel) { postponed.append(channel) }
+
+    // MARK: Timers
+
+    /// Fires the timer `milliseconds` from now; moves it if it is already scheduled.
+    public final func schedule(_ timer: Timer, after milliseconds: UInt64) {
+        wheel.schedule(timer, deadline: now &+ milliseconds)
+    }
+
+    public final func cancel(_ timer: Timer) { wheel.cancel(timer) }
+
+    // MARK: The loop
+
+    /// Runs until `stop` is called.
+    public final func run() {
+        stopped = false
+        while !stopped { turn(maximumWait: nil) }
+    }
+
+    public final func stop() { stopped = true }
+
+    /// Called at the end of every turn, after events, postponed work and timers.
+    open func endOfTurn() {}
+
+    /// One turn: wait, dispatch, postponed work, timers.
+    /// - Parameter maximumWait: milliseconds to wait at most; nil waits for the next event or timer.
+    public final func turn(maximumWait: UInt64?) {
+        var events = InlineArray<256, sluice_event>(repeating: sluice_event())
+        let timeout = postponed.isEmpty ? waitTime(maximumWait) : 0
+        var span = events.mutableSpan
+        // SAFETY: the kernel writes at most 256 events into room for 256.
+        let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
+        syscalls.wait &+= 1
+        updateClock()
+        var index = 0
+        while index < Int(max(count, 0)) {
+            dispatch(events[index])
+            index &+= 1
+        }
+        runPostponed()
+        while let timer = wheel.popDue(now: now) { timer.fire() }
+        endOfTurn()
+    }
+
+    private func waitTime(_ maximum: UInt64?) -> Int32 {
+        let wheelWait = wheel.wait(now: now)
+        guard let wait = [wheelWait, maximum].compactMap({ $0 }).min() else { return -1 }
+        return Int32(clamping: wait)
+    }
+
+    private func updateClock() {
+        nowNanoseconds = sluice_monotonic_ns()
+        now = nowNanoseconds / 1_000_000
+        wallSeconds = Int(sluice_wall_seconds())
+    }
+
+    @inline(__always)
+    private func dispatch(_ event: sluice_event) {
+        let slot = Int(event.data & 0xffff_ffff)
+        guard slot < channels.count, generations[slot] == UInt32(event.data >> 32), let channel = channels[slot] else { return }
+        channel.ready(ReadyEvents(rawValue: event.events))
+    }
+
+    private func runPostponed() {
+        guard !postponed.isEmpty else { return }
+        swap(&postponed, &running)
+        for channel in running { channel.resume() }
+        running.removeAll(keepingCapacity: true)
+    }
+}
