@@ -1,0 +1,89 @@
+import CLinux
+import Telemetry
+
+/// Where log lines go: a file, a pipe, a terminal or a socket. Never waits.
+///
+/// Lines are collected and written at the end of a turn of the loop. When nobody reads or the disk is
+/// full, lines are dropped and counted, and the data path does not notice.
+public final class LogFile {
+    private let path: String?
+    private var descriptor: OwnedDescriptor
+    private var buffer: LogBuffer
+    /// Larger writes to a pipe may be cut in the middle and mixed with those of another worker.
+    private var chunk = Int.max
+    /// errno of the last failed write, 0 after a good one; for one message instead of thousands.
+    public private(set) var lastError: Int32 = 0
+
+    private static let pipeChunk = 4096
+
+    /// Appends to a file, which is made if it is missing.
+    public init(path: String, limit: Int = 256 * 1024) throws(SystemError) {
+        // SAFETY: the string is NUL-terminated during the call.
+        let number = try check(unsafe sluice_open_append(path), "open", path)
+        self.path = path
+        descriptor = OwnedDescriptor(adopting: number)
+        buffer = LogBuffer(limit: limit)
+        chooseChunk()
+    }
+
+    /// Writes to an inherited descriptor such as standard output (1).
+    ///
+    /// It is opened anew where possible, because non-blocking mode belongs to the open file and
+    /// would change it for every process that shares the terminal or pipe.
+    public init(inherited number: Int32, limit: Int = 256 * 1024) throws(SystemError) {
+        path = nil
+        let reopened = sluice_reopen_for_writing(number)
+        let own = reopened >= 0 ? reopened : sluice_duplicate(number)
+        descriptor = OwnedDescriptor(adopting: try check(own, "open", "descriptor \(number)"))
+        buffer = LogBuffer(limit: limit)
+        chooseChunk()
+    }
+
+    private func chooseChunk() {
+        chunk = sluice_kind(descriptor.number) == Int32(UInt8(ascii: "p")) ? LogFile.pipeChunk : .max
+    }
+
+    /// Lines taken and lines lost since the beginning.
+    public var lines: Int { buffer.lines }
+    public var dropped: Int { buffer.dropped }
+    public var hasPending: Bool { !buffer.isEmpty }
+
+    /// Takes one line, line feed included.
+    public func append(_ line: borrowing Span<UInt8>) { buffer.append(line) }
+
+    /// Writes what waits as far as that goes without waiting.
+    public func flush() {
+        while !buffer.isEmpty {
+            let wanted = chunk == .max ? buffer.byteCount : buffer.wholeLines(within: chunk)
+            let bytes = buffer.bytes
+            let result = unsafe bytes.withUnsafeBytes { bytes in
+                // SAFETY: C reads `wanted` bytes, which is at most the count, during the call.
+                unsafe sluice_write_some(descriptor.number, bytes.baseAddress, wanted)
+            }
+            if result > 0 {
+                lastError = 0
+                buffer.consume(result)
+                if result < wanted { return }
+            } else {
+                failed(Int32(-result))
+                return
+            }
+        }
+    }
+
+    private func failed(_ code: Int32) {
+        if code == 11 || code == 4 { return }  // EAGAIN, EINTR: later
+        lastError = code
+        // ENOSPC, EPIPE and the like do not go away by keeping old lines.
+        buffer.discard()
+    }
+
+    /// Opens the path anew after the file was moved away. Inherited descriptors stay.
+    public func reopen() throws(SystemError) {
+        guard let path else { return }
+        flush()
+        // SAFETY: as in init.
+        descriptor = OwnedDescriptor(adopting: try check(unsafe sluice_open_append(path), "open", path))
+        chooseChunk()
+    }
+}

@@ -1,0 +1,252 @@
+import CLinux
+
+/// A listening socket that the supervisor opened.
+public struct InheritedListener: Sendable {
+    /// Names the socket in `WorkerControl.closeListener`.
+    public let key: String
+    /// As in the rule file, with the real port.
+    public let listener: ConfigurationBundle.Listener
+    /// Belongs to whoever makes a channel of it.
+    public let descriptor: Int32
+}
+
+/// What a worker process is born with.
+public final class WorkerContext {
+    public let worker: Int
+    public let workers: Int
+    /// Options of the command line that workers need.
+    public let settings: [String: String]
+    public let shared: SharedRegion
+    /// To be written around each hook call.
+    public let running: RunningSlot
+    public let listeners: [InheritedListener]
+    public let generation: UInt64
+    public let bundle: ConfigurationBundle
+    /// Functions that must not run.
+    public let fenced: [String]
+    /// Becomes a `WorkerControl`.
+    fileprivate var control: ControlSocket?
+
+    fileprivate init(_ birth: WorkerBirth, shared: SharedRegion, generation: UInt64, bundle: ConfigurationBundle) {
+        worker = birth.worker
+        workers = birth.workers
+        settings = birth.settings
+        self.shared = shared
+        running = RunningSlot(region: shared, worker: birth.worker)
+        listeners = birth.listeners
+        fenced = birth.fenced
+        self.generation = generation
+        self.bundle = bundle
+        control = birth.control
+    }
+
+    fileprivate func takeControl() -> ControlSocket {
+        guard let socket = control else { preconditionFailure("the control channel is taken once") }
+        control = nil
+        return socket
+    }
+}
+
+/// A process that loads a configuration and says whether it is good, so that no file can harm the
+/// supervisor or a worker.
+public final class ScratchContext {
+    /// The configuration's main file.
+    public let path: String
+    private let control: ControlSocket
+
+    fileprivate init(path: String, control: ControlSocket) {
+        self.path = path
+        self.control = control
+    }
+
+    /// The configuration is good. `notes`: warnings, a line each.
+    public func answer(_ bundle: ConfigurationBundle, notes: String) throws(SystemError) {
+        let memory = try SealedMemory.create(name: "sluice-configuration", bundle.encoded())
+        try control.send(WorkerMessage.loaded(notes: notes).encoded(), passing: memory.number)
+    }
+
+    /// The configuration is bad.
+    public func answer(rejected diagnostics: String) throws(SystemError) {
+        try control.send(WorkerMessage.rejected(diagnostics: diagnostics).encoded())
+    }
+}
+
+/// The state of a worker that is still being born.
+private struct WorkerBirth {
+    let control: ControlSocket
+    var worker = -1
+    var workers = 0
+    var settings: [String: String] = [:]
+    var shared: SharedRegion?
+    var listeners: [InheritedListener] = []
+    var fenced: [String] = []
+}
+
+/// Why a process could not become a worker.
+public struct WorkerStartError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+/// What the hidden subcommand `worker` begins with.
+public enum WorkerBootstrap {
+    /// The control channel's number in the child. Everything else arrives through it.
+    public static let controlDescriptor: Int32 = 3
+    /// The supervisor's pid, so that a worker can tell that its supervisor is already gone.
+    public static let supervisorVariable = "SLUICE_SUPERVISOR"
+    /// The signals that only the supervisor acts upon. Workers are spawned with them blocked,
+    /// because a terminal or a service manager sends them to every process at once.
+    public static let supervisorSignals: [Signal] = [.hangup, .interrupt, .terminate, .user1]
+
+    public enum Role {
+        case worker(WorkerContext)
+        case scratch(ScratchContext)
+    }
+
+    /// Turns this process into a worker and waits for its configuration. Blocks; call it first.
+    public static func start() throws(WorkerStartError) -> Role {
+        guard let text = ProcessSetup.environment(supervisorVariable), let supervisor = Int32(text) else {
+            throw WorkerStartError(
+                description: "the subcommand \"worker\" is started by \"sluice run\" only; use \"sluice run --config FILE\"")
+        }
+        do {
+            SignalDescriptor.block(supervisorSignals)
+            SignalDescriptor.ignore(.pipe)
+            guard try ProcessSetup.dieWithParent(expected: supervisor) else {
+                throw WorkerStartError(description: "the supervisor (process \(supervisor)) is gone")
+            }
+            try ProcessSetup.giveUpNewPrivileges()
+            ProcessSetup.disableCoreDumps()
+            ProcessSetup.raiseDescriptorLimit()
+            let descriptor = OwnedDescriptor(adopting: controlDescriptor)
+            return try receive(WorkerBirth(control: ControlSocket(adopting: descriptor)))
+        } catch let error as WorkerStartError {
+            throw error
+        } catch {
+            throw WorkerStartError(description: "\(error)")
+        }
+    }
+
+    private static func receive(_ beginning: WorkerBirth) throws -> Role {
+        var birth = beginning
+        while true {
+            switch try birth.control.receive() {
+            case .wouldBlock: continue
+            case .peerGone: throw WorkerStartError(description: "the supervisor closed the control channel")
+            case .packet(var packet):
+                switch try SupervisorMessage(decoding: packet.bytes) {
+                case .examine(let path):
+                    return .scratch(ScratchContext(path: path, control: birth.control))
+                case .configure(let generation):
+                    let memory = try packet.takeDescriptor("a configuration")
+                    return .worker(try finish(birth, generation, try SealedMemory.read(memory)))
+                case let message:
+                    try birth.take(message, &packet)
+                }
+            }
+        }
+    }
+
+    private static func finish(
+        _ birth: WorkerBirth, _ generation: UInt64, _ bytes: [UInt8]
+    ) throws -> WorkerContext {
+        guard let shared = birth.shared else {
+            throw WorkerStartError(description: "a configuration came before the shared memory")
+        }
+        let bundle = try ConfigurationBundle(decoding: bytes)
+        return WorkerContext(birth, shared: shared, generation: generation, bundle: bundle)
+    }
+}
+
+extension WorkerBirth {
+    fileprivate mutating func take(_ message: SupervisorMessage, _ packet: inout ControlPacket) throws {
+        switch message {
+        case .welcome(let worker, let workers, let settings):
+            self.worker = worker
+            self.workers = workers
+            self.settings = settings
+            shared = try SharedRegion(adopting: packet.takeDescriptor("shared memory"))
+        case .openListener(let key, let listener):
+            let descriptor = try packet.takeDescriptor("listener \(listener.name)").release()
+            listeners.append(InheritedListener(key: key, listener: listener, descriptor: descriptor))
+        case .fence(let names):
+            fenced = names
+        case .closeListener, .configure, .drain, .reopenLogs, .examine:
+            break
+        }
+    }
+}
+
+/// The worker's end of the control channel, on its reactor. Subclass it and override what the
+/// supervisor may ask for; each is called on the reactor's thread.
+open class WorkerControl: Channel {
+    private let socket: ControlSocket
+    public final unowned let reactor: Reactor
+
+    /// Takes the control channel out of `context` (once) and begins to listen to it.
+    public init(_ context: WorkerContext, reactor: Reactor) throws(SystemError) {
+        socket = context.takeControl()
+        self.reactor = reactor
+        try socket.descriptor.setNonBlocking(true)
+        super.init(fd: socket.descriptor.number)
+        try reactor.addLevelTriggered(self)
+    }
+
+    // MARK: Asked by the supervisor
+
+    /// Use this configuration for new requests, then call `ready` or `refuse`.
+    open func configure(generation: UInt64, bundle: ConfigurationBundle) {}
+    open func openListener(_ listener: InheritedListener) { _ = sluice_close(listener.descriptor) }
+    open func closeListener(key: String) {}
+    /// These functions must not run; replaces the list before.
+    open func fence(_ functions: [String]) {}
+    /// Stop accepting, finish, then call `drained` and leave.
+    open func drain(milliseconds: UInt64) {}
+    open func reopenLogs() {}
+    /// The supervisor is gone. The kernel kills this process as well; leave at once.
+    open func supervisorGone() {}
+
+    // MARK: Said to the supervisor
+
+    public final func ready(generation: UInt64) { say(.ready(generation: generation)) }
+    public final func refuse(generation: UInt64, reason: String) { say(.refused(generation: generation, reason: reason)) }
+    public final func drained() { say(.drained) }
+
+    private func say(_ message: WorkerMessage) {
+        // A supervisor that does not read or is gone is nothing a worker can mend; it goes on serving.
+        _ = try? socket.send(message.encoded())
+    }
+
+    public final override func ready(_ events: ReadyEvents) {
+        do {
+            while true {
+                switch try socket.receive() {
+                case .wouldBlock: return
+                case .peerGone:
+                    reactor.remove(self)
+                    return supervisorGone()
+                case .packet(let packet): try obey(packet)
+                }
+            }
+        } catch {
+            // The supervisor is the same program; a packet that cannot be read is a broken invariant.
+            assertionFailure("control channel: \(error)")
+        }
+    }
+
+    private func obey(_ received: consuming ControlPacket) throws {
+        var packet = received
+        switch try SupervisorMessage(decoding: packet.bytes) {
+        case .configure(let generation):
+            let memory = try packet.takeDescriptor("a configuration")
+            configure(generation: generation, bundle: try ConfigurationBundle(decoding: try SealedMemory.read(memory)))
+        case .openListener(let key, let listener):
+            let descriptor = try packet.takeDescriptor("listener \(listener.name)").release()
+            openListener(InheritedListener(key: key, listener: listener, descriptor: descriptor))
+        case .closeListener(let key): closeListener(key: key)
+        case .fence(let names): fence(names)
+        case .drain(let milliseconds): drain(milliseconds: milliseconds)
+        case .reopenLogs: reopenLogs()
+        case .welcome, .examine: break
+        }
+    }
+}
