@@ -55,11 +55,7 @@ public final class LogFile {
     public func flush() {
         while !buffer.isEmpty {
             let wanted = chunk == .max ? buffer.byteCount : buffer.wholeLines(within: chunk)
-            let bytes = buffer.bytes
-            let result = unsafe bytes.withUnsafeBytes { bytes in
-                // SAFETY: C reads `wanted` bytes, which is at most the count, during the call.
-                unsafe sluice_write_some(descriptor.number, bytes.baseAddress, wanted)
-            }
+            let result = LogFile.write(buffer.bytes, wanted, to: descriptor.number)
             if result > 0 {
                 lastError = 0
                 buffer.consume(result)
@@ -68,6 +64,13 @@ public final class LogFile {
                 failed(Int32(-result))
                 return
             }
+        }
+    }
+
+    private static func write(_ bytes: borrowing Span<UInt8>, _ count: Int, to number: Int32) -> Int {
+        unsafe bytes.withUnsafeBytes { bytes in
+            // SAFETY: C reads at most the bytes of the buffer, and only during the call.
+            unsafe sluice_write_some(number, bytes.baseAddress, min(count, bytes.count))
         }
     }
 

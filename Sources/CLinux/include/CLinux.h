@@ -10,5 +10,7 @@
 #include <sys/uio.h>
 
 #include "net.h"
+#include "process.h"
+#include "shared.h"
 
 #endif
