@@ -1,0 +1,46 @@
+public import Buffers
+
+/// What the gateway has to do next. Everything that only changes heads, variables or the route has
+/// already been done when a step is returned.
+public enum Step: Sendable, Equatable {
+    /// The phase is over; go on with the exchange.
+    case done
+    /// Run a hook, then ask for the next step.
+    case run(HookCall)
+    /// Answer the client: status and fields are in `exchange.response`.
+    case respond(Reply)
+    /// Close the connection without an answer.
+    case drop
+}
+
+/// A `run` action.
+public struct HookCall: Sendable, Equatable {
+    /// Index into `Configuration.functions`.
+    public var function: Int
+    /// The rule that asked for it, for logs: `generation.ruleID(rule)`.
+    public var rule: Int32
+    /// JSON for `ctx.args`, read with `generation.bytes(_:)`; empty when the rule gives none.
+    public var arguments: ByteRange
+}
+
+/// A finished answer made by a rule.
+public struct Reply: Sendable, Equatable {
+    public enum Origin: UInt8, Sendable { case respond, redirect, deny }
+    public enum Body: Sendable, Equatable {
+        case none
+        /// Fixed text, read with `generation.bytes(_:)`.
+        case constant(ByteRange)
+        /// Text made for this exchange, in `exchange.response`'s arena.
+        case rendered(ByteRange)
+
+        public var count: Int {
+            switch self {
+            case .none: 0
+            case .constant(let range), .rendered(let range): Int(range.count)
+            }
+        }
+    }
+    public var origin: Origin
+    public var rule: Int32
+    public var body: Body
+}

@@ -1,0 +1,218 @@
+/// What a value of a rule file may be.
+indirect enum SchemaType: Sendable {
+    /// Any text of 1 to `maximum` bytes without control characters.
+    case text(maximum: Int)
+    /// An identifier that other places refer to.
+    case name
+    /// A title: like a name, with spaces.
+    case title
+    case integer(ClosedRange<Int>)
+    case boolean
+    /// Bytes, written with a unit.
+    case size
+    /// Milliseconds, written with a unit.
+    case time
+    case choice([String])
+    case endpoint
+    case server
+    case host
+    /// A path relative to the file that names it; `mustExist` files are looked for.
+    case file(mustExist: Bool)
+    case status(ClosedRange<Int>)
+    case expression
+    case template
+    /// A header name.
+    case header
+    /// Free JSON: hook arguments, bodies.
+    case json
+    case list(SchemaType)
+    /// One value or a list of them.
+    case oneOrMany(SchemaType)
+    /// A map from names to values.
+    case named(SchemaType)
+    /// A map from header names to values.
+    case headers(SchemaType)
+    /// A map from names of fields to what they must equal.
+    case match
+    case object(SchemaObject)
+    /// A short form (a single value) or the long one (a map).
+    case either(SchemaType, SchemaObject)
+    /// A list of actions, see `Schema.actions`.
+    case actions
+    /// Checked by a later part of Sluice.
+    case anything
+}
+
+/// One key of a map.
+struct SchemaKey: Sendable {
+    var name: String
+    var type: SchemaType
+    var required = false
+    var doc: String
+    /// Read and checked, but without effect in this version.
+    var inert = false
+
+    init(_ name: String, _ type: SchemaType, required: Bool = false, inert: Bool = false, _ doc: String) {
+        self.name = name
+        self.type = type
+        self.required = required
+        self.inert = inert
+        self.doc = doc
+    }
+}
+
+/// A map with known keys.
+struct SchemaObject: Sendable {
+    /// "a listener": for messages.
+    var title: String
+    var keys: [SchemaKey]
+
+    func key(_ name: String) -> SchemaKey? { keys.first { $0.name == name } }
+}
+
+/// An action of rules.
+struct ActionSchema: Sendable {
+    var name: String
+    /// nil: takes no argument.
+    var argument: SchemaType?
+    var phases: Set<Phase>
+    var doc: String
+    /// Part of the language, not carried out by this version.
+    var available = true
+    /// Ends the phase.
+    var isFinal = false
+}
+
+/// The table of the whole rule-file language. The loader runs from it; nothing else knows a key.
+enum Schema {
+    static let root = SchemaObject(title: "a rule file", keys: [
+        SchemaKey("sluice", .integer(1...1), "Version of the language: 1. Needed in the main file."),
+        SchemaKey("include", .oneOrMany(.text(maximum: 1024)), "Further rule files, by name or glob (`rules/*.yaml`), relative to this file."),
+        SchemaKey("listeners", .list(.object(listener)), "Where clients connect."),
+        SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
+        SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
+        SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
+        SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
+        SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
+        SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
+        SchemaKey("sites", .list(.object(site)), "Rules by host."),
+        SchemaKey("tests", .list(.anything), inert: true, "Test cases for `sluice test`."),
+    ])
+
+    static let listener = SchemaObject(title: "a listener", keys: [
+        SchemaKey("name", .name, required: true, "Name in logs and metrics."),
+        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443`, `:443` (every address), or `unix:/path`."),
+        SchemaKey("tls", .object(listenerTLS), "Serve TLS."),
+        SchemaKey("protocols", .list(.choice(["http1", "http2"])), "What to speak. Default: http1 and http2 with TLS, http1 without."),
+        SchemaKey("limits", .object(limits), "Limits of this listener, over the top-level ones."),
+    ])
+
+    static let listenerTLS = SchemaObject(title: "`tls` of a listener", keys: [
+        SchemaKey("certificates", .list(.object(certificate)), required: true, "Chosen by the name the client asks for; the first is the default."),
+        SchemaKey("min_version", .choice(["1.2", "1.3"]), "Oldest TLS version. Default 1.2."),
+    ])
+
+    static let certificate = SchemaObject(title: "a certificate", keys: [
+        SchemaKey("cert", .file(mustExist: true), required: true, "PEM file: certificate, then its chain."),
+        SchemaKey("key", .file(mustExist: true), required: true, "PEM file: private key."),
+    ])
+
+    static let admin = SchemaObject(title: "`admin`", keys: [
+        SchemaKey("address", .endpoint, required: true, "A loopback address or `unix:/path`."),
+    ])
+
+    static let accessLog = SchemaObject(title: "`access_log`", keys: [
+        SchemaKey("path", .text(maximum: 4096), "`stdout` (default), `off`, or a file."),
+        SchemaKey("format", .choice(["json"]), "json."),
+    ])
+
+    static let limits = SchemaObject(title: "`limits`", keys: [
+        SchemaKey("request_line", .size, "Longest request line; 414 beyond. Default 8KiB."),
+        SchemaKey("header_bytes", .size, "Largest header section; 431 beyond. Default 64KiB."),
+        SchemaKey("header_field", .size, "Largest single field. Default 8KiB."),
+        SchemaKey("header_fields", .integer(1...10_000), "Most fields. Default 100."),
+        SchemaKey("trailer_bytes", .size, "Largest trailer section. Default 8KiB."),
+        SchemaKey("trailer_fields", .integer(0...1_000), "Most trailer fields. Default 32."),
+        SchemaKey("body", .size, "Largest request body; 413 beyond. Default: unlimited, bodies stream."),
+        SchemaKey("buffered_body", .size, "Largest body held for a hook. Default 1MiB."),
+        SchemaKey("exchange_buffer", .size, "Buffered bytes of one exchange each way, then backpressure. Default 256KiB."),
+        SchemaKey("head_timeout", .time, "For the whole request head; 408 beyond. Default 10s."),
+        SchemaKey("body_rate_bytes", .size, "Bytes a body must move in `body_rate_time`. Default 1KiB."),
+        SchemaKey("body_rate_time", .time, "See `body_rate_bytes`. Default 10s."),
+        SchemaKey("tls_handshake", .time, "For the TLS handshake. Default 10s."),
+        SchemaKey("keep_alive", .time, "How long an idle connection stays. Default 75s."),
+        SchemaKey("requests_per_connection", .integer(1...1_000_000_000), "Then the connection is closed cleanly. Default 10000."),
+        SchemaKey("write_stall", .time, "How long a client may read nothing. Default 60s."),
+        SchemaKey("connections", .integer(1...10_000_000), "Connections of one worker. Default 20000."),
+        SchemaKey("connections_per_address", .integer(1...10_000_000), "Connections of one client address and worker. Default 1000."),
+        SchemaKey("streams", .integer(1...100_000), "Concurrent HTTP/2 streams of a connection. Default 100."),
+    ])
+
+    static let upstream = SchemaObject(title: "an upstream", keys: [
+        SchemaKey("servers", .list(.server), required: true, "`http://host:port` or `https://host:port`."),
+        SchemaKey("balance", .choice(Upstream.Balance.allCases.map(\.rawValue)), "How a server is picked. Default round_robin."),
+        SchemaKey("timeouts", .object(upstreamTimeouts), "How long to wait for a server."),
+        SchemaKey("tls", .object(upstreamTLS), "For servers with https."),
+        SchemaKey("max_connections", .integer(1...100_000), "Connections to one server from one worker. Default 1024."),
+        SchemaKey("keepalive", .integer(0...100_000), "Idle connections kept to one server by one worker. Default 64."),
+        SchemaKey("health", .object(health), inert: true, "Active health check."),
+    ])
+
+    static let upstreamTimeouts = SchemaObject(title: "`timeouts`", keys: [
+        SchemaKey("connect", .time, "TCP and TLS handshake. Default 1s."),
+        SchemaKey("first_byte", .time, "From the sent request to the first byte of the answer. Default 30s."),
+        SchemaKey("idle", .time, "Between two reads of an answer; also how long an idle connection is kept. Default 60s."),
+    ])
+
+    static let upstreamTLS = SchemaObject(title: "`tls` of an upstream", keys: [
+        SchemaKey("verify", .boolean, "Check the server's certificate. Default true."),
+        SchemaKey("ca", .file(mustExist: true), "PEM file of trusted authorities. Default: the system's."),
+        SchemaKey("sni", .text(maximum: 253), "Name to ask for and to check. Default: the server's host."),
+    ])
+
+    static let health = SchemaObject(title: "`health`", keys: [
+        SchemaKey("path", .text(maximum: 2048), required: true, "Path to ask for."),
+        SchemaKey("every", .time, "Time between two checks. Default 2s."),
+        SchemaKey("fail_after", .integer(1...100), "Failures that take a server out. Default 3."),
+        SchemaKey("pass_after", .integer(1...100), "Successes that bring it back. Default 2."),
+    ])
+
+    static let function = SchemaObject(title: "a function", keys: [
+        SchemaKey("file", .file(mustExist: true), required: true, "JavaScript module."),
+        SchemaKey("limits", .object(functionLimits), "Budget of one call."),
+        SchemaKey("timeout", .time, "The same as `limits.wall`."),
+        SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
+        SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
+        SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
+    ])
+
+    static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
+        SchemaKey("cpu", .time, "Processor time. Default 50ms."),
+        SchemaKey("wall", .time, "Time on the clock. Default 10s."),
+        SchemaKey("memory", .size, "Heap and external memory. Default 64MiB."),
+        SchemaKey("subrequests", .integer(0...1_000), "Most sub-requests. Default 50."),
+        SchemaKey("log_bytes", .size, "Most text logged. Default 64KiB."),
+    ])
+
+    static let onError = SchemaObject(title: "`on_error`", keys: [
+        SchemaKey("deny", .status(400...599), "Answer with this status (503 when only `deny` is written)."),
+        SchemaKey("respond", .status(200...599), "Answer with this status (500 when only `respond` is written)."),
+    ])
+
+    static let site = SchemaObject(title: "a site", keys: [
+        SchemaKey("name", .title, required: true, "Name in logs, metrics and rule ids."),
+        SchemaKey("hosts", .list(.host), required: true, "`shop.example.com`, `*.example.com`, or `*` for every other host."),
+        SchemaKey("upstream", .name, "Where requests go unless a rule says otherwise."),
+        SchemaKey("request", .list(.object(rule)), "Rules before the origin is asked."),
+        SchemaKey("response", .list(.object(rule)), "Rules for the origin's answer."),
+        SchemaKey("error", .list(.object(rule)), "Rules for when the origin or a hook failed."),
+    ])
+
+    static let rule = SchemaObject(title: "a rule", keys: [
+        SchemaKey("name", .title, "Name in logs and traces. Default: file and line."),
+        SchemaKey("when", .expression, "Condition. Default: always."),
+        SchemaKey("match", .match, "Short form of a condition: every field must equal its value, or one of a list."),
+        SchemaKey("mode", .choice(["on", "shadow"]), "`shadow`: evaluated and logged, never applied."),
+        SchemaKey("do", .actions, required: true, "Actions, in order."),
+    ])
+}

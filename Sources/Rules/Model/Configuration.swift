@@ -1,0 +1,135 @@
+/// One checked configuration: everything the rule files say, every reference resolved to an index.
+///
+/// Plain values; build a `Generation` from it to evaluate requests.
+public struct Configuration: Sendable {
+    /// The rule files, as they were named on the command line or by `include`.
+    public var files: [String] = []
+    public var listeners: [Listener] = []
+    public var admin: Admin?
+    public var accessLog = AccessLog()
+    /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
+    public var limits = Limits()
+    public var upstreams: [Upstream] = []
+    public var functions: [Function] = []
+    public var lists: [NamedList] = []
+    public var sites: [Site] = []
+
+    public init() {}
+
+    /// `rules.yaml:38:13`
+    public func describe(_ position: SourcePosition) -> String {
+        let file = files.indices.contains(Int(position.file)) ? files[Int(position.file)] : "(default)"
+        return "\(file):\(position.line):\(position.column)"
+    }
+}
+
+/// A file named by the configuration: `path` is what the `FileProvider` was asked for.
+public struct FileReference: Sendable, Equatable {
+    public var path: String
+    public var position: SourcePosition
+}
+
+/// Where to listen or connect.
+public enum Endpoint: Sendable, Hashable {
+    /// `host` is a numeric IPv4 or IPv6 address without brackets.
+    case tcp(host: String, port: UInt16)
+    case unix(path: String)
+}
+
+/// Protocols a listener speaks.
+public struct Protocols: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    public static let http1 = Protocols(rawValue: 1)
+    public static let http2 = Protocols(rawValue: 2)
+}
+
+public struct Listener: Sendable {
+    public var name: String
+    public var address: Endpoint
+    /// nil: plaintext.
+    public var tls: ListenerTLS?
+    /// Default: http1 and http2 with TLS, http1 without.
+    public var protocols: Protocols
+    public var limits: Limits
+    public var position: SourcePosition
+}
+
+public enum TLSVersion: String, Sendable, CaseIterable {
+    case tls12 = "1.2"
+    case tls13 = "1.3"
+}
+
+public struct ListenerTLS: Sendable {
+    /// At least one. The first answers clients that send no known name.
+    public var certificates: [CertificateFiles]
+    public var minimumVersion: TLSVersion = .tls12
+}
+
+public struct CertificateFiles: Sendable {
+    public var certificate: FileReference
+    public var key: FileReference
+}
+
+public struct Admin: Sendable {
+    public var address: Endpoint
+    public var position: SourcePosition
+}
+
+public struct AccessLog: Sendable {
+    public enum Destination: Sendable, Equatable {
+        case stdout
+        case off
+        case file(String)
+    }
+    public enum Format: String, Sendable, CaseIterable {
+        case json
+    }
+    public var destination: Destination = .stdout
+    public var format: Format = .json
+    public var position: SourcePosition = .none
+}
+
+/// A set of values that expressions test with `in $name`.
+public struct NamedList: Sendable {
+    public enum Values: Sendable {
+        case addresses([AddressRange])
+        case strings([String])
+    }
+    public var name: String
+    public var values: Values
+    public var position: SourcePosition
+}
+
+/// A hook function: one JavaScript module.
+public struct Function: Sendable {
+    /// What happens to the exchange when the hook fails.
+    public enum OnError: Sendable, Equatable {
+        /// Answer 503 (or the status that `on_error: {deny: 403}` gives).
+        case deny(status: UInt16)
+        /// Go on as if the hook had not been there.
+        case `continue`
+        /// Answer with this status.
+        case respond(status: UInt16)
+    }
+    public var name: String
+    public var module: FileReference
+    /// The main file and the relative imports that a simple scan finds.
+    public var moduleFiles: [String]
+    public var limits = FunctionLimits()
+    public var onError: OnError = .respond(status: 500)
+    /// Indices into `Configuration.upstreams` that `env.NAME.fetch()` may use.
+    public var upstreams: [Int] = []
+    /// Names of secrets that `env` carries. Values never pass through the rule files.
+    public var secrets: [String] = []
+    public var position: SourcePosition
+}
+
+/// Budget of one hook call. Times in milliseconds, sizes in bytes.
+public struct FunctionLimits: Sendable, Equatable {
+    public var cpu = 50
+    public var wall = 10_000
+    public var memory = 64 << 20
+    public var subrequests = 50
+    public var logBytes = 64 << 10
+}
