@@ -7,6 +7,21 @@ public enum FaultSide: UInt8, Sendable {
 public enum ExchangePhase: UInt8, Sendable {
     case requestHead, requestRules, requestHook, connect, requestBody, responseHead
     case responseRules, responseHook, responseBody
+
+    /// The word in logs.
+    public var name: String {
+        switch self {
+        case .requestHead: "request_head"
+        case .requestRules: "request_rules"
+        case .requestHook: "request_hook"
+        case .connect: "connect"
+        case .requestBody: "request_body"
+        case .responseHead: "response_head"
+        case .responseRules: "response_rules"
+        case .responseHook: "response_hook"
+        case .responseBody: "response_body"
+        }
+    }
 }
 
 /// Everything that can go wrong with an exchange. One table maps it to what each side sees.
@@ -21,6 +36,43 @@ public enum ErrorKind: UInt8, Sendable, CaseIterable {
     case clientGone
     // Ours.
     case noSite, overloaded, loop, draining, bug
+
+    /// The word in logs: one per case, where `token` gathers several.
+    public var name: String {
+        switch self {
+        case .dns: "dns"
+        case .connect: "connect"
+        case .tls: "tls"
+        case .connectTimeout: "connect_timeout"
+        case .firstByteTimeout: "first_byte_timeout"
+        case .idleTimeout: "idle_timeout"
+        case .reset: "reset"
+        case .originProtocol: "origin_protocol"
+        case .noServer: "no_server"
+        case .hookError: "hook_error"
+        case .hookCPU: "hook_cpu"
+        case .hookWall: "hook_wall"
+        case .hookMemory: "hook_memory"
+        case .hookFenced: "hook_fenced"
+        case .badRequest: "bad_request"
+        case .uriTooLong: "uri_too_long"
+        case .headTooLarge: "head_too_large"
+        case .bodyTooLarge: "body_too_large"
+        case .requestTimeout: "request_timeout"
+        case .lengthRequired: "length_required"
+        case .expectationFailed: "expectation_failed"
+        case .notImplemented: "not_implemented"
+        case .versionNotSupported: "version_not_supported"
+        case .misdirected: "misdirected"
+        case .methodNotAllowed: "method_not_allowed"
+        case .clientGone: "client_gone"
+        case .noSite: "no_site"
+        case .overloaded: "overloaded"
+        case .loop: "loop"
+        case .draining: "draining"
+        case .bug: "bug"
+        }
+    }
 
     /// The status a client sees (RFC 9110 section 15); 0 where the client is gone.
     public var status: Int {

@@ -1,0 +1,81 @@
+public import Buffers
+import CLinux
+
+/// What one accept came to.
+public enum AcceptResult: Sendable {
+    case accepted(fd: Int32, address: IPAddress, port: UInt16)
+    case wouldBlock
+    case failed(SystemError)
+}
+
+/// Calls on listening sockets and on connections that have no channel yet.
+public enum Listening {
+    /// Accepts one connection; its descriptor does not block and has TCP_NODELAY.
+    public static func accept(_ fd: Int32, reactor: Reactor) -> AcceptResult {
+        var peer = sluice_address()
+        reactor.syscalls.accept &+= 1
+        // SAFETY: the struct is ours; C fills it.
+        let result = unsafe sluice_accept(fd, &peer)
+        if result >= 0 { return .accepted(fd: result, address: IPAddress(peer), port: peer.port) }
+        // A connection that went away before we took it is no failure of ours.
+        if result == -EAGAIN_CODE || result == -103 { return .wouldBlock }
+        return .failed(SystemError(call: "accept4", code: -result))
+    }
+
+    /// Closes a connection that is not served, with a reset.
+    public static func reject(_ fd: Int32) { _ = sluice_close_reset(fd) }
+}
+
+/// Starts connections to origins.
+public enum Connecting {
+    /// - Returns: the new descriptor, and whether the result is still to come (the descriptor then becomes writable).
+    public static func start(_ address: IPAddress, port: UInt16, reactor: Reactor) throws(SystemError) -> (fd: Int32, inProgress: Bool) {
+        var target = sluice_address(address, port: port)
+        var inProgress: Int32 = 0
+        reactor.syscalls.connect &+= 1
+        // SAFETY: both pointers are to locals; C reads the one and writes the other.
+        let fd = unsafe sluice_connect(&target, &inProgress)
+        guard fd >= 0 else { throw SystemError(call: "connect", code: -fd, subject: "\(address.text):\(port)") }
+        return (fd, inProgress != 0)
+    }
+
+    /// The error a finished connect left on its socket, or nil.
+    public static func result(_ fd: Int32) -> SystemError? {
+        let code = sluice_socket_error(fd)
+        return code == 0 ? nil : SystemError(call: "connect", code: code)
+    }
+}
+
+extension IPAddress {
+    init(_ raw: sluice_address) {
+        var bytes = InlineArray<16, UInt8>(repeating: 0)
+        // SAFETY: a C array of 16 bytes.
+        unsafe withUnsafeBytes(of: raw.bytes) { source in
+            for index in 0..<16 { bytes[index] = unsafe source[index] }
+        }
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        for index in 0..<8 {
+            high = high << 8 | UInt64(bytes[index])
+            low = low << 8 | UInt64(bytes[8 + index])
+        }
+        self = raw.family == 6 ? IPAddress(v6High: high, v6Low: low) : IPAddress(v4: UInt32(truncatingIfNeeded: high >> 32))
+    }
+}
+
+extension sluice_address {
+    init(_ address: IPAddress, port: UInt16) {
+        self.init()
+        family = address.isV6 ? 6 : 4
+        self.port = port
+        let high = address.isV6 ? address.high : address.low << 32
+        let low = address.isV6 ? address.low : 0
+        // SAFETY: a C array of 16 bytes.
+        unsafe withUnsafeMutableBytes(of: &bytes) { target in
+            for index in 0..<8 {
+                unsafe target[index] = UInt8(truncatingIfNeeded: high >> UInt64(56 - 8 * index))
+                unsafe target[8 + index] = UInt8(truncatingIfNeeded: low >> UInt64(56 - 8 * index))
+            }
+        }
+    }
+}
