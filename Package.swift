@@ -80,6 +80,7 @@ let package = Package(
         tests("Patterns", ["Patterns"]),
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
+        tests("Isolates", ["Isolates"]),
         tests("Telemetry", ["Telemetry"]),
         tests("Reactor", ["Reactor", "Buffers"]),
     ],

@@ -12,6 +12,8 @@ struct ModuleLoader {
     }
 
     mutating func load(_ path: String) throws(CallFailure) -> JSValue {
+        unsafe cv8_modules_reset(core.raw)
+        defer { if let raw = unsafe core.pointer { unsafe cv8_modules_reset(raw) } }
         guard let text = sources.files[path] else {
             throw .threw(JSError(message: "the module is not among the files given", file: path))
         }
@@ -31,7 +33,10 @@ struct ModuleLoader {
                 ? unsafe cv8_module_json(core.raw, texts[0], texts[1], &error)
                 : unsafe cv8_module_compile(core.raw, texts[0], texts[1], &error)
         }
-        guard module >= 0 else { throw unsafe .threw(JSError(taking: error)) }
+        guard module >= 0 else {
+            if let stop = unsafe Termination(rawValue: cv8_turn_stop(core.raw)) { throw .terminated(stop) }
+            throw unsafe .threw(JSError(taking: error))
+        }
         modules[path] = module
         return module
     }

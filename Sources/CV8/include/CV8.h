@@ -185,6 +185,8 @@ cv8_isolate *cv8_call_isolate(cv8_call *call);
 
 // MARK: modules. The loader in Swift walks the graph; modules are numbers from 0, per isolate.
 
+/// Forgets the numbers given so far; modules that run stay alive by themselves.
+void cv8_modules_reset(cv8_isolate *isolate);
 int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);
 /// A module whose default export is the parsed JSON. Parsing happens here: an error inside V8's evaluation
 /// callback would abort the process.

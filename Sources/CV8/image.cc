@@ -1,0 +1,117 @@
+// A prelude ready to start isolates from: its source, or a startup snapshot of the heap it leaves.
+#include "internal.h"
+
+namespace cv8 {
+
+const intptr_t *external_references() {
+  static const intptr_t references[] = {reinterpret_cast<intptr_t>(&native_operation), 0};
+  return references;
+}
+
+/// The object `native`: one function for each operation, carrying its number.
+static v8::MaybeLocal<v8::Object> native_object(v8::Isolate *isolate, v8::Local<v8::Context> context,
+                                                const cv8_image *image) {
+  v8::Local<v8::Object> native = v8::Object::New(isolate);
+  for (size_t index = 0; index < image->operations.size(); index++) {
+    const std::string &text = image->operations[index];
+    v8::Local<v8::FunctionTemplate> shape = v8::FunctionTemplate::New(
+        isolate, native_operation, v8::Int32::New(isolate, static_cast<int32_t>(index)), v8::Local<v8::Signature>(), 0,
+        v8::ConstructorBehavior::kThrow);
+    v8::Local<v8::String> name;
+    v8::Local<v8::Function> function;
+    if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(text.data()), text.size()}).ToLocal(&name) ||
+        !shape->GetFunction(context).ToLocal(&function)) {
+      return {};
+    }
+    function->SetName(name);
+    if (native->Set(context, name, function).IsNothing()) return {};
+  }
+  return native;
+}
+
+v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image) {
+  v8::Local<v8::String> name, source, parameter = v8::String::NewFromUtf8Literal(isolate, "native");
+  v8::Local<v8::Object> native;
+  if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->name.data()), image->name.size()}).ToLocal(&name) ||
+      !utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->source.data()), image->source.size()})
+           .ToLocal(&source) ||
+      !native_object(isolate, context, image).ToLocal(&native)) {
+    return {};
+  }
+  v8::ScriptOrigin origin(isolate, name);
+  v8::ScriptCompiler::Source compiled(source, origin);
+  v8::Local<v8::Function> function;
+  v8::Local<v8::Value> result, argument = native;
+  if (!v8::ScriptCompiler::CompileFunction(context, &compiled, 1, &parameter).ToLocal(&function) ||
+      !function->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&result)) {
+    return {};
+  }
+  if (result->IsObject()) return result.As<v8::Object>();
+  isolate->ThrowException(v8::Exception::TypeError(
+      v8::String::NewFromUtf8Literal(isolate, "the prelude must return an object with its entries")));
+  return {};
+}
+
+/// Runs the prelude in the creator's isolate and attaches its entries to the default context.
+static bool fill_snapshot(v8::SnapshotCreator *creator, cv8_isolate *temporary, const cv8_image *image,
+                          cv8_error **error) {
+  v8::Isolate *isolate = creator->GetIsolate();
+  v8::HandleScope scope(isolate);
+  v8::Local<v8::Context> context = v8::Context::New(isolate);
+  v8::Context::Scope context_scope(context);
+  v8::TryCatch caught(isolate);
+  v8::Local<v8::Object> entries;
+  const bool made = run_prelude(isolate, context, image).ToLocal(&entries);
+  isolate->PerformMicrotaskCheckpoint();
+  if (made) {
+    creator->SetDefaultContext(context);
+    creator->AddData(context, entries);
+    return true;
+  }
+  *error = describe(temporary, context, caught.Exception(), caught.Message());
+  creator->SetDefaultContext(v8::Context::New(isolate));
+  return false;
+}
+
+static bool make_snapshot(cv8_image *image, cv8_error **error) {
+  cv8_isolate temporary;  // makes native operations answer that they are not available yet
+  v8::SnapshotCreator creator(external_references());
+  v8::Isolate *isolate = creator.GetIsolate();
+  isolate->SetData(0, &temporary);
+  isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
+  temporary.v8 = isolate;
+  const bool filled = fill_snapshot(&creator, &temporary, image, error);
+  isolate->SetData(0, nullptr);
+  // The destructor of a creator that made no blob aborts, so it makes one in any case.
+  v8::StartupData blob = creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
+  if (filled && blob.data != nullptr) {
+    image->blob = blob;
+    return true;
+  }
+  delete[] blob.data;
+  if (*error == nullptr) *error = plain_error("V8 could not make a snapshot", image->name.c_str());
+  return false;
+}
+
+}  // namespace cv8
+
+static std::string text(cv8_bytes bytes) { return std::string(reinterpret_cast<const char *>(bytes.bytes), bytes.count); }
+
+cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error) {
+  auto image = std::make_unique<cv8_image>();
+  image->name = text(prelude->name);
+  image->source = text(prelude->source);
+  for (size_t i = 0; i < prelude->operation_count; i++) image->operations.push_back(text(prelude->operations[i]));
+  for (size_t i = 0; i < prelude->entry_count; i++) image->entries.push_back(text(prelude->entries[i]));
+  *error = nullptr;
+  if (snapshot && !cv8::make_snapshot(image.get(), error)) return nullptr;
+  cv8::images_made();
+  return image.release();
+}
+
+size_t cv8_image_blob_size(const cv8_image *image) { return static_cast<size_t>(image->blob.raw_size); }
+
+void cv8_image_free(cv8_image *image) {
+  delete[] image->blob.data;
+  delete image;
+}

@@ -1,0 +1,185 @@
+// What the files of the shim share. Not visible to Swift.
+#ifndef SLUICE_CV8_INTERNAL_H
+#define SLUICE_CV8_INTERNAL_H
+
+#include "CV8.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <libplatform/libplatform.h>
+#include <v8.h>
+
+namespace cv8 {
+
+/// Counts the bytes of all ArrayBuffers of one isolate and refuses beyond the quota. V8 frees on helper threads too.
+class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
+ public:
+  explicit QuotaAllocator(size_t quota) : quota_(quota) {}
+  void *Allocate(size_t length) override;
+  void *AllocateUninitialized(size_t length) override;
+  void Free(void *data, size_t length) override;
+  size_t used() const { return used_.load(std::memory_order_relaxed); }
+  size_t peak() const { return peak_.load(std::memory_order_relaxed); }
+
+ private:
+  bool take(size_t length);
+  const size_t quota_;
+  std::atomic<size_t> used_{0}, peak_{0};
+};
+
+/// Memory for the strings an operation asks for: a bump buffer, and malloc for what does not fit.
+struct Scratch {
+  static constexpr size_t kSize = 16 * 1024;
+  size_t top = 0;
+  uint8_t bytes[kSize];
+};
+
+struct ModuleRecord {
+  v8::Global<v8::Module> module;
+  v8::Global<v8::Value> json;  // set for JSON modules
+  std::vector<int32_t> links;  // by request index
+};
+
+struct Rejection {
+  v8::Global<v8::Promise> promise;
+  v8::Global<v8::Value> reason;
+};
+
+/// The times of the turn that is open, in nanoseconds.
+struct Turn {
+  bool open = false;
+  uint64_t cpu_budget = 0, deadline = 0;  // deadline on CLOCK_MONOTONIC
+  uint64_t resumed_at = 0, sequence = 0;  // of the stretch under way
+  uint64_t elapsed = 0, cpu = 0;          // of the stretches that are over
+  cv8_isolate *outer = nullptr;
+};
+
+}  // namespace cv8
+
+struct cv8_image {
+  std::string name, source;
+  std::vector<std::string> operations, entries;
+  v8::StartupData blob{nullptr, 0};
+};
+
+struct cv8_isolate {
+  v8::Isolate *v8 = nullptr;
+  v8::Global<v8::Context> context;
+  const cv8_image *image = nullptr;
+  std::shared_ptr<cv8::QuotaAllocator> allocator;
+  cv8_perform perform = nullptr;
+  void *operations = nullptr;
+  cv8_limits limits{};
+  char name[96] = {0};
+
+  // The entries come first, then what Swift keeps. `free_handles` are holes.
+  std::vector<v8::Global<v8::Value>> handles;
+  std::vector<int32_t> free_handles;
+  std::vector<cv8::ModuleRecord> modules;
+  std::vector<cv8::Rejection> rejections;
+  uint64_t rejections_dropped = 0;
+
+  std::atomic<int32_t> stop{CV8_NOT_STOPPED};
+  bool must_be_discarded = false, doomed = false;
+  int depth = 0;
+  cv8::Turn turn;
+  uint64_t calls = 0, operation_count = 0, terminations = 0, bytes_in = 0, bytes_out = 0;
+  cv8::Scratch scratch;
+};
+
+struct cv8_call {
+  const v8::FunctionCallbackInfo<v8::Value> *info;
+  cv8_isolate *isolate;
+  size_t scratch_mark;
+  void *overflow = nullptr;  // linked list of malloc'ed blocks
+  bool is_array = false;
+  std::vector<v8::Local<v8::Value>> items;
+};
+
+namespace cv8 {
+
+/// Enters isolate, handle scope and context for one call from Swift: 19 ns, and right with many isolates.
+class Entered {
+ public:
+  explicit Entered(cv8_isolate *isolate)
+      : owner_(isolate), isolate_scope_(isolate->v8), handle_scope_(isolate->v8),
+        context(isolate->context.Get(isolate->v8)), context_scope_(context) {
+    isolate->depth++;
+  }
+  ~Entered() { owner_->depth--; }
+
+ private:
+  cv8_isolate *owner_;
+  v8::Isolate::Scope isolate_scope_;
+  v8::HandleScope handle_scope_;
+
+ public:
+  const v8::Local<v8::Context> context;
+
+ private:
+  v8::Context::Scope context_scope_;
+};
+
+/// Declared before an Entered: frees an isolate whose owner let go of it during the call.
+struct Reaper {
+  cv8_isolate *isolate;
+  ~Reaper();
+};
+
+inline cv8_isolate *owner(v8::Isolate *isolate) { return static_cast<cv8_isolate *>(isolate->GetData(0)); }
+inline bool stopped(const cv8_isolate *isolate) { return isolate->stop.load(std::memory_order_acquire) != 0; }
+
+v8::Platform *platform();
+uint64_t monotonic_ns();
+void isolates_changed(int64_t by);
+void images_made();
+[[noreturn]] void die(int code, const char *what, const char *detail, const char *isolate_name);
+
+// watchdog.cc
+void start_watchdog(uint32_t kill_after_ms);
+uint64_t watchdog_fired();
+uint64_t watchdog_wakeups();
+/// Marks why the script is stopped; the first reason wins.
+void mark_stopped(cv8_isolate *isolate, int32_t reason);
+
+// isolate.cc
+void configure(v8::Isolate *isolate);
+void set_stack_limit(v8::Isolate *isolate, size_t bytes);
+
+// image.cc
+const intptr_t *external_references();
+/// Runs the prelude in the current context; the object it returns, or empty with the exception pending.
+v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image);
+
+// native.cc
+void native_operation(const v8::FunctionCallbackInfo<v8::Value> &info);
+
+// values.cc
+v8::MaybeLocal<v8::String> utf8_string(v8::Isolate *isolate, cv8_bytes bytes);
+v8::MaybeLocal<v8::String> latin1_string(v8::Isolate *isolate, cv8_bytes bytes);
+/// A Uint8Array with a copy; empty (nothing thrown) when the quota is used up.
+v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes bytes);
+int32_t kind_of(v8::Local<v8::Value> value);
+int32_t keep(cv8_isolate *isolate, v8::Local<v8::Value> value);
+char *to_text(v8::Isolate *isolate, v8::Local<v8::String> string, size_t limit, size_t *count);
+
+// errors.cc
+cv8_error *plain_error(const char *message, const char *file);
+cv8_error *describe(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::Local<v8::Value> exception,
+                    v8::Local<v8::Message> message);
+/// How a call ended that ran JavaScript: looks at the stop flag first, because a stopped script can look successful.
+cv8_status conclude(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::TryCatch *caught, cv8_error **error);
+void on_promise_reject(v8::PromiseRejectMessage message);
+void forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise);
+
+/// Microtasks and platform tasks until there are no more or the turn was stopped.
+void drain_microtasks(cv8_isolate *isolate);
+
+inline bool is_string(v8::Local<v8::Value> value) { return !value.IsEmpty() && value->IsString(); }
+
+}  // namespace cv8
+
+#endif

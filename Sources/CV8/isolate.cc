@@ -1,0 +1,207 @@
+// Isolates: made from an image, limited, counted, freed.
+#include "internal.h"
+
+#include <algorithm>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+namespace cv8 {
+
+bool QuotaAllocator::take(size_t length) {
+  size_t used = used_.load(std::memory_order_relaxed);
+  do {
+    if (length > quota_ || used > quota_ - length) return false;
+  } while (!used_.compare_exchange_weak(used, used + length, std::memory_order_relaxed));
+  size_t peak = peak_.load(std::memory_order_relaxed);
+  while (peak < used + length && !peak_.compare_exchange_weak(peak, used + length, std::memory_order_relaxed)) {
+  }
+  return true;
+}
+
+void *QuotaAllocator::Allocate(size_t length) {
+  if (!take(length)) return nullptr;
+  void *data = calloc(length, 1);
+  if (data == nullptr) used_.fetch_sub(length, std::memory_order_relaxed);
+  return data;
+}
+
+void *QuotaAllocator::AllocateUninitialized(size_t length) {
+  // Zeroed all the same: what another tenant left in freed memory must not show.
+  return Allocate(length);
+}
+
+void QuotaAllocator::Free(void *data, size_t length) {
+  free(data);
+  used_.fetch_sub(length, std::memory_order_relaxed);
+}
+
+static void on_fatal(const char *location, const char *message) {
+  v8::Isolate *isolate = v8::Isolate::TryGetCurrent();
+  cv8_isolate *known = isolate != nullptr ? owner(isolate) : nullptr;
+  die(CV8_EXIT_FATAL, message != nullptr ? message : "V8 failed", location != nullptr ? location : "V8",
+      known != nullptr ? known->name : "");
+}
+
+static void on_out_of_memory(const char *location, bool is_heap) {
+  on_fatal(location, is_heap ? "JavaScript ran out of heap" : "V8 ran out of memory");
+}
+
+/// Dooms the isolate and makes room for the allocation under way, so that the script ends and not the process.
+static size_t on_near_heap_limit(void *data, size_t current, size_t initial) {
+  auto *isolate = static_cast<cv8_isolate *>(data);
+  isolate->must_be_discarded = true;
+  mark_stopped(isolate, CV8_STOP_HEAP);
+  isolate->v8->TerminateExecution();
+  return std::max(current, initial + isolate->limits.heap_headroom_bytes);
+}
+
+void configure(v8::Isolate *isolate) {
+  isolate->SetFatalErrorHandler(on_fatal);
+  isolate->SetOOMErrorHandler(on_out_of_memory);
+  isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
+  isolate->SetAllowAtomicsWait(false);
+  isolate->SetPromiseRejectCallback(on_promise_reject);
+}
+
+/// V8's limit is an address: `bytes` below this frame, but never into the last 128 KiB of the thread's stack.
+void set_stack_limit(v8::Isolate *isolate, size_t bytes) {
+  static thread_local uintptr_t lowest = 0;
+  if (lowest == 0) {
+    pthread_attr_t attributes;
+    void *address = nullptr;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      pthread_attr_getstack(&attributes, &address, &size);
+      pthread_attr_destroy(&attributes);
+    }
+    lowest = reinterpret_cast<uintptr_t>(address) + 128 * 1024;
+  }
+  const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  isolate->SetStackLimit(std::max(lowest, here - std::min<uintptr_t>(bytes, here)));
+}
+
+Reaper::~Reaper() {
+  if (isolate->doomed && isolate->depth == 0) cv8_isolate_free(isolate);
+}
+
+static v8::Isolate *new_v8_isolate(const cv8_image *image, cv8_isolate *isolate) {
+  v8::Isolate::CreateParams parameters;
+  parameters.array_buffer_allocator_shared = isolate->allocator;
+  parameters.constraints.set_max_old_generation_size_in_bytes(isolate->limits.heap_bytes);
+  parameters.constraints.set_max_young_generation_size_in_bytes(isolate->limits.young_bytes);
+  parameters.external_references = external_references();
+  if (image->blob.data != nullptr) parameters.snapshot_blob = const_cast<v8::StartupData *>(&image->blob);
+  return v8::Isolate::New(parameters);
+}
+
+/// The prelude's entries become the first handles, in the order the image names them.
+static cv8_error *collect_entries(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::Local<v8::Object> entries) {
+  for (const std::string &name : isolate->image->entries) {
+    v8::Local<v8::Value> value;
+    v8::Local<v8::String> key;
+    if (!utf8_string(isolate->v8, {reinterpret_cast<const uint8_t *>(name.data()), name.size()}).ToLocal(&key) ||
+        !entries->Get(context, key).ToLocal(&value) || !value->IsFunction()) {
+      return plain_error(("the prelude returns no function '" + name + "'").c_str(), isolate->image->name.c_str());
+    }
+    isolate->handles.emplace_back(isolate->v8, value);
+  }
+  return nullptr;
+}
+
+static cv8_error *boot(cv8_isolate *isolate) {
+  v8::Isolate::Scope isolate_scope(isolate->v8);
+  v8::HandleScope scope(isolate->v8);
+  v8::Local<v8::Context> context = v8::Context::New(isolate->v8);
+  context->AllowCodeGenerationFromStrings(false);
+  isolate->context.Reset(isolate->v8, context);
+  v8::Context::Scope context_scope(context);
+  v8::TryCatch caught(isolate->v8);
+  v8::Local<v8::Object> entries;
+  const bool booted = isolate->image->blob.data != nullptr
+                          ? context->GetDataFromSnapshotOnce<v8::Object>(0).ToLocal(&entries)
+                          : run_prelude(isolate->v8, context, isolate->image).ToLocal(&entries);
+  if (!booted) {
+    if (!caught.HasCaught()) return plain_error("the snapshot holds no entries", isolate->image->name.c_str());
+    return describe(isolate, context, caught.Exception(), caught.Message());
+  }
+  return collect_entries(isolate, context, entries);
+}
+
+}  // namespace cv8
+
+cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_limits *limits, cv8_perform perform,
+                              void *operations, cv8_error **error) {
+  auto *isolate = new cv8_isolate;
+  isolate->image = image;
+  isolate->limits = *limits;
+  isolate->perform = perform;
+  isolate->operations = operations;
+  memcpy(isolate->name, name.bytes, std::min(name.count, sizeof isolate->name - 1));
+  isolate->allocator = std::make_shared<cv8::QuotaAllocator>(limits->external_bytes);
+  isolate->v8 = cv8::new_v8_isolate(image, isolate);
+  isolate->v8->SetData(0, isolate);
+  cv8::isolates_changed(1);
+  cv8::configure(isolate->v8);
+  cv8::set_stack_limit(isolate->v8, limits->stack_bytes);
+  isolate->v8->AddNearHeapLimitCallback(cv8::on_near_heap_limit, isolate);
+  *error = cv8::boot(isolate);
+  if (*error == nullptr) return isolate;
+  cv8_isolate_free(isolate);
+  return nullptr;
+}
+
+void cv8_isolate_free(cv8_isolate *isolate) {
+  isolate->perform = nullptr;
+  if (isolate->depth > 0) {
+    isolate->doomed = true;
+    return;
+  }
+  cv8_turn turn;
+  if (isolate->turn.open) cv8_turn_end(isolate, &turn);
+  {
+    v8::Isolate::Scope scope(isolate->v8);
+    isolate->handles.clear();
+    isolate->modules.clear();
+    isolate->rejections.clear();
+    isolate->context.Reset();
+  }
+  v8::platform::NotifyIsolateShutdown(cv8::platform(), isolate->v8);
+  isolate->v8->Dispose();
+  cv8::isolates_changed(-1);
+  delete isolate;
+}
+
+void cv8_isolate_adopt_thread(cv8_isolate *isolate) { cv8::set_stack_limit(isolate->v8, isolate->limits.stack_bytes); }
+
+bool cv8_isolate_must_be_discarded(const cv8_isolate *isolate) { return isolate->must_be_discarded; }
+
+void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
+  v8::HeapStatistics heap;
+  isolate->v8->GetHeapStatistics(&heap);
+  out->used_heap = heap.used_heap_size();
+  out->total_heap = heap.total_heap_size();
+  out->physical_heap = heap.total_physical_size();
+  out->heap_limit = heap.heap_size_limit();
+  out->malloced = heap.malloced_memory();
+  out->external_bytes = isolate->allocator->used();
+  out->external_peak = isolate->allocator->peak();
+  out->calls = isolate->calls;
+  out->operations = isolate->operation_count;
+  out->terminations = isolate->terminations;
+  out->handles = isolate->handles.size() - isolate->free_handles.size() - isolate->image->entries.size();
+  out->bytes_copied_in = isolate->bytes_in;
+  out->bytes_copied_out = isolate->bytes_out;
+  out->must_be_discarded = isolate->must_be_discarded;
+}
+
+void cv8_isolate_low_memory(cv8_isolate *isolate) {
+  v8::Isolate::Scope scope(isolate->v8);
+  isolate->v8->LowMemoryNotification();
+}
+
+bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds) {
+  v8::Isolate::Scope scope(isolate->v8);
+  const double now = cv8::platform()->MonotonicallyIncreasingTime();
+  return isolate->v8->IdleNotificationDeadline(now + milliseconds / 1000.0);
+}

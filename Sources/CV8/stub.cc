@@ -1,1 +1,0 @@
-#include "CV8.h"

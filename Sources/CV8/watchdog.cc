@@ -1,0 +1,270 @@
+// One thread that stops scripts. While a turn is open it looks at the worker thread's CPU clock each millisecond;
+// with nothing to watch for a while it sleeps on a futex. A wall clock alone would punish a script for other
+// people's load, and asking for the CPU clock on the worker costs 0.5 us per call.
+//
+// A slot belongs to one worker thread. Its state is (sequence << 2 | phase). The worker arms with one store and
+// disarms with one compare-and-swap. The watchdog touches the isolate only in phase `firing`, which it enters from
+// `armed` or `fired` by compare-and-swap; the worker waits for it to leave before it goes on.
+#include "internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace cv8 {
+namespace {
+
+enum Phase : uint64_t { kIdle = 0, kArmed = 1, kFiring = 2, kFired = 3 };
+constexpr uint64_t kPhaseMask = 3, kOneSequence = 4;
+constexpr uint64_t kMillisecond = 1000000, kRepeat = 50 * kMillisecond;
+constexpr int kSlots = 256, kQuietTicks = 10;
+
+struct Slot {
+  std::atomic<bool> taken{false};
+  std::atomic<uint64_t> state{0};
+  // Written before `state`, read after it; stale reads are harmless because the compare-and-swap then fails.
+  std::atomic<cv8_isolate *> isolate{nullptr};
+  std::atomic<uint64_t> cpu_budget{0}, deadline{0}, began{0};
+  std::atomic<clockid_t> clock{0};
+  // The watchdog's notes on the sequence it is watching. The worker reads them at the end of a turn.
+  std::atomic<uint64_t> seen{0}, base_cpu{0}, missed{0};
+  uint64_t last_state = 0, fired_at = 0, repeated_at = 0;
+  // The worker's own.
+  uint64_t sequence = 0;
+  cv8_isolate *current = nullptr;
+};
+
+Slot slots[kSlots];
+std::atomic<uint32_t> sleeping{0};
+std::atomic<uint64_t> fired_count{0}, wakeup_count{0};
+uint64_t kill_after = 0;
+
+void futex_wait(std::atomic<uint32_t> *word, uint32_t value) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t *>(word), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void wake_watchdog() {
+  sleeping.store(0, std::memory_order_seq_cst);
+  syscall(SYS_futex, reinterpret_cast<uint32_t *>(&sleeping), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+bool cpu_ns(clockid_t clock, uint64_t *out) {
+  struct timespec now;
+  if (clock_gettime(clock, &now) != 0) return false;
+  *out = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+  return true;
+}
+
+/// The thread's slot, taken at its first turn and given back when the thread ends.
+struct SlotOwner {
+  Slot *slot = nullptr;
+  ~SlotOwner() {
+    if (slot != nullptr) slot->taken.store(false, std::memory_order_release);
+  }
+};
+thread_local SlotOwner slot_owner;
+
+Slot *take_slot() {
+  for (Slot &slot : slots) {
+    bool expected = false;
+    if (!slot.taken.compare_exchange_strong(expected, true, std::memory_order_acquire)) continue;
+    clockid_t clock;
+    pthread_getcpuclockid(pthread_self(), &clock);
+    slot.clock.store(clock, std::memory_order_relaxed);
+    slot.sequence = slot.state.load(std::memory_order_relaxed) / kOneSequence;
+    slot.current = nullptr;
+    return slot_owner.slot = &slot;
+  }
+  die(CV8_EXIT_FATAL, "more than 256 threads run JavaScript", "watchdog", "");
+}
+
+Slot *own_slot() { return slot_owner.slot != nullptr ? slot_owner.slot : take_slot(); }
+
+// MARK: the watching side
+
+void fire(Slot &slot, uint64_t state, int32_t reason, uint64_t now) {
+  const uint64_t sequence = state & ~kPhaseMask;
+  if (!slot.state.compare_exchange_strong(state, sequence | kFiring, std::memory_order_acq_rel)) return;
+  cv8_isolate *isolate = slot.isolate.load(std::memory_order_relaxed);
+  if (reason != CV8_NOT_STOPPED) {
+    mark_stopped(isolate, reason);
+    fired_count.fetch_add(1, std::memory_order_relaxed);
+    slot.fired_at = now;
+  }
+  slot.repeated_at = now;
+  isolate->v8->TerminateExecution();
+  slot.state.store(sequence | kFired, std::memory_order_release);
+}
+
+/// Ends the process, unless the turn has ended meanwhile.
+void give_up(Slot &slot, uint64_t state) {
+  const uint64_t sequence = state & ~kPhaseMask;
+  if (!slot.state.compare_exchange_strong(state, sequence | kFiring, std::memory_order_acq_rel)) return;
+  die(CV8_EXIT_UNSTOPPABLE, "JavaScript did not stop when told to", "watchdog", slot.isolate.load()->name);
+}
+
+/// Notes where the CPU clock stood when the watchdog first met this stretch of a turn.
+void first_sight(Slot &slot, uint64_t state, uint64_t now, uint64_t cpu) {
+  const uint64_t began = slot.began.load(std::memory_order_relaxed);
+  slot.base_cpu.store(cpu, std::memory_order_relaxed);
+  slot.missed.store(now > began ? now - began : 0, std::memory_order_relaxed);
+  slot.seen.store(state & ~kPhaseMask, std::memory_order_release);
+}
+
+void look_after(Slot &slot, uint64_t state) {
+  const uint64_t now = monotonic_ns();
+  if ((state & kPhaseMask) == kFired) {
+    if (kill_after != 0 && now - slot.fired_at > kill_after) give_up(slot, state);
+    if (now - slot.repeated_at > kRepeat) fire(slot, state, CV8_NOT_STOPPED, now);
+    return;
+  }
+  uint64_t cpu = 0;
+  if (!cpu_ns(slot.clock.load(std::memory_order_relaxed), &cpu)) return;
+  if (slot.seen.load(std::memory_order_relaxed) != (state & ~kPhaseMask)) first_sight(slot, state, now, cpu);
+  if (cpu - slot.base_cpu.load(std::memory_order_relaxed) >= slot.cpu_budget.load(std::memory_order_relaxed)) {
+    fire(slot, state, CV8_STOP_CPU, now);
+  } else if (now >= slot.deadline.load(std::memory_order_relaxed)) {
+    fire(slot, state, CV8_STOP_WALL, now);
+  }
+}
+
+/// Looks at every slot; true when one is armed or was since the last look.
+bool look_around() {
+  bool busy = false;
+  for (Slot &slot : slots) {
+    const uint64_t state = slot.state.load(std::memory_order_seq_cst);
+    const uint64_t phase = state & kPhaseMask;
+    if (phase == kArmed || phase == kFired) look_after(slot, state);
+    busy = busy || phase != kIdle || state != slot.last_state;
+    slot.last_state = state;
+  }
+  return busy;
+}
+
+void *watch(void *) {
+  const struct timespec tick = {0, static_cast<long>(kMillisecond)};
+  int quiet = 0;
+  for (;;) {
+    quiet = look_around() ? 0 : quiet + 1;
+    if (quiet < kQuietTicks) {
+      nanosleep(&tick, nullptr);
+      continue;
+    }
+    // Whoever arms after this store sees it and wakes us; whoever armed before it is found by the look.
+    sleeping.store(1, std::memory_order_seq_cst);
+    if (!look_around()) {
+      while (sleeping.load(std::memory_order_seq_cst) == 1) futex_wait(&sleeping, 1);
+      wakeup_count.fetch_add(1, std::memory_order_relaxed);
+    }
+    sleeping.store(0, std::memory_order_seq_cst);
+    quiet = 0;
+  }
+  return nullptr;
+}
+
+// MARK: the worker's side
+
+/// Starts (or goes on with) a stretch of the isolate's turn.
+void arm(Slot *slot, cv8_isolate *isolate, uint64_t now) {
+  Turn &turn = isolate->turn;
+  const uint64_t left = turn.cpu_budget > turn.cpu ? turn.cpu_budget - turn.cpu : 0;
+  turn.resumed_at = now;
+  turn.sequence = ++slot->sequence * kOneSequence;
+  slot->isolate.store(isolate, std::memory_order_relaxed);
+  slot->cpu_budget.store(left, std::memory_order_relaxed);
+  slot->deadline.store(turn.deadline, std::memory_order_relaxed);
+  slot->began.store(now, std::memory_order_relaxed);
+  slot->current = isolate;
+  slot->state.store(turn.sequence | kArmed, std::memory_order_seq_cst);
+  if (sleeping.load(std::memory_order_seq_cst) != 0) wake_watchdog();
+}
+
+/// Ends a stretch: afterwards the watchdog does not touch the isolate.
+void disarm(Slot *slot, cv8_isolate *isolate, uint64_t now) {
+  Turn &turn = isolate->turn;
+  for (;;) {
+    uint64_t state = slot->state.load(std::memory_order_acquire);
+    if ((state & kPhaseMask) == kFiring) continue;  // a few hundred nanoseconds
+    if (slot->state.compare_exchange_weak(state, turn.sequence | kIdle, std::memory_order_acq_rel)) break;
+  }
+  const uint64_t elapsed = now - turn.resumed_at;
+  uint64_t used = elapsed, cpu = 0;
+  if (slot->seen.load(std::memory_order_acquire) == turn.sequence && cpu_ns(CLOCK_THREAD_CPUTIME_ID, &cpu)) {
+    used = cpu - slot->base_cpu.load(std::memory_order_relaxed) + slot->missed.load(std::memory_order_relaxed);
+    if (used > elapsed) used = elapsed;
+  }
+  turn.elapsed += elapsed;
+  turn.cpu += used;
+}
+
+}  // namespace
+
+uint64_t watchdog_fired() { return fired_count.load(std::memory_order_relaxed); }
+uint64_t watchdog_wakeups() { return wakeup_count.load(std::memory_order_relaxed); }
+
+void mark_stopped(cv8_isolate *isolate, int32_t reason) {
+  int32_t expected = CV8_NOT_STOPPED;
+  isolate->stop.compare_exchange_strong(expected, reason, std::memory_order_acq_rel);
+}
+
+void start_watchdog(uint32_t kill_after_ms) {
+  kill_after = kill_after_ms * kMillisecond;
+  pthread_t thread;
+  if (pthread_create(&thread, nullptr, watch, nullptr) != 0) {
+    die(CV8_EXIT_FATAL, "the watchdog thread cannot be made", "pthread_create", "");
+  }
+  pthread_setname_np(thread, "hook-watchdog");
+  pthread_detach(thread);
+}
+
+}  // namespace cv8
+
+void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns) {
+  cv8::Slot *slot = cv8::own_slot();
+  const uint64_t now = cv8::monotonic_ns();
+  cv8_isolate *outer = slot->current;
+  if (outer != nullptr) cv8::disarm(slot, outer, now);
+  cv8::Turn &turn = isolate->turn;
+  turn = cv8::Turn();
+  turn.open = true;
+  turn.cpu_budget = cpu_ns;
+  turn.deadline = now + wall_ns < now ? UINT64_MAX : now + wall_ns;
+  turn.outer = outer;
+  isolate->stop.store(isolate->must_be_discarded ? CV8_STOP_HEAP : CV8_NOT_STOPPED, std::memory_order_relaxed);
+  cv8::arm(slot, isolate, now);
+}
+
+void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out) {
+  cv8::Slot *slot = cv8::own_slot();
+  if (slot->current != isolate) {
+    cv8::die(CV8_EXIT_FATAL, "turns must end on their thread, the innermost first", "cv8_turn_end", isolate->name);
+  }
+  const uint64_t now = cv8::monotonic_ns();
+  cv8::disarm(slot, isolate, now);
+  cv8::Turn &turn = isolate->turn;
+  turn.open = false;
+  slot->current = turn.outer;
+  out->elapsed_ns = turn.elapsed;
+  out->cpu_ns = turn.cpu;
+  out->stop = isolate->stop.load(std::memory_order_acquire);
+  if (out->stop != CV8_NOT_STOPPED) {
+    isolate->terminations++;
+    isolate->v8->CancelTerminateExecution();
+  }
+  if (turn.outer == nullptr) return;
+  turn.outer->turn.deadline += turn.elapsed;
+  cv8::arm(slot, turn.outer, now);
+}
+
+bool cv8_turn_is_open(const cv8_isolate *isolate) { return isolate->turn.open; }
+int32_t cv8_turn_stop(const cv8_isolate *isolate) { return isolate->stop.load(std::memory_order_acquire); }
+
+void cv8_isolate_terminate(cv8_isolate *isolate) {
+  cv8::mark_stopped(isolate, CV8_STOP_REQUESTED);
+  isolate->v8->TerminateExecution();
+}
