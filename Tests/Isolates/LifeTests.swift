@@ -1,0 +1,109 @@
+import Isolates
+import Testing
+
+@Suite(.serialized) struct LifeTests {
+    @Test func globalsOfOneIsolateAreNotThoseOfAnother() throws {
+        let one = try Rig(), two = try Rig()
+        #expect(one.run("globalThis.shared = 1; Array.prototype.polluted = 1; return 1;").result.int == 1)
+        #expect(two.run("return typeof shared === 'undefined' && [].polluted === undefined;").result.bool == true)
+        #expect(one.run("return [].polluted;").result.int == 1)
+    }
+
+    @Test func fiftyIsolatesComeAndGoInAnyOrder() throws {
+        var rigs: [Rig?] = []
+        for number in 0..<50 {
+            let rig = try Rig(snapshot: number % 2 == 0)
+            #expect(rig.run("globalThis.n = \(number); native.keep({}); return n;").result.int == Int32(number))
+            rigs.append(rig)
+        }
+        for step in 0..<50 {
+            let index = (step * 37) % 50
+            #expect(rigs[index]?.run("return n;").result.int == Int32(index))
+            rigs[index] = nil
+        }
+        #expect(rigs.allSatisfy { $0 == nil })
+    }
+
+    @Test func aValueMayOutliveItsIsolate() throws {
+        var kept: JSValue?
+        do {
+            let rig = try Rig()
+            _ = rig.run("native.keep('text');")
+            kept = rig.operations.keptValue
+            #expect(kept?.string == "text")
+        }
+        #expect(kept?.string == nil)
+        guard case .undefined? = kept?.result else { Issue.record("a dead value has no kind"); return }
+    }
+
+    @Test func turnsOfDifferentIsolatesNestAndBothAreWatched() throws {
+        let outer = try Rig(), inner = try Rig()
+        outer.isolate.beginTurn(cpuMicroseconds: 30_000, wallMilliseconds: 20_000)
+        #expect(inner.run("for (;;) {}", cpuMilliseconds: 40).result.termination == .cpu)
+        #expect(outer.isolate.call(Rig.sum, 1, 2, 3, 4).int == 10, "the outer clock stood still")
+        let module = ModuleSources(files: ["/m.js": "for (;;) {}"])
+        #expect(throws: CallFailure.self) { try outer.isolate.loadModule("/m.js", from: module) }
+        let report = outer.isolate.endTurn()
+        #expect(report.termination == .cpu)
+        #expect(report.cpuNanoseconds >= 29_000_000)
+    }
+
+    @Test func aPreludeIsFreedAfterItsLastIsolate() throws {
+        weak var seen: Prelude?
+        do {
+            let prelude = try Prelude(name: "p.js", source: "return { a() { return 7; } };", operations: [], entries: ["a"])
+            seen = prelude
+            #expect(prelude.snapshotBytes > 0)
+            let isolate = try Isolate(name: "p", prelude: prelude, operations: NativeOperations())
+            isolate.beginTurn(cpuMicroseconds: 1_000_000, wallMilliseconds: 10_000)
+            #expect(isolate.call(0).int == 7)
+            isolate.endTurn()
+        }
+        #expect(seen == nil)
+    }
+
+    @Test func anOwnerMayLetGoOfAnIsolateInsideItsOwnOperation() throws {
+        let prelude = try Prelude(
+            name: "p.js", source: "return { go() { native.drop(); try { native.drop(); } catch (e) { return 8; } } };",
+            operations: ["drop"], entries: ["go"])
+        let operations = DroppingOperations()
+        let owner = try IsolateOwner(prelude, operations)
+        operations.owner = owner
+        owner.isolate?.go()
+        #expect(owner.isolate == nil)
+    }
+
+    @Test func statisticsTellHeapAndBuffers() throws {
+        let rig = try Rig()
+        _ = rig.run("globalThis.b = new Uint8Array(1 << 20);")
+        let statistics = rig.isolate.statistics
+        #expect(statistics.usedHeap > 100_000)
+        #expect(statistics.heapLimit >= 64 << 20)
+        #expect(statistics.externalBytes >= 1 << 20)
+        _ = rig.run("globalThis.b = null;")
+        rig.isolate.lowMemory()
+        #expect(rig.isolate.statistics.externalBytes < 1 << 20)
+        rig.isolate.idle(milliseconds: 1)
+    }
+}
+
+/// Holds an isolate whose script asks for its end.
+final class IsolateOwner {
+    final class Box {
+        let isolate: Isolate
+        init(_ isolate: consuming Isolate) { self.isolate = isolate }
+        func go() {
+            isolate.beginTurn(cpuMicroseconds: 1_000_000, wallMilliseconds: 10_000)
+            _ = isolate.call(0)
+        }
+    }
+    var isolate: Box?
+    init(_ prelude: Prelude, _ operations: NativeOperations) throws {
+        isolate = Box(try Isolate(name: "dropped", prelude: prelude, operations: operations))
+    }
+}
+
+final class DroppingOperations: NativeOperations {
+    weak var owner: IsolateOwner?
+    override func perform(_ operation: Int, _ call: borrowing NativeCall) throws(NativeFailure) { owner?.isolate = nil }
+}
