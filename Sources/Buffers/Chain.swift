@@ -180,3 +180,35 @@ extension Chain {
         }
     }
 }
+
+extension Chain {
+    /// Appends a copy of `bytes` in slabs of `pool`. The caller counts it (`SlabPool.copied`) by its reason.
+    public mutating func append(copying bytes: borrowing Span<UInt8>, from pool: SlabPool) {
+        var done = 0
+        while done < bytes.count {
+            let large = bytes.count - done > SlabSize.small.rawValue
+            // SAFETY: the fresh slab's first count passes to the slice; `length` bytes fit into it.
+            let slab = unsafe pool.take(large ? .large : .small)
+            let length = unsafe min(slab.pointee.capacity, bytes.count - done)
+            unsafe bytes.withUnsafeBytes { source in
+                guard let base = source.baseAddress else { return }
+                unsafe slab.data.copyMemory(from: base + done, byteCount: length)
+            }
+            append(unsafe Slice(adopting: slab, offset: 0, count: length))
+            done += length
+        }
+    }
+
+    /// Copies all bytes out, for those who need them in one piece (hooks). Nothing is removed.
+    public borrowing func copyBytes() -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(byteCount)
+        for index in 0..<sliceCount {
+            let entry = unsafe entry(index)
+            // SAFETY: the entry keeps its slab alive; the range lies inside it.
+            let source = unsafe UnsafeRawBufferPointer(start: entry.slab.data + entry.offset, count: entry.count)
+            unsafe bytes.append(contentsOf: source)
+        }
+        return bytes
+    }
+}
