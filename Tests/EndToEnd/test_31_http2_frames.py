@@ -1,0 +1,240 @@
+"""Frames that RFC 9113 forbids: a stream error resets its stream, a connection error ends the connection."""
+import struct
+
+import pytest
+
+from harness import http2
+from harness.http2 import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM,
+                           FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HEADERS, PADDED, PING, PRIORITY,
+                           PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE, frame)
+
+
+@pytest.fixture(scope="module")
+def gateway(start_shared):
+    return start_shared()
+
+
+def window(stream: int, increment: int) -> bytes:
+    return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", increment))
+
+
+def setting(identifier: int, value: int) -> bytes:
+    return struct.pack(">HI", identifier, value)
+
+
+# name: (frames after preface and SETTINGS, error codes that may be named in GOAWAY)
+CONNECTION_ERRORS = {
+    "DATA on stream 0": (frame(DATA, 0, 0, b"x"), {PROTOCOL_ERROR}),
+    "DATA on an idle stream": (frame(DATA, 0, 1, b"x"), {PROTOCOL_ERROR, STREAM_CLOSED}),
+    "HEADERS on stream 0": (frame(HEADERS, 5, 0, b"\x82"), {PROTOCOL_ERROR}),
+    "HEADERS on an even stream": (frame(HEADERS, 5, 2, b"\x82\x87\x84\x01\x01a"), {PROTOCOL_ERROR}),
+    "frame larger than allowed": (frame(PING, 0, 0, bytes(16385)), {FRAME_SIZE_ERROR}),
+    "PING of 7 bytes": (frame(PING, 0, 0, bytes(7)), {FRAME_SIZE_ERROR}),
+    "PING of 9 bytes": (frame(PING, 0, 0, bytes(9)), {FRAME_SIZE_ERROR}),
+    "PING on a stream": (frame(PING, 0, 1, bytes(8)), {PROTOCOL_ERROR}),
+    "SETTINGS of 5 bytes": (frame(SETTINGS, 0, 0, bytes(5)), {FRAME_SIZE_ERROR}),
+    "SETTINGS on a stream": (frame(SETTINGS, 0, 1, bytes(6)), {PROTOCOL_ERROR}),
+    "SETTINGS ACK with payload": (frame(SETTINGS, ACK, 0, bytes(6)), {FRAME_SIZE_ERROR}),
+    "SETTINGS push of 2": (frame(SETTINGS, 0, 0, setting(2, 2)), {PROTOCOL_ERROR}),
+    "SETTINGS window of 2^31": (frame(SETTINGS, 0, 0, setting(4, 1 << 31)), {FLOW_CONTROL_ERROR}),
+    "SETTINGS frame size of 1": (frame(SETTINGS, 0, 0, setting(5, 1)), {PROTOCOL_ERROR}),
+    "SETTINGS frame size of 2^24": (frame(SETTINGS, 0, 0, setting(5, 1 << 24)), {PROTOCOL_ERROR}),
+    "RST_STREAM on stream 0": (frame(RST_STREAM, 0, 0, bytes(4)), {PROTOCOL_ERROR}),
+    "RST_STREAM on an idle stream": (frame(RST_STREAM, 0, 1, bytes(4)), {PROTOCOL_ERROR}),
+    "PRIORITY on stream 0": (frame(PRIORITY, 0, 0, bytes(5)), {PROTOCOL_ERROR}),
+    "GOAWAY on a stream": (frame(GOAWAY, 0, 1, bytes(8)), {PROTOCOL_ERROR}),
+    "GOAWAY too short": (frame(GOAWAY, 0, 0, bytes(7)), {FRAME_SIZE_ERROR}),
+    "PUSH_PROMISE from a client": (frame(PUSH_PROMISE, 4, 1, bytes(4) + b"\x82"), {PROTOCOL_ERROR}),
+    "WINDOW_UPDATE of 3 bytes": (frame(WINDOW_UPDATE, 0, 0, bytes(3)), {FRAME_SIZE_ERROR}),
+    "WINDOW_UPDATE of 0 on the connection": (window(0, 0), {PROTOCOL_ERROR}),
+    "WINDOW_UPDATE overflow on the connection": (window(0, 0x7FFFFFFF), {FLOW_CONTROL_ERROR}),
+    "WINDOW_UPDATE on an idle stream": (window(1, 1), {PROTOCOL_ERROR}),
+    "CONTINUATION without HEADERS": (frame(CONTINUATION, 4, 1, b"\x82"), {PROTOCOL_ERROR}),
+    "PING inside a field block": (frame(HEADERS, END_STREAM, 1, b"\x82") + frame(PING, 0, 0, bytes(8)), {PROTOCOL_ERROR}),
+    "CONTINUATION on another stream": (frame(HEADERS, END_STREAM, 1, b"\x82") + frame(CONTINUATION, 4, 3, b"\x87"),
+                                       {PROTOCOL_ERROR}),
+    "padding longer than the frame": (frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, b"\xff\x82"), {PROTOCOL_ERROR}),
+    "HPACK index 0": (frame(HEADERS, 5, 1, b"\x80"), {COMPRESSION_ERROR}),
+    "HPACK index beyond the table": (frame(HEADERS, 5, 1, b"\xff\xff\x01"), {COMPRESSION_ERROR}),
+    "HPACK string cut short": (frame(HEADERS, 5, 1, b"\x00\x05ab"), {COMPRESSION_ERROR}),
+    "HPACK table size beyond ours": (frame(HEADERS, 5, 1, b"\x3f\xe1\xff\x03\x82\x87\x84"), {COMPRESSION_ERROR}),
+    "HPACK integer without end": (frame(HEADERS, 5, 1, b"\xff" + b"\xff" * 20), {COMPRESSION_ERROR}),
+    "HPACK Huffman with EOS": (frame(HEADERS, 5, 1, b"\x00\x84\xff\xff\xff\xff\x01a"), {COMPRESSION_ERROR}),
+}
+
+
+@pytest.mark.parametrize("name", CONNECTION_ERRORS)
+def test_connection_error(gateway, name):
+    frames, codes = CONNECTION_ERRORS[name]
+    with gateway.http2_raw() as client:
+        client.send(frames)
+        verdict, code = client.verdict()
+        assert (verdict, code) in {("goaway", each) for each in codes}
+        while client.next_frame() is not None:  # and then the connection ends
+            pass
+
+
+@pytest.mark.parametrize("preface", [b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                     b"\0" * 24], ids=["wrong ending", "HTTP/1.1", "zeroes"])
+def test_bad_preface_ends_the_connection(gateway, preface):
+    with gateway.http2_raw(preface=preface) as client:
+        verdict, code = client.verdict()
+        assert (verdict, code) in (("goaway", PROTOCOL_ERROR), ("closed", 0))
+
+
+def test_first_frame_must_be_settings(gateway):
+    with gateway.http2_raw(preface=b"") as client:
+        client.send(http2.PREFACE, frame(PING, 0, 0, bytes(8)))
+        verdict, code = client.verdict()
+        assert (verdict, code) in (("goaway", PROTOCOL_ERROR), ("closed", 0))
+
+
+# name: (pseudo-fields and fields, in order). None of them may reach an origin.
+PATH, METHOD, SCHEME, AUTHORITY = (":path", "/"), (":method", "GET"), (":scheme", "https"), (":authority", "localhost")
+GOOD = [METHOD, SCHEME, AUTHORITY, PATH]
+MALFORMED = {
+    "upper-case name": [*GOOD, ("X-Upper", "1")], "connection": [*GOOD, ("connection", "close")],
+    "transfer-encoding": [*GOOD, ("transfer-encoding", "chunked")], "keep-alive": [*GOOD, ("keep-alive", "1")],
+    "proxy-connection": [*GOOD, ("proxy-connection", "close")], "upgrade": [*GOOD, ("upgrade", "h2c")],
+    "te other than trailers": [*GOOD, ("te", "gzip")], "no path": [METHOD, SCHEME, AUTHORITY],
+    "no method": [SCHEME, AUTHORITY, PATH], "no scheme": [METHOD, AUTHORITY, PATH], "two paths": [*GOOD, PATH],
+    "two methods": [*GOOD, METHOD], "two authorities": [*GOOD, AUTHORITY], "empty path": [METHOD, SCHEME, AUTHORITY, (":path", "")],
+    "path without slash": [METHOD, SCHEME, AUTHORITY, (":path", "index")],
+    "path with space": [METHOD, SCHEME, AUTHORITY, (":path", "/a b")],
+    "path with CR LF": [METHOD, SCHEME, AUTHORITY, (":path", "/a\r\nX: y")],
+    "path with NUL": [METHOD, SCHEME, AUTHORITY, (":path", "/a\0b")],
+    "method with space": [(":method", "GE T"), SCHEME, AUTHORITY, PATH], "empty method": [(":method", ""), SCHEME, AUTHORITY, PATH],
+    "late pseudo-field": [METHOD, SCHEME, AUTHORITY, ("x-a", "1"), PATH], "unknown pseudo-field": [*GOOD, (":other", "1")],
+    "response pseudo-field": [*GOOD, (":status", "200")], "protocol without CONNECT": [*GOOD, (":protocol", "websocket")],
+    "name with space": [*GOOD, ("x a", "1")], "name with colon": [*GOOD, ("x:a", "1")], "empty name": [*GOOD, ("", "1")],
+    "name with CR LF": [*GOOD, ("x\r\ny", "1")], "value with CR LF": [*GOOD, ("x-a", "1\r\nx-b: 2")],
+    "value with LF": [*GOOD, ("x-a", "1\n2")], "value with NUL": [*GOOD, ("x-a", "1\x002")],
+    "value starting with space": [*GOOD, ("x-a", " 1")], "value ending with tab": [*GOOD, ("x-a", "1\t")],
+    "host differs from authority": [*GOOD, ("host", "other.example")], "bad authority": [METHOD, SCHEME, (":authority", "a b"), PATH],
+    "user in authority": [METHOD, SCHEME, (":authority", "u@localhost"), PATH],
+    "content-length that is no number": [*GOOD, ("content-length", "x")], "content-length with sign": [*GOOD, ("content-length", "+0")],
+    "two content-lengths": [*GOOD, ("content-length", "0"), ("content-length", "1")],
+    "content-length with END_STREAM": [*GOOD, ("content-length", "5")],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_head_is_a_stream_error_and_nothing_reaches_the_origin(gateway, shared_origin, name):
+    before = shared_origin.raw
+    with gateway.http2_raw() as client:
+        block = client.encoder.encode([(key.encode("latin-1"), value.encode("latin-1")) for key, value in MALFORMED[name]],
+                                      huffman=False)
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, block))
+        refused = None
+        while refused is None:
+            got = client.next_frame()
+            assert got is not None, "the gateway closed without a word"
+            if got[0] == RST_STREAM:
+                refused = int.from_bytes(got[3][:4], "big") == PROTOCOL_ERROR
+            elif got[0] == GOAWAY:
+                refused = int.from_bytes(got[3][4:8], "big") == PROTOCOL_ERROR
+            elif got[0] == HEADERS:  # an answer with 4xx refuses as well (RFC 9113 section 8.1.1)
+                refused = client_status(got[3]) in (400, 421)
+        assert refused
+    assert shared_origin.raw == before
+
+
+def client_status(block: bytes) -> int:
+    import hpack
+    return int(next(value for name, value in hpack.Decoder().decode(block) if name == ":status"))
+
+
+@pytest.mark.parametrize("length,sent", [(5, 4), (5, 6), (0, 1)])
+def test_body_that_belies_its_length_is_a_stream_error(gateway, shared_origin, length, sent):
+    before = len(shared_origin.requests)
+    with gateway.http2_raw() as client:
+        block = client.fields("/up", "POST", [("content-length", str(length))])
+        client.send(frame(HEADERS, END_HEADERS, 1, block), frame(DATA, END_STREAM, 1, bytes(sent)))
+        assert client.verdict() == ("reset", PROTOCOL_ERROR)
+        assert client.is_alive()
+    assert not any(request.complete for request in shared_origin.requests[before:])
+
+
+# name: frames on a stream that is open; the verdict is a reset (or the end of the connection) with one of the codes
+STREAM_ERRORS = {
+    "WINDOW_UPDATE of 0": (window(1, 0), {PROTOCOL_ERROR}),
+    "WINDOW_UPDATE overflow": (window(1, 0x7FFFFFFF), {FLOW_CONTROL_ERROR}),
+    "PRIORITY of 4 bytes": (frame(PRIORITY, 0, 1, bytes(4)), {FRAME_SIZE_ERROR}),
+    "RST_STREAM of 3 bytes": (frame(RST_STREAM, 0, 1, bytes(3)), {FRAME_SIZE_ERROR}),
+    "stream that depends on itself": (frame(PRIORITY, 0, 1, struct.pack(">IB", 1, 1)), {PROTOCOL_ERROR}),
+    "second HEADERS without END_STREAM": (frame(HEADERS, END_HEADERS, 1, b"\x00\x01a\x01b"), {PROTOCOL_ERROR}),
+    "DATA with padding longer than itself": (frame(DATA, PADDED, 1, b"\x05ab"), {PROTOCOL_ERROR}),
+    "more DATA than the window": (b"".join(frame(DATA, 0, 1, bytes(16384)) for _ in range(200)), {FLOW_CONTROL_ERROR}),
+}
+
+
+@pytest.mark.parametrize("name", STREAM_ERRORS)
+def test_stream_error(start, origin, name):
+    async def wait(reader, writer):
+        await origin.release.wait()
+        return False
+
+    origin.on_connect = wait
+    gateway = start()
+    frames, codes = STREAM_ERRORS[name]
+    with gateway.http2_raw() as client:
+        client.send(frame(HEADERS, END_HEADERS, 1, client.fields("/up", "POST")), frames)
+        if name == "stream that depends on itself" and client.is_alive():
+            return  # RFC 9113 section 5.3.2 lets a server ignore priorities altogether
+        verdict, code = client.verdict()
+        assert verdict in ("reset", "goaway") and code in codes
+
+
+def test_data_after_the_end_of_a_stream(gateway):
+    with gateway.http2_raw() as client:
+        client.send(client.get(1, "/bytes/10"))
+        client.until(DATA, 1)
+        client.send(frame(DATA, 0, 1, b"late"))
+        verdict, code = client.verdict()
+        assert verdict in ("reset", "goaway") and code in (STREAM_CLOSED, PROTOCOL_ERROR)
+
+
+def test_stream_number_that_goes_back(gateway):
+    with gateway.http2_raw() as client:
+        client.send(client.get(5, "/bytes/10"))
+        client.until(DATA, 5)
+        client.send(client.get(3, "/bytes/10"))
+        verdict, code = client.verdict()
+        assert verdict == "goaway" and code in (PROTOCOL_ERROR, STREAM_CLOSED)
+
+
+def test_unknown_frames_and_settings_are_ignored(gateway):
+    with gateway.http2_raw() as client:
+        client.send(frame(0x77, 0xFF, 0, b"whatever"), frame(SETTINGS, 0, 0, setting(0x7777, 1)), client.get(1, "/bytes/10"))
+        assert client.until(DATA, 1)[3]
+        assert client.is_alive()
+
+
+# Floods: what LIMITS.md allows is far less than what is sent; the gateway ends the connection and serves others on.
+FLOODS = {
+    "SETTINGS": lambda client: [frame(SETTINGS, 0, 0)] * 3000,
+    "PING": lambda client: [frame(PING, 0, 0, bytes(8))] * 3000,
+    "PRIORITY": lambda client: [frame(PRIORITY, 0, 1, bytes(5))] * 3000,
+    "empty DATA": lambda client: [frame(HEADERS, END_HEADERS, 1, client.fields("/up", "POST"))] + [frame(DATA, 0, 1)] * 3000,
+    "empty CONTINUATION": lambda client: [frame(HEADERS, END_STREAM, 1, b"\x82")] + [frame(CONTINUATION, 0, 1)] * 3000,
+    "rapid reset": lambda client: [part for number in range(1500) for part in
+                                   (client.get(1 + 2 * number, "/slow/50"), frame(RST_STREAM, 0, 1 + 2 * number, bytes(4)))],
+    "resets provoked by window overflow": lambda client: [
+        part for number in range(1500) for part in
+        (client.get(1 + 2 * number, "/slow/50"), window(1 + 2 * number, 0x7FFFFFFF))],
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_flood_ends_the_connection_and_others_are_served(gateway, shared_origin, name):
+    with gateway.http2_raw() as client:
+        frames = FLOODS[name](client)
+        for at in range(0, len(frames), 50):
+            client.send(*frames[at:at + 50])
+        code = None
+        while (got := client.next_frame()) is not None:
+            if got[0] == GOAWAY:
+                code = int.from_bytes(got[3][4:8], "big")
+        assert code in (None, ENHANCE_YOUR_CALM, PROTOCOL_ERROR, FLOW_CONTROL_ERROR), "the connection ended by itself"
+    assert gateway.fetch("http2", "GET", "/bytes/3").status == 200
+    assert shared_origin.most_at_once <= 110
