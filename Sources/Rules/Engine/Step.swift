@@ -9,8 +9,17 @@ public enum Step: Sendable, Equatable {
     case run(HookCall)
     /// Answer the client: status and fields are in `exchange.response`.
     case respond(Reply)
+    /// Write a line to the log, then ask for the next step.
+    case log(LogLine)
     /// Close the connection without an answer.
     case drop
+}
+
+/// A `log` action.
+public struct LogLine: Sendable, Equatable {
+    public var rule: Int32
+    /// Text in `exchange.request`'s arena, without control characters.
+    public var text: ByteRange
 }
 
 /// A `run` action.
@@ -19,7 +28,7 @@ public struct HookCall: Sendable, Equatable {
     public var function: Int
     /// The rule that asked for it, for logs: `generation.ruleID(rule)`.
     public var rule: Int32
-    /// JSON for `ctx.args`, read with `generation.bytes(_:)`; empty when the rule gives none.
+    /// JSON for `ctx.args`, read with `generation.withBytes(_:_:)`; empty when the rule gives none.
     public var arguments: ByteRange
 }
 
@@ -28,7 +37,7 @@ public struct Reply: Sendable, Equatable {
     public enum Origin: UInt8, Sendable { case respond, redirect, deny }
     public enum Body: Sendable, Equatable {
         case none
-        /// Fixed text, read with `generation.bytes(_:)`.
+        /// Fixed text, read with `generation.withBytes(_:_:)`.
         case constant(ByteRange)
         /// Text made for this exchange, in `exchange.response`'s arena.
         case rendered(ByteRange)

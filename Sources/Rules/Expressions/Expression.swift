@@ -1,4 +1,4 @@
-public import HTTP
+public import Buffers
 
 /// A condition: checked, typed, not yet compiled.
 public struct Expression: Sendable {

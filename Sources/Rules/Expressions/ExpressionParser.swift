@@ -1,4 +1,4 @@
-import HTTP
+import Buffers
 
 /// Reads an expression: grammar here, types in `TypeRules`.
 ///

@@ -1,4 +1,4 @@
-import HTTP
+import Buffers
 import Patterns
 
 /// Operators and the types they take.

@@ -69,6 +69,8 @@ public struct Action: Sendable {
         public var status: UInt16
         public var headers: [(name: String, value: Template)]
         public var body: Template?
+        /// The body is JSON: what `${...}` puts in is escaped for a JSON string.
+        public var isJSON = false
     }
     public var kind: Kind
     public var position: SourcePosition

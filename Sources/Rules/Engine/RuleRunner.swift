@@ -1,0 +1,102 @@
+import Buffers
+public import HTTP
+
+/// Runs the rules of one exchange, phase by phase. Reused between exchanges: a warm runner allocates nothing.
+///
+///     begin -> enter(.request) -> next... -> enter(.response) -> next... ; enter(.error) when something failed
+public struct RuleRunner: ~Copyable {
+    /// The generation this exchange began with; nil before `begin`.
+    public private(set) var generation: Generation?
+    public private(set) var phase = Phase.request
+
+    /// Values made for one evaluation: lower-case text, numbers, decoded arguments. Emptied before each rule.
+    var scratch = ByteArena(capacity: 512)
+    /// Text of the groups of the current rule's patterns.
+    var captureText = ByteArena(capacity: 256)
+    var captureRanges: [ByteRange] = []
+    var groups: [PatternGroup] = []
+    /// The fields the origin sent, kept when some rule asks for `origin.header.*`.
+    var originFields: [Field] = []
+
+    private var rule = 0
+    private var ruleEnd = 0
+    private var operation = 0
+    private var operationEnd = 0
+
+    public init() {}
+
+    /// Chooses the site by the request's host and its default upstream.
+    /// - Returns: false when no site wants the host; the answer is then 404 or 421.
+    public mutating func begin(_ generation: Generation, _ exchange: Exchange) -> Bool {
+        self.generation = generation
+        rule = 0
+        ruleEnd = 0
+        operation = 0
+        operationEnd = 0
+        originFields.removeAll(keepingCapacity: true)
+        exchange.site = Access.with(exchange.request, exchange.request.host()) { generation.site(forHost: $0) }
+        guard exchange.site >= 0 else { return false }
+        exchange.upstream = Int(generation.program.sites[exchange.site].upstream)
+        return true
+    }
+
+    /// Forgets the generation, so that an old one can be freed.
+    public mutating func end() {
+        generation = nil
+        rule = ruleEnd
+        operation = operationEnd
+    }
+
+    /// Starts a phase; call after the response head has arrived for `.response`.
+    public mutating func enter(_ phase: Phase, _ exchange: Exchange) {
+        self.phase = phase
+        operation = operationEnd
+        guard let generation, exchange.site >= 0 else {
+            rule = ruleEnd
+            return
+        }
+        let rules = generation.program.sites[exchange.site].rules(phase).indices
+        rule = rules.lowerBound
+        ruleEnd = rules.upperBound
+        if phase == .response, generation.program.readsOriginHeaders {
+            originFields.removeAll(keepingCapacity: true)
+            for field in exchange.response.fields { originFields.append(field) }
+        }
+    }
+
+    /// Goes on until the gateway has to act. Edits of heads, variables and the route are done on the way.
+    public mutating func next(_ exchange: Exchange) -> Step {
+        guard let generation else { return .done }
+        while true {
+            while operation < operationEnd {
+                let current = generation.program.operations[operation]
+                operation += 1
+                if let step = perform(current, rule: Int32(rule - 1), generation, exchange) { return step }
+            }
+            guard rule < ruleEnd else { return .done }
+            consider(generation, exchange)
+        }
+    }
+
+    /// Evaluates the next rule and, when it matches, makes its operations the current ones.
+    private mutating func consider(_ generation: Generation, _ exchange: Exchange) {
+        let compiled = generation.program.rules[rule]
+        let id = Int32(rule)
+        rule += 1
+        scratch.removeAll()
+        guard evaluate(compiled.condition, generation, exchange) else { return }
+        exchange.matchedRules.append(compiled.shadow ? ~id : id)
+        guard !compiled.shadow else { return }
+        captureText.removeAll()
+        captureRanges.removeAll(keepingCapacity: true)
+        if compiled.captures.count > 0 { capture(compiled.captures, generation, exchange) }
+        operation = compiled.operations.indices.lowerBound
+        operationEnd = compiled.operations.indices.upperBound
+    }
+
+    /// Ends the phase: nothing more of it will run.
+    mutating func finish() {
+        rule = ruleEnd
+        operation = operationEnd
+    }
+}
