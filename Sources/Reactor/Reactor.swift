@@ -61,6 +61,9 @@ open class Reactor {
     public private(set) final var wallSeconds: Int
     public final var syscalls = SyscallCounters()
 
+    /// Monotonic nanoseconds at this very moment, for what must not be measured by the turn's clock.
+    public final var preciseNow: UInt64 { sluice_monotonic_ns() }
+
     /// - Throws: `SystemError` when the kernel refuses an epoll instance (descriptor limit).
     public init() throws(SystemError) {
         let fd = sluice_epoll_create()
