@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import textwrap
 import threading
@@ -57,7 +56,7 @@ def rule_file(ports: Ports, certificates: Path, origin_port: int, *, sites: str 
             address: "127.0.0.1:{ports.secure}"
             tls: {{certificates: [{{cert: "{certificates}/server.crt", key: "{certificates}/server.key"}}]}}
         admin: {{address: "127.0.0.1:{ports.admin}"}}
-        access_log: {{file: access.log}}
+        access_log: {{path: access.log}}
         """) + part("upstreams", f'origin:\n  servers: ["http://127.0.0.1:{origin_port}"]\n'
                     + textwrap.indent(textwrap.dedent(origin_options).strip("\n"), "  ") + "\n"
                     + textwrap.dedent(upstreams), 0) + part("functions", functions, 0) + part("sites", sites, 0)
@@ -96,12 +95,15 @@ class Gateway:
     def text(self) -> str:
         return "\n".join(self.output)
 
-    def wait_ready(self, workers: int = 1) -> "Gateway":
+    def wait_ready(self, workers: int = 1) -> Gateway:
+        rules = self.file.read_text()
+
         def ready() -> bool:
             if self.process.poll() is not None:
                 self.reader.join(5)
                 raise AssertionError(f"the gateway ended with status {self.process.returncode}:\n{self.text}")
-            return accepts(self.ports.secure) and accepts(self.ports.admin) and len(self.worker_pids()) >= workers
+            used = [port for port in (self.ports.plain, self.ports.secure, self.ports.admin) if str(port) in rules]
+            return all(accepts(port) for port in used) and len(self.worker_pids()) >= workers
 
         wait_until(ready, "the gateway listens and its workers run")
         return self
@@ -197,7 +199,3 @@ class Gateway:
         """Wait for a line of output that contains `text` (a regular expression)."""
         return wait_until(lambda: next((line for line in self.output if re.search(text, line)), None),
                           f"a log line with {text!r}")
-
-
-def port_of(listener: socket.socket) -> int:
-    return listener.getsockname()[1]

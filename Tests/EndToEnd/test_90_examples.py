@@ -1,0 +1,144 @@
+"""The examples do what their READMEs say, and scripts/run starts and stops."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness.gateway import ROOT, Gateway, Ports, binary
+from harness.http1 import Connection, tls_context
+from harness.waiting import accepts, free_ports, wait_until
+
+
+@pytest.fixture
+def demo_origin():
+    port = free_ports(1)[0]
+    process = subprocess.Popen([binary(), "origin", "--port", str(port)], stdout=subprocess.DEVNULL)
+    wait_until(lambda: accepts(port), "the demo origin listens")
+    yield port
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def example(tmp_path, certificates):
+    """example(name, origin_port) starts a copy of an example on free ports."""
+    running = []
+
+    def start(name: str, origin_port: int) -> Gateway:
+        def make(ports: Ports) -> str:
+            pairs = [f"127.0.0.1:8080=127.0.0.1:{ports.plain}", f"localhost:8080=localhost:{ports.plain}",
+                     f"127.0.0.1:9000=127.0.0.1:{origin_port}"]
+            subprocess.run([ROOT / "scripts/lib/render-rules", ROOT / "Examples" / name, tmp_path / name, *pairs], check=True)
+            return (tmp_path / name / "sluice.yaml").read_text()
+
+        (tmp_path / name).mkdir()
+        running.append(Gateway(tmp_path / name, certificates, make))
+        return running[-1].wait_ready()
+
+    yield start
+    for gateway in running:
+        assert gateway.stop() == 0
+
+
+def echoed(answer, name: str, value: str) -> bool:
+    """Whether the demo origin's echo shows a header line, however it is written."""
+    body = answer.body.decode().lower().replace('"', "").replace(" ", "")
+    return f"{name}:{value}".lower().replace(" ", "") in body
+
+
+def test_every_example_is_listed_and_has_a_readme():
+    folders = {path.name for path in (ROOT / "Examples").iterdir() if path.is_dir()}
+    listed = (ROOT / "Examples/README.md").read_text()
+    for name in folders:
+        assert f"({name}/README.md)" in listed
+        assert (ROOT / "Examples" / name / "README.md").exists()
+
+
+def test_hello_hooks(example, demo_origin):
+    gateway = example("hello-hooks", demo_origin)
+    answer = gateway.fetch("http1", "GET", "/echo")
+    assert answer.header("x-signed") == "with love, GET /echo"
+    assert echoed(answer, "x-hello", "world")
+    assert gateway.fetch("http1", "GET", "/early").body == b"answered by a hook\n"
+
+
+def test_redirects_and_headers(example, demo_origin):
+    gateway = example("redirects-and-headers", demo_origin)
+    moved = gateway.fetch("http1", "GET", "/a?b=c", host="www.localhost")
+    assert (moved.status, moved.header("location")) == (308, f"http://localhost:{gateway.ports.plain}/a?b=c")
+    old = gateway.fetch("http1", "GET", "/old/page")
+    assert (old.status, old.header("location")) == (301, "/new/page")
+    assert b"/product/42" in gateway.fetch("http1", "GET", "/p/42").body
+    assert gateway.fetch("http1", "GET", "/private").status == 403
+    answer = gateway.fetch("http1", "GET", "/echo", [("X-Debug", "1")])
+    assert answer.header("x-content-type-options") == "nosniff" and answer.header("server") is None
+    assert b"x-debug" not in answer.body.lower() and echoed(answer, "x-client-ip", "127.0.0.1")
+
+
+def test_maintenance_page(example):
+    gateway = example("maintenance-page", free_ports(1)[0])
+    for path, cookies in (("/", []), ("/shop/", []), ("/shop/", [("Cookie", "preview=1")])):
+        answer = gateway.fetch("http1", "GET", path, cookies)
+        assert answer.status == 503 and b"Back soon" in answer.body
+        assert answer.header("retry-after") == ("3600" if path == "/shop/" and not cookies else "30")
+
+
+def test_auth_subrequest(example, demo_origin):
+    gateway = example("auth-subrequest", demo_origin)
+    assert gateway.fetch("http1", "GET", "/private/echo").status == 401
+    assert gateway.fetch("http1", "GET", "/private/echo", [("Authorization", "Bearer wrong")]).status == 403
+    answer = gateway.fetch("http1", "GET", "/private/echo", [("Authorization", "Bearer open-sesame")])
+    assert answer.status == 200 and echoed(answer, "x-user", "ada")
+    assert b"open-sesame" not in answer.body
+
+
+@pytest.fixture
+def scripts_run():
+    """scripts/run on free ports with whatever build there is."""
+    ports = free_ports(4)
+    names = ["--https-port", "--http-port", "--admin-port", "--origin-port"]
+    arguments = [text for name, port in zip(names, ports) for text in (name, str(port))]
+    kind = ["--debug"] if binary().parent.name == "debug" else []
+    process = subprocess.Popen([ROOT / "scripts/run", *arguments, *kind, "--workers", "1"], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    yield process, ports
+    if process.poll() is None:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_scripts_run_serves_and_stops_on_interrupt(scripts_run):
+    process, ports = scripts_run
+    wait_until(lambda: accepts(ports[0]) or process.poll() is not None, "scripts/run serves", 600)
+    assert process.poll() is None, process.stdout.read()
+    context = tls_context(ROOT / "Certs/dev/ca.crt", ["http/1.1"])
+    with Connection(ports[0]) as client:
+        client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+        answer = client.request("GET", "/echo", [("User-Agent", "tester")])
+    assert answer.status == 200 and answer.header("x-served-by") == "sluice, 200 for /echo"
+    assert echoed(answer, "x-greeting", "hello tester")
+    with Connection(ports[1]) as client:
+        moved = client.request("GET", "/a?b")
+    assert (moved.status, moved.header("location")) == (308, f"https://localhost:{ports[0]}/a?b")
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert f"curl --cacert Certs/dev/ca.crt --http2   -i https://localhost:{ports[0]}/echo" in output
+    assert not any(accepts(port) for port in ports), "both processes are gone"
+
+
+def test_scripts_run_says_which_port_is_taken(shared_origin):
+    done = subprocess.run([ROOT / "scripts/run", "--https-port", str(shared_origin.port)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1
+    assert f"port {shared_origin.port} is taken" in done.stderr and "--https-port" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["run", "test", "setup", "fuzz", "dev-certs", "tidy"])
+def test_every_script_has_help_and_refuses_what_it_does_not_know(script):
+    done = subprocess.run([ROOT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and f"scripts/{script}" in done.stdout
+    done = subprocess.run([ROOT / "scripts" / script, "--no-such-option"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "no-such-option" in done.stderr
