@@ -1,0 +1,42 @@
+/// One `run` action of a configuration: what a worker prepares when it loads it.
+public struct HookUse: Sendable {
+    public var call: HookCall
+    public var phase: Phase
+    /// Where the rule is written.
+    public var position: SourcePosition
+}
+
+extension Generation {
+    /// All `run` actions, in the order of rules. Each has a distinct (`rule`, `arguments`) pair unless it is
+    /// the same function with the same arguments.
+    public var hookUses: [HookUse] {
+        var uses: [HookUse] = []
+        for (index, site) in program.sites.enumerated() {
+            for phase in Phase.allCases {
+                let written = configuration.sites[index].rules(phase)
+                for (offset, rule) in site.rules(phase).indices.enumerated() {
+                    collect(rule, phase, written[offset].position, into: &uses)
+                }
+            }
+        }
+        return uses
+    }
+
+    private func collect(_ rule: Int, _ phase: Phase, _ position: SourcePosition, into uses: inout [HookUse]) {
+        for operation in program.rules[rule].operations.indices {
+            guard case .run(let function, let arguments) = program.operations[operation] else { continue }
+            let call = HookCall(function: Int(function), rule: Int32(rule), arguments: arguments)
+            uses.append(HookUse(call: call, phase: phase, position: position))
+        }
+    }
+}
+
+extension Site {
+    func rules(_ phase: Phase) -> [Rule] {
+        switch phase {
+        case .request: request
+        case .response: response
+        case .error: error
+        }
+    }
+}
