@@ -64,10 +64,14 @@ void configure(v8::Isolate *isolate) {
   isolate->SetPromiseRejectCallback(on_promise_reject);
 }
 
-/// V8's limit is an address: `bytes` below this frame, but never into the last 128 KiB of the thread's stack.
-void set_stack_limit(v8::Isolate *isolate, size_t bytes) {
-  static thread_local uintptr_t lowest = 0;
-  if (lowest == 0) {
+Thread *this_thread() {
+  static thread_local Thread thread;
+  return &thread;
+}
+
+/// V8's limit is an address: some bytes below this frame, but never into the last 128 KiB of the thread's stack.
+void set_stack_limit(cv8_isolate *isolate, Thread *thread) {
+  if (thread->stack_end == 0) {
     pthread_attr_t attributes;
     void *address = nullptr;
     size_t size = 0;
@@ -75,10 +79,44 @@ void set_stack_limit(v8::Isolate *isolate, size_t bytes) {
       pthread_attr_getstack(&attributes, &address, &size);
       pthread_attr_destroy(&attributes);
     }
-    lowest = reinterpret_cast<uintptr_t>(address) + 128 * 1024;
+    thread->stack_end = reinterpret_cast<uintptr_t>(address) + 128 * 1024;
   }
   const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  isolate->SetStackLimit(std::max(lowest, here - std::min<uintptr_t>(bytes, here)));
+  const uintptr_t wanted = here - std::min<uintptr_t>(isolate->limits.stack_bytes, here);
+  isolate->v8->SetStackLimit(std::max(thread->stack_end, wanted));
+  isolate->thread = thread;
+}
+
+void leave_thread(cv8_isolate *isolate) {
+  Thread *thread = this_thread();
+  if (isolate->thread != thread && isolate->thread != nullptr && isolate->thread->resident == isolate) {
+    die(CV8_EXIT_FATAL, "an isolate was used outside the thread dedicated to it", "cv8", isolate->name);
+  }
+  if (thread->resident != isolate) return;
+  isolate->v8->Exit();
+  thread->resident = nullptr;
+}
+
+IsolateEntry::IsolateEntry(cv8_isolate *isolate) : isolate_(isolate), thread_(this_thread()) {
+  if (v8::Isolate::TryGetCurrent() != isolate->v8) {
+    if (isolate->thread != thread_) {
+      leave_thread(isolate);
+      set_stack_limit(isolate, thread_);
+    }
+    const bool stay = thread_->dedicated && thread_->calls == 0;
+    if (stay && thread_->resident != nullptr) leave_thread(thread_->resident);
+    isolate->v8->Enter();
+    if (stay) thread_->resident = isolate;
+    must_exit_ = !stay;
+  }
+  isolate->depth++;
+  thread_->calls++;
+}
+
+IsolateEntry::~IsolateEntry() {
+  thread_->calls--;
+  isolate_->depth--;
+  if (must_exit_) isolate_->v8->Exit();
 }
 
 Reaper::~Reaper() {
@@ -110,7 +148,7 @@ static cv8_error *collect_entries(cv8_isolate *isolate, v8::Local<v8::Context> c
 }
 
 static cv8_error *boot(cv8_isolate *isolate) {
-  v8::Isolate::Scope isolate_scope(isolate->v8);
+  IsolateEntry entry(isolate);
   v8::HandleScope scope(isolate->v8);
   v8::Local<v8::Context> context = v8::Context::New(isolate->v8);
   context->AllowCodeGenerationFromStrings(false);
@@ -143,7 +181,6 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   isolate->v8->SetData(0, isolate);
   cv8::isolates_changed(1);
   cv8::configure(isolate->v8);
-  cv8::set_stack_limit(isolate->v8, limits->stack_bytes);
   isolate->v8->AddNearHeapLimitCallback(cv8::on_near_heap_limit, isolate);
   *error = cv8::boot(isolate);
   if (*error == nullptr) return isolate;
@@ -159,6 +196,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   }
   cv8_turn turn;
   if (isolate->turn.open) cv8_turn_end(isolate, &turn);
+  cv8::leave_thread(isolate);
   {
     v8::Isolate::Scope scope(isolate->v8);
     isolate->handles.clear();
@@ -172,7 +210,13 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   delete isolate;
 }
 
-void cv8_isolate_adopt_thread(cv8_isolate *isolate) { cv8::set_stack_limit(isolate->v8, isolate->limits.stack_bytes); }
+void cv8_isolate_leave_thread(cv8_isolate *isolate) { cv8::leave_thread(isolate); }
+
+void cv8_thread_dedicate(bool dedicated) {
+  cv8::Thread *thread = cv8::this_thread();
+  if (thread->resident != nullptr && !dedicated) cv8::leave_thread(thread->resident);
+  thread->dedicated = dedicated;
+}
 
 bool cv8_isolate_must_be_discarded(const cv8_isolate *isolate) { return isolate->must_be_discarded; }
 
@@ -196,12 +240,14 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
 }
 
 void cv8_isolate_low_memory(cv8_isolate *isolate) {
-  v8::Isolate::Scope scope(isolate->v8);
+  cv8::IsolateEntry entry(isolate);
   isolate->v8->LowMemoryNotification();
 }
 
 bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds) {
-  v8::Isolate::Scope scope(isolate->v8);
+  cv8::IsolateEntry entry(isolate);
+  while (!cv8::stopped(isolate) && v8::platform::PumpMessageLoop(cv8::platform(), isolate->v8)) {
+  }
   const double now = cv8::platform()->MonotonicallyIncreasingTime();
   return isolate->v8->IdleNotificationDeadline(now + milliseconds / 1000.0);
 }

@@ -161,7 +161,7 @@ cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_val
 }
 
 cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
-                             cv8_value *result, cv8_error **error) {
+                             bool then_microtasks, cv8_value *result, cv8_error **error) {
   if (cv8::stopped(isolate)) return CV8_TERMINATED;
   cv8::Reaper reaper{isolate};
   cv8::Entered entered(isolate);
@@ -169,7 +169,13 @@ cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t
   v8::Local<v8::Value> values[8];
   count = std::min<size_t>(count, 8);
   for (size_t i = 0; i < count; i++) values[i] = v8::Int32::New(isolate->v8, arguments[i]);
-  return cv8::invoke(isolate, entered.context, callee, values, count, false, result, &caught, error);
+  const cv8_status status =
+      cv8::invoke(isolate, entered.context, callee, values, count, false, result, &caught, error);
+  if (!then_microtasks || status == CV8_TERMINATED) return status;
+  cv8::drain_microtasks(isolate);
+  if (!cv8::stopped(isolate) && !caught.HasTerminated()) return status;
+  cv8_error_free(*error);
+  return cv8::conclude(isolate, entered.context, &caught, error);
 }
 
 cv8_status cv8_get_property(cv8_isolate *isolate, int32_t object, cv8_bytes name, cv8_value *result, cv8_error **error) {

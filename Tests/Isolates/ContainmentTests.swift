@@ -143,6 +143,25 @@ import Testing
         #expect(rig.isolate.endTurn().termination == nil)
     }
 
+    @Test func aCallThatSettlesReportsItsStoppedMicrotasks() throws {
+        let rig = try Rig()
+        rig.isolate.beginTurn(cpuMicroseconds: 10_000, wallMilliseconds: 10_000)
+        #expect(rig.isolate.callAndSettle(Rig.spin, 1).termination == .cpu)
+        #expect(rig.isolate.endTurn().termination == .cpu)
+        rig.isolate.beginTurn(cpuMicroseconds: 10_000, wallMilliseconds: 10_000)
+        #expect(rig.isolate.callAndSettle(Rig.sum, 1, 2, 3, 4).int == 10)
+        #expect(rig.isolate.endTurn().termination == nil)
+    }
+
+    @Test func aFinalizerIsWatchedToo() throws {
+        let rig = try Rig()
+        #expect(rig.run("globalThis.r = new FinalizationRegistry(() => { for (;;) {} }); r.register({}, 1);").result.isUndefined)
+        rig.isolate.lowMemory()
+        rig.isolate.idle(milliseconds: 10)
+        #expect(rig.isolate.statistics.terminations == 1)
+        #expect(rig.run("return 2;").result.int == 2)
+    }
+
     @Test func errorDescriptionsRunUnderTheSameBudget() throws {
         let rig = try Rig()
         let (result, _) = rig.run("Error.prepareStackTrace = () => { for (;;) {} }; throw new Error('x');", cpuMilliseconds: 10)

@@ -58,12 +58,13 @@ final class Rig {
           sum(a, b, c, d) { return a + b + c + d; },
           apply(f, ...rest) { return f(...rest); },
           identity(x) { return x; },
+          spin() { (async () => { for (;;) await 0; })(); return 1; },
         };
         """
-    static let entries = ["invoke", "sum", "apply", "identity"]
+    static let entries = ["invoke", "sum", "apply", "identity", "spin"]
     static let snapshot = make(snapshot: true)
     static let plain = make(snapshot: false)
-    static let invoke = 0, sum = 1, apply = 2, identity = 3
+    static let invoke = 0, sum = 1, apply = 2, identity = 3, spin = 4
 
     let operations = EchoOperations()
     let isolate: Isolate

@@ -77,8 +77,10 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
 /// From inside one of the isolate's own native operations this only marks it; it goes when the outermost
 /// call returns, and `perform` is not called again.
 void cv8_isolate_free(cv8_isolate *isolate);
-/// Call when the isolate was handed to another thread: V8's stack limit is an address.
-void cv8_isolate_adopt_thread(cv8_isolate *isolate);
+/// A dedicated thread stays inside the isolate it used last, which makes calls cheaper. Before such an isolate is
+/// used on another thread, the dedicated one must call cv8_isolate_leave_thread.
+void cv8_thread_dedicate(bool dedicated);
+void cv8_isolate_leave_thread(cv8_isolate *isolate);
 
 typedef struct {
   uint64_t used_heap, total_heap, physical_heap, heap_limit, external_bytes, external_peak, malloced;
@@ -123,9 +125,10 @@ typedef struct {
 /// Calls the function behind `callee` (an entry's index or a kept handle).
 cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_value *arguments, size_t count,
                              bool keep_result, cv8_value *result, cv8_error **error);
-/// The same with small integers only, without building argument records.
+/// The same with small integers only (at most 8), without building argument records. With `then_microtasks` the
+/// microtasks run before it returns; what they do can still turn the result into CV8_TERMINATED.
 cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
-                             cv8_value *result, cv8_error **error);
+                             bool then_microtasks, cv8_value *result, cv8_error **error);
 cv8_status cv8_get_property(cv8_isolate *isolate, int32_t object, cv8_bytes name, cv8_value *result, cv8_error **error);
 /// kind of a kept value; CV8_OTHER when there is none
 int32_t cv8_handle_kind(cv8_isolate *isolate, int32_t handle);

@@ -29,44 +29,52 @@ public struct IsolateStatistics: Sendable {
 /// One JavaScript world with one owner, used by one thread. It is disposed when its owner lets go of it.
 ///
 /// Everything that runs hook code needs an open turn: `beginTurn`, calls and microtasks, `endTurn`.
-public struct Isolate: ~Copyable {
+// SAFETY: `raw` is freed in deinit and nowhere else.
+@safe public struct Isolate: ~Copyable {
     let core: IsolateCore
+    let raw: OpaquePointer
 
     /// Makes an isolate from the prelude. `name` appears in the line written when V8 ends the process.
     public init(
         name: String, prelude: Prelude, limits: IsolateLimits = IsolateLimits(), operations: NativeOperations
     ) throws(JSError) {
         core = try IsolateCore(name: name, prelude: prelude, limits: limits, operations: operations)
+        unsafe raw = core.raw
     }
 
     deinit { core.dispose() }
 
     /// True after the heap limit was reached: end the isolate and make another.
-    public var mustBeDiscarded: Bool { unsafe cv8_isolate_must_be_discarded(core.raw) }
+    public var mustBeDiscarded: Bool { unsafe cv8_isolate_must_be_discarded(raw) }
 
     public var prelude: Prelude { core.prelude }
 
     public var statistics: IsolateStatistics {
-        var raw = cv8_isolate_stats()
+        var numbers = cv8_isolate_stats()
         // SAFETY: fills the structure it is given.
-        unsafe cv8_isolate_stats_read(core.raw, &raw)
+        unsafe cv8_isolate_stats_read(raw, &numbers)
         return IsolateStatistics(
-            usedHeap: raw.used_heap, totalHeap: raw.total_heap, physicalHeap: raw.physical_heap,
-            heapLimit: raw.heap_limit, malloced: raw.malloced, externalBytes: raw.external_bytes,
-            externalPeak: raw.external_peak, calls: raw.calls, operations: raw.operations,
-            terminations: raw.terminations, liveValues: raw.handles, bytesCopiedIn: raw.bytes_copied_in,
-            bytesCopiedOut: raw.bytes_copied_out)
+            usedHeap: numbers.used_heap, totalHeap: numbers.total_heap, physicalHeap: numbers.physical_heap,
+            heapLimit: numbers.heap_limit, malloced: numbers.malloced, externalBytes: numbers.external_bytes,
+            externalPeak: numbers.external_peak, calls: numbers.calls, operations: numbers.operations,
+            terminations: numbers.terminations, liveValues: numbers.handles, bytesCopiedIn: numbers.bytes_copied_in,
+            bytesCopiedOut: numbers.bytes_copied_out)
     }
 
     /// Collects all garbage now. Milliseconds: for idle isolates and memory pressure only.
-    public func lowMemory() { unsafe cv8_isolate_low_memory(core.raw) }
+    public func lowMemory() { unsafe cv8_isolate_low_memory(raw) }
 
-    /// Lets V8 collect for up to `milliseconds`; true when it has nothing more to do.
+    /// Lets V8 collect for up to `milliseconds`; true when it has nothing more to do. Finalizers of hook code may run,
+    /// so this is a turn of its own with that much CPU time.
     @discardableResult
-    public func idle(milliseconds: UInt32) -> Bool { unsafe cv8_isolate_idle(core.raw, milliseconds) }
+    public func idle(milliseconds: UInt32) -> Bool {
+        beginTurn(cpuMicroseconds: UInt64(milliseconds) * 1000, wallMilliseconds: UInt64(milliseconds) * 10)
+        defer { endTurn() }
+        return unsafe cv8_isolate_idle(raw, milliseconds)
+    }
 
-    /// To be called by the new owner when an isolate was handed to another thread.
-    public func adoptThread() { unsafe cv8_isolate_adopt_thread(core.raw) }
+    /// To be called on a dedicated thread before the isolate is handed to another one.
+    public func leaveThread() { unsafe cv8_isolate_leave_thread(raw) }
 }
 
 /// What `Isolate` and the values kept in it share. Values may outlive the isolate; they are dead then.
@@ -83,7 +91,7 @@ public struct Isolate: ~Copyable {
     }
 
     init(name: String, prelude: Prelude, limits: IsolateLimits, operations: NativeOperations) throws(JSError) {
-        precondition(operations.core == nil, "these operations serve another isolate already")
+        unsafe precondition(operations.core == nil, "these operations serve another isolate already")
         self.prelude = prelude
         self.operations = operations
         var error: UnsafeMutablePointer<cv8_error>?
@@ -98,12 +106,13 @@ public struct Isolate: ~Copyable {
         }
         guard let made = unsafe made else { throw unsafe JSError(taking: error) }
         unsafe pointer = made
-        operations.core = self
+        unsafe operations.core = self
     }
 
     func dispose() {
         guard let doomed = unsafe pointer else { return }
         unsafe pointer = nil
+        unsafe operations.core = nil
         // SAFETY: the pointer is forgotten above, so it is freed once and not used again.
         unsafe cv8_isolate_free(doomed)
     }

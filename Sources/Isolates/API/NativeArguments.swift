@@ -106,7 +106,7 @@ extension NativeCall {
     /// Keeps an argument beyond the operation.
     public func keep(_ index: Int) throws(NativeFailure) -> JSValue {
         // SAFETY: the operations live as long as the isolate that is calling them.
-        let core = unsafe operations._withUnsafeGuaranteedRef { $0.core }
+        let core = unsafe operations._withUnsafeGuaranteedRef { unsafe $0.core }
         let handle = unsafe cv8_argument_keep(raw, Int32(truncatingIfNeeded: index))
         guard let core, handle >= 0 else { throw .typeError("argument \(index) is missing") }
         return JSValue(core: core, handle: handle)

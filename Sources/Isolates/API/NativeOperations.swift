@@ -3,7 +3,9 @@ import CV8
 /// The operations behind `native` in the prelude. Subclass it and switch over the operation's number, which is its
 /// index in `Prelude.operations`. One object serves one isolate.
 open class NativeOperations {
-    weak var core: IsolateCore?
+    // SAFETY: set by the core and taken back when it disposes its isolate. A weak reference would make every retain
+    // of the core slow.
+    unowned(unsafe) var core: IsolateCore?
 
     public init() {}
 
