@@ -69,7 +69,7 @@ let package = Package(
         room("Gateway", [
             "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
-        room("Supervisor", ["Gateway", "Hooks", "Rules", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        room("Supervisor", ["Reactor", "Buffers", "Telemetry"]),
         // Floor 6
         .executableTarget(
             name: "sluice",

@@ -138,6 +138,8 @@ pid_t sluice_self(void) { return getpid(); }
 pid_t sluice_parent(void) { return getppid(); }
 const char *sluice_environment(const char *name) { return getenv(name); }
 
+char *const *sluice_all_environment(void) { return environ; }
+
 int sluice_cpu_count(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) < 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);

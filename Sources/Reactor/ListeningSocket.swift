@@ -46,6 +46,17 @@ public enum ListeningSocket {
         return (socket, port)
     }
 
+    /// Takes a waiting connection, non-blocking; nil when none waits or none can be taken now.
+    public static func accept(_ socket: Int32) -> Int32? {
+        var peer = sluice_address()
+        // SAFETY: a local that outlives the call.
+        let result = unsafe sluice_accept(socket, &peer)
+        return result >= 0 ? result : nil
+    }
+
+    /// Closes a socket that one of the functions above opened.
+    public static func close(_ socket: Int32) { _ = sluice_close(socket) }
+
     private static func open(
         _ listener: ConfigurationBundle.Listener, port: UInt16, backlog: Int32, shared: Bool
     ) throws(ListenError) -> Int32 {

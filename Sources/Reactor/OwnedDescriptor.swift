@@ -49,3 +49,15 @@ public enum SystemClock {
         }
     }
 }
+
+extension OwnedDescriptor {
+    /// A second descriptor of the same open file; the caller closes it.
+    public static func copy(of number: Int32) throws(SystemError) -> Int32 {
+        try check(sluice_duplicate(number), "fcntl", "descriptor \(number)")
+    }
+}
+
+extension SystemError {
+    /// Trying again later can succeed: EAGAIN, EINTR, ENOBUFS.
+    public var isTemporary: Bool { code == 11 || code == 4 || code == 105 }
+}

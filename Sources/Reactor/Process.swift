@@ -159,6 +159,18 @@ public enum ProcessSetup {
         return unsafe String(cString: value)
     }
 
+    /// All of the environment as "NAME=value".
+    public static func environment() -> [String] {
+        var result: [String] = []
+        // SAFETY: `environ` is a NULL-terminated vector of C strings that this program never changes.
+        guard var next = unsafe sluice_all_environment() else { return [] }
+        while let entry = unsafe next.pointee {
+            unsafe result.append(String(cString: entry))
+            unsafe next += 1
+        }
+        return result
+    }
+
     /// Tells the service manager (systemd `Type=notify`) about a change of state. Without one: nothing.
     public static func notifyServiceManager(_ state: String) {
         guard let path = environment("NOTIFY_SOCKET") else { return }

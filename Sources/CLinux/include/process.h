@@ -31,6 +31,7 @@ int sluice_raise_descriptor_limit(uint64_t *limit);  // soft limit to the hard l
 pid_t sluice_self(void);
 pid_t sluice_parent(void);
 const char *sluice_environment(const char *name);  // NULL when not set
+char *const *sluice_all_environment(void);
 int sluice_cpu_count(void);            // CPUs this process may run on
 
 // Blocks the signals for this thread (and threads made later) and returns a signalfd for them.

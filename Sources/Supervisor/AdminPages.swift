@@ -1,0 +1,125 @@
+import Reactor
+import Telemetry
+
+/// What the admin address shows.
+extension Supervisor {
+    func adminResponse(_ path: String) -> AdminResponse {
+        switch path {
+        case "/metrics":
+            return AdminResponse(type: PrometheusText.contentType, body: metricsText())
+        case "/status":
+            return AdminResponse(type: "application/json", body: statusText())
+        case "/healthz":
+            return AdminResponse(type: "text/plain", body: "ok\n")
+        case "/readyz":
+            let ready = workers.filter { $0?.state == .ready }.count
+            let body = "\(phase.rawValue): \(ready) of \(workers.count) workers ready\n"
+            if phase == .serving, ready > 0 { return AdminResponse(type: "text/plain", body: body) }
+            return AdminResponse(status: 503, reason: "Service Unavailable", type: "text/plain", body: body)
+        default:
+            return AdminResponse(
+                status: 404, reason: "Not Found", type: "text/plain",
+                body: "there are /metrics, /status, /healthz and /readyz\n")
+        }
+    }
+
+    // MARK: Metrics
+
+    func metricsText() -> String {
+        var totals = retired
+        for case let worker? in workers {
+            totals.add(shared.words(worker: worker.index, count: Metrics.wordCount).span)
+        }
+        var out = PrometheusText()
+        out.append(totals)
+        appendOwn(&out)
+        return out.text
+    }
+
+    private func appendOwn(_ out: inout PrometheusText) {
+        let build = MetricFamily("sluice_build_info", .gauge, "The running version.")
+        out.begin(build)
+        out.sample(build.name, "version=\"\(PrometheusText.escapedLabel(options.version))\"", "1")
+        let up = MetricFamily("sluice_worker_up", .gauge, "Whether a worker serves.")
+        out.begin(up)
+        for (index, worker) in workers.enumerated() {
+            out.sample(up.name, "worker=\"\(index)\"", worker?.state == .ready ? "1" : "0")
+        }
+        out.single(
+            MetricFamily("sluice_worker_deaths_total", .counter, "Workers that died and were replaced."), UInt64(deaths))
+        out.single(
+            MetricFamily("sluice_generation", .gauge, "Number of the configuration in use."), current.number)
+        let reloads = MetricFamily("sluice_reloads_total", .counter, "Reloads asked for, by outcome.")
+        out.begin(reloads)
+        out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))
+        out.sample(reloads.name, "result=\"refused\"", String(reload.refused))
+        let struck = MetricFamily("sluice_function_strikes", .gauge, "Workers a hook function has cost.")
+        out.begin(struck)
+        for (name, entry) in strikes.entries.sorted(by: { $0.key < $1.key }) {
+            out.sample(struck.name, "function=\"\(PrometheusText.escapedLabel(name))\"", String(entry.strikes))
+        }
+        out.single(
+            MetricFamily("sluice_functions_fenced", .gauge, "Hook functions that may not run."),
+            UInt64(strikes.fenced.count))
+    }
+
+    // MARK: Status
+
+    func statusText() -> String {
+        var json = JSONLineWriter(capacity: 4096)
+        json.beginObject()
+        json.field("version", options.version)
+        json.field("pid", Int(ProcessSetup.pid))
+        json.field("started", startedAt)
+        json.field("phase", phase.rawValue)
+        json.field("configuration", options.configurationPath)
+        json.field("generation", current.number)
+        json.beginArray("workers")
+        for (index, worker) in workers.enumerated() { append(worker, index, &json) }
+        json.endArray()
+        json.field("worker_deaths", deaths)
+        json.beginArray("listeners")
+        for entry in listeners.entries {
+            json.beginObject()
+            json.field("name", entry.actual.name)
+            json.field("address", entry.actual.endpoint)
+            json.endObject()
+        }
+        json.endArray()
+        appendReload(&json)
+        json.beginArray("fenced")
+        for name in strikes.fenced { json.string(name) }
+        json.endArray()
+        json.endObject()
+        json.endLine()
+        let bytes = json.bytes
+        var text: [UInt8] = []
+        for index in 0..<bytes.count { text.append(bytes[index]) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private func append(_ worker: WorkerProcess?, _ index: Int, _ json: inout JSONLineWriter) {
+        json.beginObject()
+        json.field("index", index)
+        json.field("state", worker?.state.rawValue ?? "waiting")
+        if let worker {
+            json.field("pid", Int(worker.pid))
+            json.field("generation", worker.generation)
+            json.field("uptime_ms", reactor.now - worker.startedAt)
+            if let report = shared.running(worker: index) {
+                json.field("running", report.function)
+            }
+        }
+        json.endObject()
+    }
+
+    private func appendReload(_ json: inout JSONLineWriter) {
+        json.beginObject("last_reload")
+        json.field("result", reload.last.result)
+        json.field("at", reload.last.at)
+        json.field("message", reload.last.message)
+        json.field("applied", reload.succeeded)
+        json.field("refused", reload.refused)
+        json.endObject()
+    }
+}

@@ -1,0 +1,209 @@
+import Reactor
+
+/// A child process of this program with its control channel, watched by the reactor.
+class ManagedProcess: Channel {
+    let child: ChildProcess
+    private let socket: ControlSocket
+    private unowned let reactor: Reactor
+    private var exitWatch: ExitWatch?
+    private var outgoing: [Outgoing] = []
+    private(set) var isOver = false
+
+    /// A packet that did not fit into the socket yet. It keeps its own copy of the descriptor.
+    private struct Outgoing {
+        let bytes: [UInt8]
+        let descriptor: Int32
+    }
+
+    /// More than a worker that reads could ever have waiting.
+    private static let outgoingLimit = 4096
+
+    /// Starts the process.
+    init(arguments: [String], reactor: Reactor) throws(SystemError) {
+        let (ours, theirs) = try ControlSocket.pair()
+        var environment = ProcessSetup.environment().filter { !$0.hasPrefix("\(WorkerBootstrap.supervisorVariable)=") }
+        environment.append("\(WorkerBootstrap.supervisorVariable)=\(ProcessSetup.pid)")
+        if ProcessSetup.environment("SWIFT_BACKTRACE") == nil {
+            // A crash report takes seconds in which no replacement serves.
+            environment.append("SWIFT_BACKTRACE=enable=no")
+        }
+        var plan = ChildProcess.Plan.ourselves(arguments: arguments, environment: environment)
+        plan.descriptors = [WorkerBootstrap.controlDescriptor: theirs.descriptor.number]
+        plan.blocked = WorkerBootstrap.supervisorSignals
+        child = try ChildProcess.spawn(plan)
+        socket = ours
+        self.reactor = reactor
+        super.init(fd: ours.descriptor.number)
+        let watch = ExitWatch(self)
+        exitWatch = watch
+        do {
+            try reactor.add(self)
+            try reactor.addLevelTriggered(watch)
+        } catch {
+            reactor.remove(self)
+            child.send(.kill)
+            throw error
+        }
+    }
+
+    var pid: Int32 { child.pid }
+
+    // MARK: For subclasses
+
+    func received(_ message: WorkerMessage, _ packet: inout ControlPacket) {}
+    func ended(_ end: ProcessEnd) {}
+
+    // MARK: Speaking
+
+    /// Sends now, or as soon as the process has read what it was sent before.
+    func send(_ message: SupervisorMessage, passing descriptor: Int32 = -1) {
+        guard !isOver else { return }
+        let bytes = message.encoded()
+        if outgoing.isEmpty, attempt(bytes, descriptor) { return }
+        guard outgoing.count < ManagedProcess.outgoingLimit else { return child.send(.kill) }
+        let kept = descriptor >= 0 ? (try? OwnedDescriptor.copy(of: descriptor)) ?? -1 : -1
+        outgoing.append(Outgoing(bytes: bytes, descriptor: kept))
+    }
+
+    /// False when it must be tried again later. A peer that is gone is noticed elsewhere.
+    private func attempt(_ bytes: [UInt8], _ descriptor: Int32) -> Bool {
+        do {
+            try socket.send(bytes, passing: descriptor)
+            return true
+        } catch {
+            return !error.isTemporary
+        }
+    }
+
+    private func flush() {
+        while let next = outgoing.first {
+            guard attempt(next.bytes, next.descriptor) else { return }
+            if next.descriptor >= 0 { ListeningSocket.close(next.descriptor) }
+            outgoing.removeFirst()
+        }
+    }
+
+    func kill() { child.send(.kill) }
+
+    // MARK: Listening
+
+    override func ready(_ events: ReadyEvents) {
+        flush()
+        receiveAll()
+    }
+
+    private func receiveAll() {
+        while true {
+            let receipt: ControlReceipt
+            do { receipt = try socket.receive() } catch { return kill() }
+            switch consume receipt {
+            case .wouldBlock: return
+            case .peerGone: return
+            case .packet(var packet):
+                guard let message = try? WorkerMessage(decoding: packet.bytes) else { return kill() }
+                received(message, &packet)
+            }
+        }
+    }
+
+    fileprivate func exited() {
+        guard !isOver, let end = child.reap() else { return }
+        // Its last words may still wait.
+        receiveAll()
+        isOver = true
+        reactor.remove(self)
+        if let exitWatch { reactor.remove(exitWatch) }
+        exitWatch = nil
+        for packet in outgoing where packet.descriptor >= 0 { ListeningSocket.close(packet.descriptor) }
+        outgoing = []
+        ended(end)
+    }
+}
+
+/// Watches the pid descriptor.
+private final class ExitWatch: Channel {
+    private unowned let process: ManagedProcess
+
+    init(_ process: ManagedProcess) {
+        self.process = process
+        super.init(fd: process.child.pidDescriptor.number)
+    }
+
+    override func ready(_ events: ReadyEvents) { process.exited() }
+}
+
+/// One worker process. A replacement is a new object with the same index.
+final class WorkerProcess: ManagedProcess {
+    enum State: String { case starting, ready, draining }
+
+    let index: Int
+    private unowned let supervisor: Supervisor
+    var state = State.starting
+    /// The generation it last said it uses.
+    var generation: UInt64 = 0
+    let startedAt: UInt64
+    /// The hook call that made us kill it.
+    var killedInside: RunningReport?
+    /// Why we killed it, for the log.
+    var killReason: String?
+    /// A call seen past its deadline; it is killed when it is seen a second time.
+    var suspect: UInt64 = 0
+
+    init(index: Int, supervisor: Supervisor, arguments: [String]) throws(SystemError) {
+        self.index = index
+        self.supervisor = supervisor
+        startedAt = supervisor.reactor.now
+        try super.init(arguments: arguments, reactor: supervisor.reactor)
+    }
+
+    override func received(_ message: WorkerMessage, _ packet: inout ControlPacket) {
+        supervisor.worker(self, said: message)
+    }
+
+    override func ended(_ end: ProcessEnd) { supervisor.worker(self, ended: end) }
+
+    func kill(because reason: String) {
+        if killReason == nil { killReason = reason }
+        kill()
+    }
+}
+
+/// A process that examines a configuration. Whatever the files do to it, nobody else is hurt.
+final class ScratchProcess: ManagedProcess {
+    enum Outcome {
+        case good(ConfigurationBundle, notes: String)
+        case bad(String)
+    }
+
+    private unowned let supervisor: Supervisor
+    private var outcome: Outcome?
+    var timedOut = false
+
+    init(supervisor: Supervisor, arguments: [String]) throws(SystemError) {
+        self.supervisor = supervisor
+        try super.init(arguments: arguments, reactor: supervisor.reactor)
+    }
+
+    override func received(_ message: WorkerMessage, _ packet: inout ControlPacket) {
+        switch message {
+        case .rejected(let diagnostics): outcome = .bad(diagnostics)
+        case .loaded(let notes):
+            do {
+                let memory = try packet.takeDescriptor("a configuration")
+                outcome = .good(try ConfigurationBundle(decoding: try SealedMemory.read(memory)), notes: notes)
+            } catch {
+                outcome = .bad("the checked configuration could not be read: \(error)")
+            }
+        case .ready, .refused, .drained: break
+        }
+    }
+
+    override func ended(_ end: ProcessEnd) {
+        supervisor.examined(outcome ?? .bad(explanation(end)))
+    }
+
+    private func explanation(_ end: ProcessEnd) -> String {
+        if timedOut { return "checking the configuration took too long and was stopped" }
+        return "the process that checked the configuration died (\(end)); a hook module or a bug in Sluice is the likely cause"
+    }
+}

@@ -1,0 +1,241 @@
+import Reactor
+import Telemetry
+
+/// The parent of all workers: opens the sockets, hands out the configuration, watches, replaces.
+///
+/// One life: `run` loads the configuration, opens the addresses, starts the workers, says what is
+/// served when all are ready, then waits for signals, deaths and answers until it is told to stop.
+public final class Supervisor {
+    enum Phase: String { case starting, serving, draining }
+
+    /// A configuration as it is handed to workers.
+    struct Generation {
+        let number: UInt64
+        let bundle: ConfigurationBundle
+        /// Sealed memory with the encoded bundle.
+        let memory: SharedBytes
+    }
+
+    let options: SupervisorOptions
+    let reactor: Reactor
+    let log: OperationLog
+    let shared: SharedRegion
+    var listeners: ListenerSet
+    var current: Generation
+    var phase = Phase.starting
+    var workers: [WorkerProcess?]
+    var restarts: [RestartPolicy]
+    var restartTimers: [Int: RestartTimer] = [:]
+    var strikes = StrikeBook()
+    /// Counters of workers that are gone.
+    var retired = MetricTotals()
+    var deaths = 0
+    var startFailures = 0
+    var reload = ReloadState()
+    private var exitCode: Int32 = 0
+    private var admin: AdminServer?
+    private var signals: SignalChannel?
+    private var pollTimer: PollTimer?
+    private var drainTimer: DrainTimer?
+    let startedAt = SystemClock.timestamp()
+
+    /// Runs until told to stop.
+    /// - Parameter load: reads and checks a configuration; used in this process at the start only.
+    /// - Returns: the exit status.
+    public static func run(_ options: SupervisorOptions, load: ConfigurationLoader) -> Int32 {
+        let log = OperationLog(format: options.logFormat)
+        do {
+            let loaded = try load(options.configurationPath)
+            if !loaded.notes.isEmpty { log.warning("configuration", loaded.notes) }
+            let supervisor = try Supervisor(options, loaded, log)
+            return try supervisor.live()
+        } catch let error as ConfigurationRejected {
+            log.error("configuration", "\(options.configurationPath) cannot be used; nothing was started\n\(error.diagnostics)")
+        } catch {
+            log.error("start", "cannot start: \(error)")
+        }
+        log.flush()
+        return 1
+    }
+
+    private init(_ options: SupervisorOptions, _ loaded: LoadedConfiguration, _ log: OperationLog) throws {
+        self.options = options
+        self.log = log
+        ProcessSetup.raiseDescriptorLimit()
+        ProcessSetup.disableCoreDumps()
+        SignalDescriptor.ignore(.pipe)
+        reactor = try Reactor()
+        shared = try SharedRegion.create()
+        listeners = ListenerSet(workers: options.workers)
+        current = Generation(number: 1, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
+        workers = Array(repeating: nil, count: options.workers)
+        restarts = Array(repeating: RestartPolicy(), count: options.workers)
+        _ = strikes.adopt(loaded.bundle.functions)
+    }
+
+    private func live() throws -> Int32 {
+        let signals = try SignalChannel(supervisor: self)
+        self.signals = signals
+        try reactor.addLevelTriggered(signals)
+        listeners.apply(try listeners.prepare(current.bundle.listeners))
+        admin = try openAdmin()
+        let pollTimer = PollTimer(supervisor: self)
+        self.pollTimer = pollTimer
+        for index in 0..<options.workers { try startWorker(index) }
+        reactor.schedule(pollTimer, after: PollTimer.period)
+        reactor.run()
+        admin?.close()
+        log.flush()
+        return exitCode
+    }
+
+    private func openAdmin() throws -> AdminServer? {
+        let text = options.admin ?? current.bundle.admin ?? SupervisorOptions.defaultAdmin
+        if text == "off" { return nil }
+        guard let endpoint = EndpointText(text) else {
+            throw ConfigurationRejected(
+                diagnostics: "admin address \"\(text)\" is not ADDRESS:PORT; write it like 127.0.0.1:9901 or [::1]:9901, or \"off\"")
+        }
+        let listener = ConfigurationBundle.Listener(name: "admin", address: endpoint.address, port: endpoint.port)
+        return try AdminServer(listener, supervisor: self)
+    }
+
+    // MARK: Phases
+
+    /// All workers answered: say what is served.
+    func beginServing() {
+        phase = .serving
+        for entry in listeners.entries {
+            log.info(
+                "serving", "serving listener \(entry.actual.name) on \(entry.actual.endpoint)",
+                [("listener", .text(entry.actual.name)), ("address", .text(entry.actual.endpoint))])
+        }
+        if let admin { log.info("admin", "metrics and status on http://\(admin.endpoint)/status") }
+        log.info(
+            "ready", "ready: \(options.workers) worker\(options.workers == 1 ? "" : "s"), configuration \(options.configurationPath)",
+            [("workers", .number(options.workers)), ("pid", .number(Int(ProcessSetup.pid)))])
+        ProcessSetup.notifyServiceManager("READY=1")
+    }
+
+    /// The first configuration does not work in any worker: there is nothing to keep running.
+    func failStart(_ reason: String) {
+        guard phase == .starting else { return }
+        log.error("start", "cannot start: \(reason)")
+        exitCode = 1
+        phase = .draining
+        stopAtOnce()
+    }
+
+    func signalled(_ signal: Signal) {
+        switch signal {
+        case .terminate, .interrupt: phase == .draining ? stopAtOnce() : beginDraining(signal)
+        case .hangup: requestReload()
+        case .user1:
+            log.info("logs", "reopening log files")
+            for worker in workers { worker?.send(.reopenLogs) }
+        default: break
+        }
+    }
+
+    private func beginDraining(_ signal: Signal) {
+        phase = .draining
+        ProcessSetup.notifyServiceManager("STOPPING=1")
+        log.info(
+            "draining",
+            "\(Signal.name(signal.rawValue)): finishing requests for up to \(PrometheusText.seconds(options.drainMilliseconds * 1000)) s; the same signal again stops at once")
+        cancelReload()
+        for timer in restartTimers.values { reactor.cancel(timer) }
+        restartTimers = [:]
+        // Workers take what is queued and close their copies; with ours closed the addresses are free then.
+        for worker in workers {
+            worker?.state = .draining
+            worker?.send(.drain(milliseconds: options.drainMilliseconds))
+        }
+        listeners.closeAll()
+        let timer = DrainTimer(supervisor: self)
+        drainTimer = timer
+        // Workers keep the time themselves; this is for one that cannot.
+        reactor.schedule(timer, after: options.drainMilliseconds + 1000)
+        stopIfEmpty()
+    }
+
+    func stopAtOnce() {
+        cancelReload()
+        for timer in restartTimers.values { reactor.cancel(timer) }
+        restartTimers = [:]
+        for worker in workers { worker?.kill(because: "stop at once") }
+        listeners.closeAll()
+        stopIfEmpty()
+    }
+
+    func drainTimeIsUp() {
+        let left = workers.compactMap { $0 }
+        log.warning("draining", "stopping \(left.count) worker\(left.count == 1 ? "" : "s") that did not finish in time")
+        for worker in left { worker.kill(because: "drain timeout") }
+    }
+
+    func stopIfEmpty() {
+        guard phase == .draining, workers.allSatisfy({ $0 == nil }) else { return }
+        if exitCode == 0 { log.info("stopped", "stopped") }
+        reactor.stop()
+    }
+}
+
+/// Sealed memory that closes with its last user.
+final class SharedBytes {
+    let descriptor: OwnedDescriptor
+
+    init(_ bundle: ConfigurationBundle) throws(SystemError) {
+        descriptor = try SealedMemory.create(name: "sluice-configuration", bundle.encoded())
+    }
+}
+
+/// Signals as events.
+final class SignalChannel: Channel {
+    private unowned let supervisor: Supervisor
+    private let source: SignalDescriptor
+
+    init(supervisor: Supervisor) throws(SystemError) {
+        self.supervisor = supervisor
+        source = try SignalDescriptor(WorkerBootstrap.supervisorSignals)
+        super.init(fd: source.descriptor.number)
+    }
+
+    override func ready(_ events: ReadyEvents) {
+        while let signal = source.next() { supervisor.signalled(signal) }
+    }
+}
+
+private final class DrainTimer: Timer {
+    private unowned let supervisor: Supervisor
+    init(supervisor: Supervisor) { self.supervisor = supervisor }
+    override func fire() { supervisor.drainTimeIsUp() }
+}
+
+/// Looks at the running slots, every few milliseconds for as long as the supervisor lives.
+final class PollTimer: Timer {
+    /// Milliseconds.
+    static let period: UInt64 = 10
+    private unowned let supervisor: Supervisor
+
+    init(supervisor: Supervisor) { self.supervisor = supervisor }
+
+    override func fire() {
+        supervisor.lookAtWorkers()
+        supervisor.log.flush()
+        supervisor.reactor.schedule(self, after: PollTimer.period)
+    }
+}
+
+/// Starts a worker after its backoff.
+final class RestartTimer: Timer {
+    private unowned let supervisor: Supervisor
+    private let index: Int
+
+    init(supervisor: Supervisor, index: Int) {
+        self.supervisor = supervisor
+        self.index = index
+    }
+
+    override func fire() { supervisor.restartNow(index) }
+}

@@ -1,0 +1,88 @@
+public import Reactor
+
+/// What `Supervisor.run` needs to know.
+public struct SupervisorOptions: Sendable {
+    /// The rule file given by the operator.
+    public var configurationPath: String
+    /// Worker processes, 1 to `SharedRegion.workerCapacity`.
+    public var workers: Int
+    /// How long requests may go on after SIGTERM, in milliseconds.
+    public var drainMilliseconds: UInt64 = 30_000
+    /// "ADDRESS:PORT" or "off"; takes the place of the configuration's `admin:`.
+    public var admin: String?
+    public var logFormat = OperationLog.Format.text
+    /// Shown by /status and /metrics.
+    public var version = "0"
+    /// Handed to every worker as they are.
+    public var workerSettings: [String: String] = [:]
+    /// Arguments that make this program a worker.
+    public var workerArguments = ["sluice", "worker"]
+
+    /// Where metrics are when nobody says.
+    public static let defaultAdmin = "127.0.0.1:9901"
+
+    public init(configurationPath: String, workers: Int) {
+        self.configurationPath = configurationPath
+        self.workers = min(max(workers, 1), SharedRegion.workerCapacity)
+    }
+}
+
+/// A configuration that is complete and correct.
+public struct LoadedConfiguration: Sendable {
+    public var bundle: ConfigurationBundle
+    /// Warnings, a line each; may be empty.
+    public var notes: String
+
+    public init(bundle: ConfigurationBundle, notes: String = "") {
+        self.bundle = bundle
+        self.notes = notes
+    }
+}
+
+/// All that is wrong with a configuration, ready to be shown.
+public struct ConfigurationRejected: Error, Sendable, CustomStringConvertible {
+    public let diagnostics: String
+    public init(diagnostics: String) { self.diagnostics = diagnostics }
+    public var description: String { diagnostics }
+}
+
+/// Reads a configuration with all its files, checks it, and says what it needs.
+public typealias ConfigurationLoader = (String) throws(ConfigurationRejected) -> LoadedConfiguration
+
+/// Checks what only running can show: that hooks load and certificates fit. Returns warnings.
+public typealias ConfigurationValidator = (ConfigurationBundle) throws(ConfigurationRejected) -> String
+
+extension ScratchContext {
+    /// The whole life of a scratch process: load, validate, answer.
+    public func run(load: ConfigurationLoader, validate: ConfigurationValidator) throws(SystemError) {
+        let loaded: LoadedConfiguration
+        let notes: String
+        do throws(ConfigurationRejected) {
+            loaded = try load(path)
+            notes = try validate(loaded.bundle)
+        } catch {
+            return try answer(rejected: error.diagnostics)
+        }
+        let all = [loaded.notes, notes].filter { !$0.isEmpty }.joined(separator: "\n")
+        try answer(loaded.bundle, notes: all)
+    }
+}
+
+/// "127.0.0.1:9901" or "[::1]:9901" taken apart.
+struct EndpointText {
+    let address: String
+    let port: UInt16
+
+    init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        guard !host.isEmpty else { return nil }
+        address = String(host)
+        self.port = port
+    }
+}

@@ -1,0 +1,202 @@
+import Reactor
+
+/// Where a reload stands.
+struct ReloadState {
+    /// The process that examines the new configuration.
+    var scratch: ScratchProcess?
+    var timer: ReloadTimer?
+    /// Another SIGHUP came meanwhile.
+    var wantedAgain = false
+    /// Handed out, not yet answered by all.
+    var pending: PendingReload?
+    var succeeded = 0
+    var refused = 0
+    var last = LastReload()
+    /// The largest generation number ever handed out.
+    var highest: UInt64 = 1
+}
+
+/// For /status.
+struct LastReload {
+    var at = ""
+    /// "none", "applied" or "refused".
+    var result = "none"
+    var message = ""
+}
+
+struct PendingReload {
+    let previous: Supervisor.Generation
+    let change: ListenerSet.Change
+    let notes: String
+    let beganAt: UInt64
+    /// Workers that have not answered, by pid.
+    var waiting: Set<Int32>
+    /// Workers that took it.
+    var taken: Set<Int32> = []
+}
+
+/// SIGHUP: examine, hand out, collect answers. Either every worker changes or none does.
+extension Supervisor {
+    /// Milliseconds for the scratch process, and again for the workers' answers.
+    static let examineLimit: UInt64 = 30_000
+    static let answerLimit: UInt64 = 10_000
+
+    func requestReload() {
+        guard phase == .serving else {
+            return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
+        }
+        guard reload.scratch == nil, reload.pending == nil else {
+            reload.wantedAgain = true
+            return
+        }
+        do {
+            let scratch = try ScratchProcess(supervisor: self, arguments: options.workerArguments)
+            reload.scratch = scratch
+            scratch.send(.examine(path: options.configurationPath))
+            startReloadTimer(Supervisor.examineLimit)
+        } catch {
+            refuseReload("the process that checks it cannot be started: \(error)")
+        }
+    }
+
+    private func startReloadTimer(_ limit: UInt64) {
+        let timer = reload.timer ?? ReloadTimer(supervisor: self)
+        reload.timer = timer
+        reactor.cancel(timer)
+        reactor.schedule(timer, after: limit)
+    }
+
+    func reloadTimeIsUp() {
+        if let scratch = reload.scratch {
+            scratch.timedOut = true
+            return scratch.kill()
+        }
+        guard let pending = reload.pending else { return }
+        // A worker that does not answer is replaced; the replacement starts with the new generation.
+        for case let worker? in workers where pending.waiting.contains(worker.pid) {
+            worker.kill(because: "it did not answer to generation \(current.number)")
+        }
+    }
+
+    func cancelReload() {
+        reload.wantedAgain = false
+        reload.scratch?.kill()
+        if let timer = reload.timer { reactor.cancel(timer) }
+        reload.pending = nil
+    }
+
+    func examined(_ outcome: ScratchProcess.Outcome) {
+        reload.scratch = nil
+        guard phase == .serving else { return }
+        switch outcome {
+        case .bad(let diagnostics): refuseReload(diagnostics)
+        case .good(let bundle, let notes):
+            do {
+                try handOut(bundle, notes)
+            } catch {
+                refuseReload("\(error)")
+            }
+        }
+    }
+
+    // MARK: Handing out
+
+    private func handOut(_ bundle: ConfigurationBundle, _ notes: String) throws {
+        let memory = try SharedBytes(bundle)
+        let change = try listeners.prepare(bundle.listeners)
+        reload.highest += 1
+        let previous = current
+        current = Generation(number: reload.highest, bundle: bundle, memory: memory)
+        var waiting: Set<Int32> = []
+        for case let worker? in workers {
+            waiting.insert(worker.pid)
+            worker.send(.configure(generation: current.number), passing: memory.descriptor.number)
+            for entry in change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
+        }
+        reload.pending = PendingReload(
+            previous: previous, change: change, notes: notes, beganAt: reactor.now, waiting: waiting)
+        startReloadTimer(Supervisor.answerLimit)
+        finishReloadIfAnswered()
+    }
+
+    func reloadAnswered(_ worker: WorkerProcess, _ generation: UInt64, refusal: String?) {
+        guard var pending = reload.pending, generation == current.number else { return }
+        guard pending.waiting.remove(worker.pid) != nil else { return }
+        if let refusal {
+            reload.pending = pending
+            return rollBack(worker, refusal)
+        }
+        pending.taken.insert(worker.pid)
+        reload.pending = pending
+        finishReloadIfAnswered()
+    }
+
+    /// A worker died meanwhile; its replacement begins with the current generation.
+    func reloadLost(_ worker: WorkerProcess) {
+        guard reload.pending?.waiting.remove(worker.pid) != nil else { return }
+        finishReloadIfAnswered()
+    }
+
+    private func finishReloadIfAnswered() {
+        guard let pending = reload.pending, pending.waiting.isEmpty else { return }
+        reload.pending = nil
+        listeners.apply(pending.change)
+        for case let worker? in workers {
+            for entry in pending.change.removed { worker.send(.closeListener(key: entry.key)) }
+            // Born while the answers were collected, before the sockets were in the list.
+            guard !pending.taken.contains(worker.pid) else { continue }
+            for entry in pending.change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
+        }
+        let released = strikes.adopt(current.bundle.functions)
+        showStrikes()
+        sendFences()
+        reload.succeeded += 1
+        logApplied(pending, released)
+        reloadEnded()
+    }
+
+    private func logApplied(_ pending: PendingReload, _ released: [String]) {
+        let took = reactor.now - pending.beganAt
+        var message = "configuration reloaded: generation \(current.number) is in use (\(pending.taken.count) workers, \(took) ms)"
+        for entry in pending.change.added { message += "; now also on \(entry.actual.endpoint) (\(entry.actual.name))" }
+        for entry in pending.change.removed { message += "; no longer on \(entry.actual.endpoint) (\(entry.actual.name))" }
+        if !released.isEmpty { message += "; no longer fenced: \(released.joined(separator: ", "))" }
+        log.info("reload", message, [("generation", .number(Int(current.number))), ("ms", .number(Int(took)))])
+        if !pending.notes.isEmpty { log.warning("configuration", pending.notes) }
+        reload.last = LastReload(at: SystemClock.timestamp(), result: "applied", message: message)
+    }
+
+    private func rollBack(_ refuser: WorkerProcess, _ reason: String) {
+        guard let pending = reload.pending else { return }
+        reload.pending = nil
+        current = pending.previous
+        for case let worker? in workers {
+            for entry in pending.change.added { worker.send(.closeListener(key: entry.key)) }
+            guard worker.pid != refuser.pid else { continue }
+            worker.send(.configure(generation: current.number), passing: current.memory.descriptor.number)
+        }
+        listeners.abandon(pending.change)
+        refuseReload("worker \(refuser.index) refused it: \(reason)")
+    }
+
+    private func refuseReload(_ reason: String) {
+        reload.refused += 1
+        let message = "\(reason)\nrunning configuration (generation \(current.number)) was not changed"
+        log.error("reload", "the new configuration was refused\n\(message)", [("generation", .number(Int(current.number)))])
+        reload.last = LastReload(at: SystemClock.timestamp(), result: "refused", message: reason)
+        reloadEnded()
+    }
+
+    private func reloadEnded() {
+        if let timer = reload.timer { reactor.cancel(timer) }
+        guard reload.wantedAgain else { return }
+        reload.wantedAgain = false
+        requestReload()
+    }
+}
+
+final class ReloadTimer: Timer {
+    private unowned let supervisor: Supervisor
+    init(supervisor: Supervisor) { self.supervisor = supervisor }
+    override func fire() { supervisor.reloadTimeIsUp() }
+}

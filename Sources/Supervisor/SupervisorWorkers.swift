@@ -1,0 +1,206 @@
+import Reactor
+import Telemetry
+
+/// Starting, watching, burying and replacing workers.
+extension Supervisor {
+    /// A hook call may run this long past its deadline before it costs its worker the life.
+    static let hookGrace: UInt64 = 250_000_000
+    /// A worker whose loop has not turned for this long is stuck outside a hook.
+    static let stallLimit: UInt64 = 30_000_000_000
+    /// Milliseconds a worker may take from birth to its first `ready`.
+    static let startLimit: UInt64 = 30_000
+
+    // MARK: Start
+
+    func startWorker(_ index: Int) throws(SystemError) {
+        shared.reset(worker: index)
+        let worker = try WorkerProcess(index: index, supervisor: self, arguments: options.workerArguments)
+        workers[index] = worker
+        worker.send(
+            .welcome(worker: index, workers: options.workers, settings: options.workerSettings),
+            passing: shared.descriptor.number)
+        for entry in listeners.entries { worker.send(opening(entry), passing: entry.sockets[index]) }
+        worker.send(.fence(strikes.fenced))
+        worker.send(.configure(generation: current.number), passing: current.memory.descriptor.number)
+    }
+
+    func opening(_ entry: ListenerSet.Entry) -> SupervisorMessage {
+        .openListener(key: entry.key, listener: entry.actual)
+    }
+
+    func restartNow(_ index: Int) {
+        restartTimers[index] = nil
+        guard phase != .draining, workers[index] == nil else { return }
+        do {
+            try startWorker(index)
+        } catch {
+            log.error("worker", "worker \(index) cannot be started: \(error); trying again", [("worker", .number(index))])
+            scheduleRestart(index)
+        }
+    }
+
+    private func scheduleRestart(_ index: Int) {
+        let delay = restarts[index].delayAfterDeath(now: reactor.now)
+        if delay == 0 { return restartNow(index) }
+        log.warning(
+            "backoff", "worker \(index) died too often; starting it again in \(delay) ms",
+            [("worker", .number(index)), ("delay_ms", .number(Int(delay)))])
+        let timer = RestartTimer(supervisor: self, index: index)
+        restartTimers[index] = timer
+        reactor.schedule(timer, after: delay)
+    }
+
+    // MARK: What workers say
+
+    func worker(_ worker: WorkerProcess, said message: WorkerMessage) {
+        switch message {
+        case .ready(let generation):
+            worker.generation = generation
+            if worker.state == .starting { becameReady(worker) }
+            reloadAnswered(worker, generation, refusal: nil)
+        case .refused(let generation, let reason):
+            if worker.state == .starting {
+                refusedAtStart(worker, reason)
+            } else {
+                reloadAnswered(worker, generation, refusal: reason)
+            }
+        case .drained: break
+        case .loaded, .rejected: break
+        }
+    }
+
+    private func becameReady(_ worker: WorkerProcess) {
+        worker.state = .ready
+        log.info(
+            "worker", "worker \(worker.index) is ready (pid \(worker.pid), generation \(worker.generation), \(reactor.now - worker.startedAt) ms)",
+            [
+                ("worker", .number(worker.index)), ("pid", .number(Int(worker.pid))),
+                ("generation", .number(Int(worker.generation))),
+            ])
+        if phase == .starting, workers.allSatisfy({ $0?.state == .ready }) { beginServing() }
+    }
+
+    private func refusedAtStart(_ worker: WorkerProcess, _ reason: String) {
+        if phase == .starting { return failStart("worker \(worker.index) refused the configuration:\n\(reason)") }
+        log.error(
+            "worker", "worker \(worker.index) refused generation \(current.number): \(reason)", [("worker", .number(worker.index))])
+        worker.kill(because: "it refused the configuration")
+    }
+
+    // MARK: Watch
+
+    /// Looks for hook calls that did not stop and for loops that do not turn.
+    func lookAtWorkers() {
+        let now = reactor.nowNanoseconds
+        for case let worker? in workers {
+            guard let deadline = shared.runningDeadline(worker: worker.index) else {
+                lookAtLoop(of: worker, now)
+                continue
+            }
+            if now > deadline &+ Supervisor.hookGrace { stopHook(of: worker) }
+        }
+    }
+
+    /// Kills a worker on the second look at the same call: after a pause of the whole machine every
+    /// deadline is over, but the worker gets its turn before the second look.
+    private func stopHook(of worker: WorkerProcess) {
+        guard worker.killedInside == nil, let report = shared.running(worker: worker.index) else { return }
+        guard worker.suspect == report.sequence else {
+            worker.suspect = report.sequence
+            return
+        }
+        worker.killedInside = report
+        worker.kill(because: "hook \(report.function) did not stop")
+    }
+
+    private func lookAtLoop(of worker: WorkerProcess, _ now: UInt64) {
+        if worker.state == .starting {
+            if reactor.now > worker.startedAt + Supervisor.startLimit { worker.kill(because: "it was not ready in time") }
+            return
+        }
+        let beat = shared.heartbeat(worker: worker.index)
+        if beat != 0, now > beat &+ Supervisor.stallLimit { worker.kill(because: "its loop stood still") }
+    }
+
+    // MARK: Death
+
+    func worker(_ worker: WorkerProcess, ended end: ProcessEnd) {
+        let words = shared.words(worker: worker.index, count: Metrics.wordCount)
+        retired.addRetired(words.span)
+        let report = worker.killedInside ?? shared.running(worker: worker.index)
+        workers[worker.index] = nil
+        if phase == .draining { return buryDraining(worker, end) }
+        deaths += 1
+        logDeath(worker, end, report)
+        judge(worker, end, report)
+        if phase == .starting, !startMayGoOn(worker, end) { return }
+        scheduleRestart(worker.index)
+        reloadLost(worker)
+    }
+
+    private func buryDraining(_ worker: WorkerProcess, _ end: ProcessEnd) {
+        if end != .exited(0), worker.killReason == nil {
+            log.warning("worker", "worker \(worker.index) ended with \(end) while draining", [("worker", .number(worker.index))])
+        }
+        stopIfEmpty()
+    }
+
+    private func logDeath(_ worker: WorkerProcess, _ end: ProcessEnd, _ report: RunningReport?) {
+        var message = "worker \(worker.index) (pid \(worker.pid)) died: \(end)"
+        if let reason = worker.killReason { message += ", killed because \(reason)" }
+        var details: [(String, OperationLog.Value)] = [
+            ("worker", .number(worker.index)), ("pid", .number(Int(worker.pid))), ("end", .text("\(end)")),
+        ]
+        if let report {
+            message += "; it was inside hook \(report.function), rule \"\(report.rule)\" at \(report.place), request \(report.request)"
+            details += [
+                ("function", .text(report.function)), ("rule", .text(report.rule)), ("place", .text(report.place)),
+                ("request", .text(report.request)),
+            ]
+        }
+        log.error("worker", message, details)
+    }
+
+    private func judge(_ worker: WorkerProcess, _ end: ProcessEnd, _ report: RunningReport?) {
+        guard let report, !report.function.isEmpty else { return }
+        let now = SystemClock.monotonicNanoseconds()
+        let ran = now > report.started ? now - report.started : 0
+        guard StrikeBook.isStrike(end: end, killedByUs: worker.killedInside != nil, ranFor: ran) else { return }
+        let (entry, newlyFenced) = strikes.strike(report.function)
+        if newlyFenced {
+            log.error(
+                "fence",
+                "function \(report.function) is fenced after \(entry.strikes) strikes: its rules answer by their on_error policy until its file changes",
+                [("function", .text(report.function)), ("strikes", .number(entry.strikes))])
+        } else if !entry.fenced {
+            log.warning(
+                "strike", "function \(report.function) has \(entry.strikes) strike of \(StrikeBook.limit)",
+                [("function", .text(report.function)), ("strikes", .number(entry.strikes))])
+        }
+        showStrikes()
+        if newlyFenced { sendFences() }
+    }
+
+    func sendFences() {
+        for worker in workers { worker?.send(.fence(strikes.fenced)) }
+    }
+
+    /// Lists the strikes in shared memory for display.
+    func showStrikes() {
+        let sorted = strikes.entries.sorted { $0.key < $1.key }
+        for index in 0..<SharedRegion.strikeCapacity {
+            let entry = index < sorted.count ? sorted[index] : nil
+            shared.setStrikes(
+                index: index, function: entry?.key ?? "", strikes: entry?.value.strikes ?? 0,
+                fenced: entry?.value.fenced ?? false)
+        }
+    }
+
+    /// A gateway that never served has nothing to protect: say what is wrong and end.
+    private func startMayGoOn(_ worker: WorkerProcess, _ end: ProcessEnd) -> Bool {
+        startFailures += 1
+        guard startFailures >= 3 else { return true }
+        failStart("workers die before they are ready (\(end)); run \"sluice check \(options.configurationPath)\"")
+        return false
+    }
+}
