@@ -82,6 +82,11 @@ let package = Package(
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
         tests("Telemetry", ["Telemetry"]),
+        tests("Supervisor", ["Supervisor", "Reactor", "Telemetry", "SupervisorProbe"]),
+        // A gateway without HTTP, rules or hooks that the supervisor's tests start and hurt.
+        .executableTarget(
+            name: "SupervisorProbe", dependencies: ["Supervisor", "Reactor", "Telemetry", "Buffers"],
+            path: "Tests/SupervisorProbe", swiftSettings: strict),
         tests("Reactor", ["Reactor", "Buffers"]),
     ],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,34 @@
+import Foundation
+import Reactor
+import Supervisor
+
+enum ProbeConfiguration {
+    static func load(_ path: String) throws(ConfigurationRejected) -> LoadedConfiguration {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ConfigurationRejected(diagnostics: "\(path): no such file")
+        }
+        var bundle = ConfigurationBundle(mainFile: path, listeners: [], files: [.init(path: path, bytes: Array(data))])
+        for line in String(decoding: data, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(separator: " ").map(String.init)
+            switch words.first {
+            case "listener":
+                bundle.listeners.append(.init(name: words[1], address: words[2], port: UInt16(words[3]) ?? 0))
+            case "admin": bundle.admin = words[1]
+            case "function": bundle.functions.append(.init(name: words[1], fingerprint: UInt64(words[2]) ?? 0))
+            case "broken": throw ConfigurationRejected(diagnostics: "\(path):1:1: \(words.dropFirst().joined(separator: " "))")
+            default: break
+            }
+        }
+        return LoadedConfiguration(bundle: bundle)
+    }
+
+    static func validate(_ bundle: ConfigurationBundle) throws(ConfigurationRejected) -> String {
+        if has("crash", bundle) { abort() }
+        return ""
+    }
+
+    static func has(_ word: String, _ bundle: ConfigurationBundle) -> Bool {
+        let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
+        return text.split(separator: "\n").contains { $0 == word }
+    }
+}
