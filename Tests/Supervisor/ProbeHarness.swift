@@ -22,8 +22,9 @@ final class Gateway {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try Data(configuration.utf8).write(to: URL(fileURLWithPath: directory + "/conf"))
         var ends: [Int32] = [0, 0]
-        // SAFETY: pipe2 writes two descriptors into room for two.
-        guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw Missing(description: "pipe") }
+        // SAFETY: pipe writes two descriptors into room for two.
+        guard unsafe pipe(&ends) == 0 else { throw Missing(description: "pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let here = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let probe = URL(fileURLWithPath: here).deletingLastPathComponent().appendingPathComponent("SupervisorProbe").path
         var plan = ChildProcess.Plan(
@@ -159,7 +160,7 @@ final class Client {
     func send(_ text: String) throws {
         let bytes = Array(text.utf8)
         // SAFETY: send reads as many bytes as the array has.
-        guard unsafe Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else {
+        guard unsafe Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
             throw Missing(description: "send failed: errno \(errno)")
         }
     }
