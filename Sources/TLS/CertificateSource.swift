@@ -1,0 +1,85 @@
+/// One certificate with its key, as bytes: the files may be gone when a worker loads them.
+public struct CertificateSource: Sendable {
+    /// PEM: the leaf first, then the chain.
+    public var certificate: [UInt8]
+    /// PEM, not encrypted.
+    public var key: [UInt8]
+    /// What messages call the two, usually their paths.
+    public var certificateName: String
+    public var keyName: String
+
+    public init(certificate: [UInt8], key: [UInt8], certificateName: String, keyName: String) {
+        self.certificate = certificate
+        self.key = key
+        self.certificateName = certificateName
+        self.keyName = keyName
+    }
+}
+
+public enum TLSVersion: Sendable {
+    case tls12, tls13
+}
+
+/// 80 bytes that session tickets are sealed with: name (16), AES-256 key (32), HMAC key (32).
+/// All workers get the same keys, so a session resumes on whichever worker the client meets.
+public struct TicketKey: Sendable {
+    public static let byteCount = 80
+    public let bytes: [UInt8]
+
+    /// Nil when there are not exactly 80 bytes.
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == TicketKey.byteCount else { return nil }
+        self.bytes = bytes
+    }
+}
+
+/// How a listener speaks TLS.
+public struct ServerOptions: Sendable {
+    public var minimumVersion = TLSVersion.tls12
+    /// Protocols offered, best first; the first of these that the client knows is taken.
+    public var alpn = ["h2", "http/1.1"]
+    /// The first seals new tickets, all open old ones. Empty: keys of this process only.
+    public var ticketKeys: [TicketKey] = []
+    /// Refuse a server name that no certificate covers (alert `unrecognized_name`) instead of
+    /// answering with the first certificate.
+    public var rejectsUnknownNames = false
+
+    public init() {}
+}
+
+/// How TLS to an origin is spoken.
+public struct ClientOptions: Sendable {
+    public var minimumVersion = TLSVersion.tls12
+    public var alpn = ["http/1.1"]
+    /// PEM certificates to trust instead of the system's store.
+    public var trustedCertificates: [UInt8]?
+    /// What messages call `trustedCertificates`.
+    public var trustedName = "trusted certificates"
+    /// False accepts any certificate: for tests and closed networks only.
+    public var verifiesPeer = true
+
+    public init() {}
+}
+
+/// A certificate, key or trust store that cannot be used.
+public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
+    /// The file (or other name) the trouble is in.
+    public var file: String
+    public var problem: String
+    public var remedy: String
+
+    public init(file: String, problem: String, remedy: String) {
+        self.file = file
+        self.problem = problem
+        self.remedy = remedy
+    }
+
+    public var description: String { "\(file): \(problem). \(remedy)" }
+}
+
+/// Something about a certificate that works but should be looked at.
+public struct CertificateWarning: Sendable, CustomStringConvertible {
+    public var file: String
+    public var text: String
+    public var description: String { "\(file): \(text)" }
+}
