@@ -110,6 +110,15 @@ void drain_microtasks(cv8_isolate *isolate) {
   }
 }
 
+void drop_microtasks(cv8_isolate *isolate) {
+  if (isolate->must_be_discarded || isolate->depth > 0) return;
+  Entered entered(isolate);
+  v8::TryCatch caught(isolate->v8);
+  // The first microtask meets the termination, and V8 then forgets the rest.
+  isolate->v8->TerminateExecution();
+  isolate->v8->PerformMicrotaskCheckpoint();
+}
+
 }  // namespace cv8
 
 void cv8_error_free(cv8_error *error) {

@@ -203,6 +203,9 @@ void forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise);
 /// Microtasks and platform tasks until there are no more or the turn was stopped.
 void drain_microtasks(cv8_isolate *isolate);
 
+/// Empties the microtask queue after a stop, so that the script's continuations do not run in another turn.
+void drop_microtasks(cv8_isolate *isolate);
+
 inline bool is_string(v8::Local<v8::Value> value) { return !value.IsEmpty() && value->IsString(); }
 
 }  // namespace cv8

@@ -244,6 +244,8 @@ void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out) {
   if (slot->current != isolate) {
     cv8::die(CV8_EXIT_FATAL, "turns must end on their thread, the innermost first", "cv8_turn_end", isolate->name);
   }
+  // Still watched, because what is in the queue is the script's.
+  if (cv8::stopped(isolate)) cv8::drop_microtasks(isolate);
   const uint64_t now = cv8::monotonic_ns();
   cv8::disarm(slot, isolate, now);
   cv8::Turn &turn = isolate->turn;

@@ -153,6 +153,15 @@ import Testing
         #expect(rig.isolate.endTurn().termination == nil)
     }
 
+    @Test func continuationsOfAStoppedScriptDoNotRunInLaterTurns() throws {
+        let rig = try Rig()
+        let (result, _) = rig.run(
+            "for (let i = 0; i < 3; i++) Promise.resolve().then(() => native.note('late')); for (;;) {}",
+            cpuMilliseconds: 10)
+        #expect(result.termination == .cpu)
+        #expect(rig.notes("Promise.resolve().then(() => native.note('mine'));") == ["mine"])
+    }
+
     @Test func aFinalizerIsWatchedToo() throws {
         let rig = try Rig()
         #expect(rig.run("globalThis.r = new FinalizationRegistry(() => { for (;;) {} }); r.register({}, 1);").result.isUndefined)
