@@ -15,8 +15,11 @@ let strict: [SwiftSetting] = [
     .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
-func room(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
-    .target(name: name, dependencies: dependencies, exclude: ["README.md"], resources: resources, swiftSettings: strict)
+func room(
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], plugins: [Target.PluginUsage] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, exclude: ["README.md"] + exclude, swiftSettings: strict, plugins: plugins)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -64,7 +67,8 @@ let package = Package(
         room("Rules", ["HTTP", "Patterns", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
         // Floor 4
-        room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"]),
+        room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
+        .plugin(name: "EmbedText", capability: .buildTool()),
         // Floor 5
         room("Gateway", [
             "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
@@ -81,6 +85,7 @@ let package = Package(
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
+        tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
         tests("Telemetry", ["Telemetry"]),
         tests("Supervisor", ["Supervisor", "Reactor", "Telemetry", "SupervisorProbe"]),
         // A gateway without HTTP, rules or hooks that the supervisor's tests start and hurt.

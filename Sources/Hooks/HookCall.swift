@@ -1,0 +1,113 @@
+public import HTTP
+import Isolates
+
+public enum HookSide: Int32, Sendable {
+    case request, response
+}
+
+/// One call of a hook, from `HookRuntime.start` to `released`. The gateway subclasses it and reuses instances.
+///
+/// Overrides are called when no JavaScript is running; they may answer at once or start other calls.
+open class HookCall {
+    public internal(set) final var function: HookFunction?
+    /// Nil once the result is known.
+    public internal(set) final var exchange: Exchange?
+    public internal(set) final var phase = HookPhase.request
+    /// CPU time this call used so far.
+    public internal(set) final var cpuNanoseconds: UInt64 = 0
+    /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
+    public final var state: [UInt8] = []
+
+    final var slot: Int32 = -1
+    final var epoch: Int32 = 0
+    final var rule: HookRule?
+    final var edits = StagedEdits()
+    final var progress = CallProgress()
+
+    public init() {}
+
+    /// True when the object may be given to `HookRuntime.start`.
+    public final var isIdle: Bool { slot < 0 }
+
+    /// The result of a call that `start` left pending.
+    open func finished(_ outcome: HookOutcome) {}
+
+    /// `waitUntil` work ended, after a result that left the call busy (`isIdle` false).
+    open func released() {}
+
+    /// The hook wants the body of the exchange: answer with `bodyArrived` or `bodyFailed`.
+    open func readBody(_ side: HookSide) { bodyFailed(side, "bodies cannot be read here") }
+
+    /// `fetch()`: send `exchange.request` with this body; answer with `originArrived` or `originFailed`.
+    open func sendToOrigin(_ body: HookBody) { originFailed("the origin cannot be called here") }
+
+    /// Answer with `subrequestFinished` or `subrequestFailed`.
+    open func subrequest(_ request: HookSubrequest) {
+        subrequestFailed(request.id, "sub-requests cannot be made here")
+    }
+
+    /// The hook lost interest, or the call ended: no answer is needed any more.
+    open func cancelSubrequest(_ id: Int32) {}
+
+    // MARK: Answers. Each is ignored when the call is over.
+
+    /// The whole body. The text is copied into the isolate.
+    public final func bodyArrived(_ side: HookSide, _ bytes: [UInt8]) {
+        enter(.bodyArrived, [.int(side.rawValue), .bytes(bytes)])
+    }
+
+    public final func bodyFailed(_ side: HookSide, _ message: String) {
+        enter(.bodyFailed, [.int(side.rawValue), .string(message)])
+    }
+
+    /// `exchange.response` holds the origin's head.
+    public final func originArrived() {
+        guard exchange != nil else { return }
+        progress.originArrived = true
+        function?.resumeWall(self)
+        enter(.originArrived, [])
+    }
+
+    public final func originFailed(_ message: String) {
+        guard exchange != nil else { return }
+        function?.resumeWall(self)
+        enter(.originFailed, [.string(message)])
+    }
+
+    public final func subrequestFinished(_ id: Int32, _ head: borrowing Head, body: [UInt8]) {
+        enter(.answered, [.int(id), .int(Int32(head.status)), .latin1(flatFields(head)), .bytes(body)])
+    }
+
+    public final func subrequestFailed(_ id: Int32, _ message: String) {
+        enter(.answerFailed, [.int(id), .string(message)])
+    }
+
+    /// Ends the call without a result: the client is gone. Neither `finished` nor `released` follows.
+    public final func cancel() { function?.abandon(self) }
+
+    private func enter(_ entry: HookEntry, _ arguments: [JSArgument]) {
+        guard let function, slot >= 0 else { return }
+        function.enter(entry, for: self, arguments)
+    }
+}
+
+/// Where a call stands. Reset as a whole when a call begins.
+struct CallProgress {
+    var started: UInt64 = 0
+    /// Nanoseconds on the host's clock; 0: none.
+    var wallDeadline: UInt64 = 0
+    /// Wall time left while the origin is awaited.
+    var wallLeft: UInt64 = 0
+    var subrequests = 0
+    var nextSubrequest: Int32 = 1
+    var openSubrequests: [Int32] = []
+    var logBytes = 0
+    var timers = 0
+    var originSent = false
+    var originArrived = false
+    var passThrough = false
+    var subrequestsExceeded = false
+    /// `start` has not returned yet: its result is the outcome.
+    var starting = false
+    var hasTail = false
+}

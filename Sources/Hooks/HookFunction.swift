@@ -1,0 +1,234 @@
+import Isolates
+
+/// A loaded function: its source, its isolate on this worker, and the calls under way in it.
+public final class HookFunction {
+    public let source: HookSource
+    public var name: String { source.name }
+    public internal(set) var counters = HookCounters()
+
+    unowned let runtime: HookRuntime
+    var loaded: LoadedIsolate?
+    private var rules: [HookRule] = []
+    private var losses: [UInt64] = []
+
+    // Calls by slot. An epoch names one use of a slot; it moves on when the call ends.
+    private var calls: [HookCall?] = []
+    private var epochs: [Int32] = []
+    private var free: [Int32] = []
+    public private(set) var callsUnderWay = 0
+
+    var events: [HookEvent] = []
+    /// Timers by number, with the slot of their call.
+    var timers: [Int32: Int32] = [:]
+    var lastTimer: Int32 = 0
+
+    init(_ source: HookSource, _ runtime: HookRuntime) throws(HookLoadError) {
+        self.source = source
+        self.runtime = runtime
+        loaded = try makeIsolate()
+    }
+
+    /// Whether the module has a handler for the phase.
+    public func handles(_ phase: HookPhase) -> Bool { (loaded?.handlers ?? 0) & (1 << phase.rawValue) != 0 }
+
+    /// Bytes of V8 heap and of ArrayBuffers in use.
+    public var memoryInUse: UInt64 {
+        guard let loaded else { return 0 }
+        let statistics = loaded.isolate.statistics
+        return statistics.usedHeap + statistics.externalBytes
+    }
+
+    // MARK: Loading
+
+    /// Prepares a rule's use of this function: parses and freezes its arguments.
+    public func bind(_ rule: HookRule) throws(HookLoadError) -> HookBinding {
+        guard rule.arguments.utf8.count <= 100 << 10 else {
+            throw loadError("the arguments of rule \"\(rule.name)\" are larger than 100 KiB")
+        }
+        let index = Int32(rules.count)
+        if let loaded { try install(rule, index, in: loaded) }
+        rules.append(rule)
+        return HookBinding(index: index)
+    }
+
+    func rule(_ binding: HookBinding) -> HookRule? {
+        rules.indices.contains(Int(binding.index)) ? rules[Int(binding.index)] : nil
+    }
+
+    private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
+        let made: LoadedIsolate
+        do throws(JSError) {
+            made = try LoadedIsolate(source, HookOperations(self))
+        } catch {
+            throw loadError("no isolate could be made: \(error.message)")
+        }
+        try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
+        for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
+        counters.isolatesMade += 1
+        return made
+    }
+
+    private func evaluate(_ made: LoadedIsolate) throws(HookLoadError) {
+        let module: JSValue
+        do throws(CallFailure) {
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules))
+        } catch {
+            switch error {
+            case .threw(let thrown): throw loadError(thrown)
+            case .terminated: throw loadError("the module did not finish loading within \(loadMilliseconds) ms")
+            }
+        }
+        let result = made.isolate.call(HookEntry.install.rawValue, with: [.value(module), .json(grants)])
+        switch result {
+        case .int(let mask) where mask != 0: made.handlers = mask
+        case .threw(let thrown): throw loadError(thrown)
+        default:
+            throw loadError(
+                "the module has no handler: export default { onRequest, onResponse, onError or fetch }, or addEventListener")
+        }
+    }
+
+    /// `env` as JSON: variables by name, upstreams by index.
+    private var grants: String {
+        let variables = source.variables.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
+        return "{\"variables\":{\(variables)},\"upstreams\":[\(source.upstreams.map(jsonText).joined(separator: ","))]}"
+    }
+
+    private func install(_ rule: HookRule, _ index: Int32, in made: LoadedIsolate) throws(HookLoadError) {
+        try inLoadTurn(made) { () throws(HookLoadError) in
+            let result = made.isolate.call(HookEntry.bind.rawValue, with: [
+                .int(index), .json(rule.arguments), .string(rule.name), .string(rule.file), .int(Int32(clamping: rule.line)),
+            ])
+            if case .threw(let error) = result {
+                throw self.loadError("the arguments of rule \"\(rule.name)\" are not JSON: \(error.message)")
+            }
+        }
+    }
+
+    private var loadMilliseconds: UInt64 { 1_000 }
+
+    private func inLoadTurn(_ made: LoadedIsolate, _ body: () throws(HookLoadError) -> Void) throws(HookLoadError) {
+        runtime.host.willRun(self, nil)
+        made.isolate.beginTurn(cpuMicroseconds: loadMilliseconds * 1_000, wallMilliseconds: loadMilliseconds * 10)
+        defer {
+            made.isolate.endTurn()
+            runtime.host.didRun(self, nil)
+        }
+        try body()
+    }
+
+    private func loadError(_ error: JSError) -> HookLoadError {
+        let ours = error.file == HookPrelude.name || error.file.isEmpty
+        return HookLoadError(
+            function: name, message: error.message, file: ours ? source.main : error.file,
+            line: ours ? 0 : error.line, column: ours ? 0 : error.column, sourceLine: ours ? "" : error.sourceLine)
+    }
+
+    private func loadError(_ message: String) -> HookLoadError {
+        HookLoadError(function: name, message: message, file: source.main, line: 0, column: 0, sourceLine: "")
+    }
+
+    // MARK: Losing the isolate
+
+    /// The isolate for a call, made again if the last one was lost; nil when that happened too often lately.
+    func readyIsolate() -> LoadedIsolate? {
+        if let loaded { return loaded }
+        let now = runtime.host.now
+        losses.removeAll { now &- $0 > 10_000_000_000 }
+        guard losses.count < 5 else { return nil }
+        loaded = try? makeIsolate()
+        if loaded == nil { losses.append(now) }
+        return loaded
+    }
+
+    /// The heap limit was reached: every call in the isolate is lost with it.
+    func loseIsolate() {
+        loaded = nil
+        losses.append(runtime.host.now)
+        timers.removeAll()
+        for call in calls {
+            guard let call else { continue }
+            if call.exchange == nil { endTail(call) } else { fail(call, HookFailure(.memory, call, "the function's memory limit was reached")) }
+        }
+    }
+
+    func close() {
+        for call in calls { if let call { end(call) } }
+        events.removeAll()
+        loaded = nil
+    }
+
+    // MARK: Slots
+
+    func call(_ slot: Int32, _ epoch: Int32) -> HookCall? {
+        let index = Int(slot)
+        guard calls.indices.contains(index), epochs[index] == epoch else { return nil }
+        return calls[index]
+    }
+
+    func epoch(of slot: Int32) -> Int32 { epochs.indices.contains(Int(slot)) ? epochs[Int(slot)] : 0 }
+
+    func open(_ call: HookCall) {
+        let slot: Int32
+        if let reused = free.popLast() {
+            slot = reused
+        } else {
+            slot = Int32(calls.count)
+            calls.append(nil)
+            epochs.append(1)
+        }
+        calls[Int(slot)] = call
+        call.slot = slot
+        call.epoch = epochs[Int(slot)]
+        callsUnderWay += 1
+    }
+
+    /// Makes the call's objects unusable and its slot free.
+    func end(_ call: HookCall) {
+        let index = Int(call.slot)
+        guard calls.indices.contains(index), calls[index] === call else { return }
+        if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
+        calls[index] = nil
+        epochs[index] = epochs[index] == .max ? 1 : epochs[index] + 1
+        free.append(call.slot)
+        callsUnderWay -= 1
+        call.slot = -1
+        call.exchange = nil
+        call.edits.reset()
+    }
+
+    /// Whether a deadline still concerns anyone.
+    func isWaiting(for entry: Deadlines.Entry) -> Bool {
+        guard let call = call(entry.slot, entry.epoch) else { return false }
+        return entry.timer == 0 ? call.progress.wallDeadline == entry.time : timers[entry.timer] != nil
+    }
+}
+
+/// An isolate and what belongs to it.
+final class LoadedIsolate {
+    let isolate: Isolate
+    var handlers: Int32 = 0
+
+    init(_ source: HookSource, _ operations: HookOperations) throws(JSError) {
+        var limits = IsolateLimits()
+        limits.heapBytes = source.limits.memoryBytes
+        limits.externalBytes = source.limits.externalBytes
+        isolate = try Isolate(name: source.name, prelude: try HookPrelude.shared(), limits: limits, operations: operations)
+    }
+}
+
+/// A JSON string.
+func jsonText(_ text: String) -> String {
+    var out = "\""
+    for scalar in text.unicodeScalars {
+        switch scalar {
+        case "\"": out += "\\\""
+        case "\\": out += "\\\\"
+        case "\u{20}"...: out.unicodeScalars.append(scalar)
+        default:
+            let digits = String(scalar.value, radix: 16)
+            out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        }
+    }
+    return out + "\""
+}

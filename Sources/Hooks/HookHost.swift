@@ -1,0 +1,19 @@
+/// What the worker gives to its hooks: a clock, a place for log lines, and the "who is running" slot.
+/// Subclass it; every method is called on the worker's thread.
+open class HookHost {
+    public init() {}
+
+    /// Monotonic time in nanoseconds. Timers and wall limits follow it; the reactor's cached clock is good enough.
+    open var now: UInt64 { 0 }
+
+    /// Around every entry into JavaScript, so that a supervisor knows which hook a worker died in.
+    /// `call` is nil while a function loads.
+    open func willRun(_ function: HookFunction, _ call: HookCall?) {}
+    open func didRun(_ function: HookFunction, _ call: HookCall?) {}
+
+    /// One console line, safe to print: control characters are escaped. `level`: 0 debug, 1 info, 2 warn, 3 error.
+    open func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {}
+
+    /// The runtime's `nextDeadline` became earlier: make sure that `fireTimers` runs then.
+    open func deadlineMoved(to nanoseconds: UInt64) {}
+}

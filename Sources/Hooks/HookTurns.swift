@@ -1,0 +1,259 @@
+import HTTP
+import Isolates
+
+/// What JavaScript asked for in a turn. Carried out when the turn is over, so that whoever is told may start other hooks.
+enum HookEvent {
+    case finished(HookCall, HookOutcome)
+    case released(HookCall)
+    case readBody(HookCall, Int32, HookSide)
+    case sendToOrigin(HookCall, Int32, HookBody)
+    case subrequest(HookCall, Int32, HookSubrequest)
+    case cancelSubrequest(HookCall, Int32)
+}
+
+extension HookFunction {
+    // MARK: Entering JavaScript
+
+    func start(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) -> HookStart {
+        precondition(call.isIdle, "this HookCall is busy")
+        begin(call, binding, phase, exchange)
+        counters.calls += 1
+        guard let isolate = readyIsolate() else {
+            let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
+            counters.countFailure(.unavailable)
+            return .finished(.failed(failure))
+        }
+        open(call)
+        call.progress.starting = true
+        let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
+        call.progress.starting = false
+        if let outcome = takeOutcome(of: call) {
+            deliver()
+            return .finished(outcome)
+        }
+        if case .int(let code) = code, code & ~HookCode.tail != HookCode.pending {
+            let outcome = settle(call, code)
+            deliver()
+            return .finished(outcome)
+        }
+        counters.asynchronousCalls += 1
+        if call.progress.wallLeft == 0 { setWallDeadline(call, call.progress.started &+ source.limits.wallMilliseconds &* 1_000_000) }
+        deliver()
+        return .pending
+    }
+
+    private func begin(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) {
+        call.function = self
+        call.exchange = exchange
+        call.phase = phase
+        call.rule = rule(binding)
+        call.cpuNanoseconds = 0
+        call.progress = CallProgress()
+        call.progress.started = runtime.host.now
+    }
+
+    /// The outcome that operations reported while `start` ran.
+    private func takeOutcome(of call: HookCall) -> HookOutcome? {
+        for (index, event) in events.enumerated() {
+            if case .finished(let done, let outcome) = event, done === call {
+                events.remove(at: index)
+                return outcome
+            }
+        }
+        return nil
+    }
+
+    /// Brings an answer to a call.
+    func enter(_ entry: HookEntry, for call: HookCall, _ arguments: [JSArgument]) {
+        guard let loaded else { return }
+        if entry == .answered || entry == .answerFailed, case .int(let id)? = arguments.first {
+            call.progress.openSubrequests.removeAll { $0 == id }
+        }
+        let all = [.int(call.slot), .int(call.epoch)] + arguments
+        _ = turn(call, loaded) { $0.call(entry.rawValue, with: all) }
+        deliver()
+    }
+
+    /// One turn: hook code runs only in here, watched, with what is left of the call's budgets.
+    private func turn(_ call: HookCall, _ loaded: LoadedIsolate, _ body: (borrowing Isolate) -> CallResult) -> CallResult {
+        let host = runtime.host
+        host.willRun(self, call)
+        let used = call.cpuNanoseconds / 1_000
+        let left = source.limits.cpuMicroseconds > used ? source.limits.cpuMicroseconds - used : 1
+        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
+        let result = body(loaded.isolate)
+        _ = loaded.isolate.runMicrotasks()
+        let rejections = loaded.isolate.takeUnhandledRejections()
+        let report = loaded.isolate.endTurn()
+        host.didRun(self, call)
+        call.cpuNanoseconds &+= report.cpuNanoseconds
+        counters.javaScriptNanoseconds &+= report.elapsedNanoseconds
+        for error in rejections.errors { log(2, call, "Unhandled rejection: \(located(error))") }
+        if let termination = report.termination { stopped(call, loaded, termination) }
+        return result
+    }
+
+    /// Milliseconds until the call's wall limit; at least 1.
+    private func wallLeft(_ call: HookCall) -> UInt64 {
+        let deadline = call.progress.wallDeadline
+        guard deadline != 0 else { return max(source.limits.wallMilliseconds, 1) }
+        let now = runtime.host.now
+        return deadline > now ? max((deadline - now) / 1_000_000, 1) : 1
+    }
+
+    private func stopped(_ call: HookCall, _ loaded: LoadedIsolate, _ termination: Termination) {
+        if termination == .heap || loaded.isolate.mustBeDiscarded { return loseIsolate() }
+        guard call.slot >= 0 else { return }
+        if call.exchange == nil {
+            log(2, call, "waitUntil work was stopped: \(termination == .cpu ? "CPU" : "wall") limit")
+            forget(call)
+            return endTail(call)
+        }
+        let limits = source.limits
+        let failure = switch termination {
+        case .wall: HookFailure(.wall, call, "stopped: the wall limit of \(limits.wallMilliseconds) ms was reached")
+        default: HookFailure(.cpu, call, "stopped: the CPU limit of \(Double(limits.cpuMicroseconds) / 1_000) ms was reached")
+        }
+        forget(call)
+        fail(call, failure)
+    }
+
+    /// Lets the prelude drop what it keeps for a call that will not go on.
+    private func forget(_ call: HookCall) {
+        guard let loaded, call.slot >= 0 else { return }
+        loaded.isolate.beginTurn(cpuMicroseconds: 5_000, wallMilliseconds: 1_000)
+        _ = loaded.isolate.call(HookEntry.abandon.rawValue, call.slot, call.epoch)
+        loaded.isolate.endTurn()
+    }
+
+    func abandon(_ call: HookCall) {
+        guard call.function === self, call.slot >= 0 else { return }
+        forget(call)
+        end(call)
+    }
+
+    // MARK: Results
+
+    /// Applies what the hook wanted and ends the call's hold on its exchange.
+    func settle(_ call: HookCall, _ code: Int32) -> HookOutcome {
+        guard let exchange = call.exchange else { return .proceed(.unchanged) }
+        let outcome: HookOutcome
+        switch code & ~HookCode.tail {
+        case HookCode.deny:
+            outcome = .deny(status: call.edits.status)
+        case HookCode.respond:
+            if call.phase == .request || call.phase == .error || (call.phase == .fetch && !call.progress.originArrived) {
+                exchange.response.reset()
+                exchange.response.body = .none
+            }
+            call.edits.applyResponse(&exchange.response)
+            outcome = .respond(call.edits.responseBody)
+        default:
+            call.edits.applyRequest(&exchange.request)
+            if call.phase == .response { call.edits.applyResponse(&exchange.response) }
+            outcome = .proceed(call.phase == .response ? call.edits.responseBody : call.edits.requestBody)
+        }
+        release(call, tail: code & HookCode.tail != 0)
+        return outcome
+    }
+
+    private func release(_ call: HookCall, tail: Bool) {
+        call.progress.wallDeadline = 0
+        guard tail else {
+            cancelSubrequests(call)
+            return end(call)
+        }
+        call.exchange = nil
+        call.edits.reset()
+        call.progress.hasTail = true
+        setWallDeadline(call, runtime.host.now &+ source.limits.tailMilliseconds &* 1_000_000)
+    }
+
+    func fail(_ call: HookCall, _ failure: HookFailure) {
+        counters.countFailure(failure.kind)
+        cancelSubrequests(call)
+        end(call)
+        events.append(.finished(call, .failed(failure)))
+    }
+
+    func endTail(_ call: HookCall) {
+        cancelSubrequests(call)
+        end(call)
+        events.append(.released(call))
+    }
+
+    private func cancelSubrequests(_ call: HookCall) {
+        for id in call.progress.openSubrequests { events.append(.cancelSubrequest(call, id)) }
+        call.progress.openSubrequests.removeAll(keepingCapacity: true)
+    }
+
+    /// Tells the gateway what happened in the turn.
+    func deliver() {
+        while !events.isEmpty {
+            let batch = events
+            events.removeAll()
+            for event in batch { deliver(event) }
+        }
+    }
+
+    private func deliver(_ event: HookEvent) {
+        switch event {
+        case .finished(let call, let outcome): call.finished(outcome)
+        case .released(let call): call.released()
+        case .cancelSubrequest(let call, let id): call.cancelSubrequest(id)
+        case .readBody(let call, let epoch, let side):
+            if isCurrent(call, epoch) { call.readBody(side) }
+        case .sendToOrigin(let call, let epoch, let body):
+            guard isCurrent(call, epoch) else { return }
+            pauseWall(call)
+            call.sendToOrigin(body)
+        case .subrequest(let call, let epoch, let request):
+            if isCurrent(call, epoch) { call.subrequest(request) }
+        }
+    }
+
+    private func isCurrent(_ call: HookCall, _ epoch: Int32) -> Bool {
+        call.function === self && call.slot >= 0 && call.epoch == epoch
+    }
+
+    // MARK: Time
+
+    private func setWallDeadline(_ call: HookCall, _ time: UInt64) {
+        guard call.slot >= 0 else { return }
+        call.progress.wallDeadline = time
+        runtime.wait(Deadlines.Entry(time: time, function: self, slot: call.slot, epoch: call.epoch, timer: 0))
+    }
+
+    private func pauseWall(_ call: HookCall) {
+        let now = runtime.host.now
+        let deadline = call.progress.wallDeadline
+        call.progress.wallLeft = deadline > now ? deadline - now : 1
+        call.progress.wallDeadline = 0
+    }
+
+    func resumeWall(_ call: HookCall) {
+        guard call.progress.wallLeft > 0 else { return }
+        let left = call.progress.wallLeft
+        call.progress.wallLeft = 0
+        setWallDeadline(call, runtime.host.now &+ left)
+    }
+
+    /// A deadline was reached.
+    func fire(_ entry: Deadlines.Entry) {
+        guard let call = call(entry.slot, entry.epoch) else { return }
+        if entry.timer != 0 {
+            timers[entry.timer] = nil
+            call.progress.timers -= 1
+            guard let loaded else { return }
+            _ = turn(call, loaded) { $0.call(HookEntry.fire.rawValue, entry.timer) }
+        } else if call.exchange == nil {
+            log(2, call, "waitUntil work was given up after \(source.limits.tailMilliseconds) ms")
+            forget(call)
+            endTail(call)
+        } else {
+            forget(call)
+            fail(call, HookFailure(.wall, call, "no result within the wall limit of \(source.limits.wallMilliseconds) ms"))
+        }
+        deliver()
+    }
+}

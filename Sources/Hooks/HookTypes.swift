@@ -1,0 +1,211 @@
+public import HTTP
+
+/// Which handler of a function runs. The numbers are those of `phases` in the prelude.
+public enum HookPhase: Int32, Sendable, CaseIterable {
+    /// `onRequest` (or `firewall`): before the origin is called.
+    case request
+    /// `onResponse`: a response head is there.
+    case response
+    /// `onError`: the origin or a hook failed.
+    case error
+    /// `fetch`: the whole exchange; the function calls the origin itself.
+    case fetch
+
+    /// The name of the export, as messages say it.
+    public var handlerName: StaticString {
+        switch self {
+        case .request: "onRequest"
+        case .response: "onResponse"
+        case .error: "onError"
+        case .fetch: "fetch"
+        }
+    }
+}
+
+/// What a function may use. A limit that is reached ends in the rule's `on_error` policy.
+public struct HookLimits: Sendable, Equatable {
+    /// CPU time of one call, all its turns together, in microseconds.
+    public var cpuMicroseconds: UInt64 = 50_000
+    /// Time from the start of a call to its result, in milliseconds. Waiting for the origin in `fetch` does not count.
+    public var wallMilliseconds: UInt64 = 10_000
+    /// V8 heap of the function's isolate on one worker, in bytes.
+    public var memoryBytes = 64 << 20
+    /// All ArrayBuffers of the isolate together, in bytes.
+    public var externalBytes = 16 << 20
+    /// Sub-requests of one call.
+    public var subrequests = 50
+    /// Console text of one call, in bytes.
+    public var logBytes = 16 << 10
+    /// How long `waitUntil` work may go on after the result, in milliseconds.
+    public var tailMilliseconds: UInt64 = 30_000
+    /// Timers of one call that wait at the same time.
+    public var timers = 1_000
+
+    public init() {}
+}
+
+/// A function as the configuration names it.
+public struct HookSource: Sendable {
+    public var name: String
+    /// Key of the main module in `modules`; appears in error messages.
+    public var main: String
+    /// Module and JSON sources by path; imports are resolved inside this table only.
+    public var modules: [String: String]
+    public var limits = HookLimits()
+    /// Names of upstreams granted as `env.NAME`. A sub-request carries the index.
+    public var upstreams: [String] = []
+    /// Plain text granted as `env.NAME`.
+    public var variables: [String: String] = [:]
+
+    public init(name: String, main: String, modules: [String: String]) {
+        self.name = name
+        self.main = main
+        self.modules = modules
+    }
+}
+
+/// The place in a rule file that runs a function.
+public struct HookRule: Sendable {
+    public var name: String
+    public var file: String
+    public var line: Int
+    /// The rule's `args:` as JSON text; becomes `ctx.args`, frozen.
+    public var arguments: String
+
+    public init(name: String, file: String, line: Int, arguments: String = "{}") {
+        self.name = name
+        self.file = file
+        self.line = line
+        self.arguments = arguments
+    }
+}
+
+/// A rule's use of a function, prepared once at load: `HookFunction.bind`.
+public struct HookBinding: Sendable {
+    let index: Int32
+}
+
+/// The body that goes on with a result.
+public enum HookBody: Equatable {
+    /// As it is in the exchange: not read, or read and to be sent as it was.
+    case unchanged
+    case none
+    case bytes([UInt8])
+}
+
+/// How a call ended. The exchange's heads are already as the hook wants them.
+public enum HookOutcome {
+    /// Go on. `body` is the request's body (request phase) or the response's (response phase).
+    case proceed(HookBody)
+    /// Answer with `exchange.response`. `unchanged` is the origin's body.
+    case respond(HookBody)
+    /// Answer with this status and the gateway's own text.
+    case deny(status: Int)
+    /// Nothing was changed; the rule's `on_error` decides.
+    case failed(HookFailure)
+}
+
+/// Why a call failed: for the log, the metrics and the policy.
+public struct HookFailure: Error, Sendable, CustomStringConvertible {
+    public enum Kind: Int, Sendable, CaseIterable {
+        /// Thrown or rejected.
+        case error
+        /// A return value the phase cannot use, or a head the host refuses.
+        case badReturn
+        /// `fetch` did not catch that the origin failed; `exchange.error` has the cause.
+        case origin
+        case subrequests, cpu, wall, memory
+        /// The function's isolate cannot be made, or was lost too often lately.
+        case unavailable
+    }
+
+    public var kind: Kind
+    public var function: String
+    /// Name of the rule that ran the function.
+    public var rule: String
+    public var message: String
+    /// Position in the function's source; line 0 when unknown.
+    public var file = ""
+    public var line = 0
+    public var column = 0
+    /// The hook called `passThroughOnException`: treat as `on_error: continue`.
+    public var passThrough = false
+
+    public init(_ kind: Kind, function: String, rule: String = "", message: String) {
+        self.kind = kind
+        self.function = function
+        self.rule = rule
+        self.message = message
+    }
+
+    init(_ kind: Kind, _ call: HookCall, _ message: String) {
+        self.init(kind, function: call.function?.name ?? "", rule: call.rule?.name ?? "", message: message)
+        passThrough = call.progress.passThrough
+    }
+
+    /// The kind as rules, logs and `Proxy-Status` use it.
+    public var errorKind: ErrorKind {
+        switch kind {
+        case .cpu: .hookCPU
+        case .wall: .hookWall
+        case .memory: .hookMemory
+        case .error, .badReturn, .origin, .subrequests, .unavailable: .hookError
+        }
+    }
+
+    /// `hooks/a.js:3:7: TypeError: ... (function a, rule "check")`
+    public var description: String {
+        let place = file.isEmpty ? "" : line > 0 ? "\(file):\(line):\(column): " : "\(file): "
+        return "\(place)\(message) (function \(function)\(rule.isEmpty ? "" : ", rule \"\(rule)\""))"
+    }
+}
+
+/// A request of a hook to an upstream that its function was granted.
+public final class HookSubrequest {
+    /// Names the request to `subrequestFinished`; unique within the call.
+    public let id: Int32
+    /// Index into `HookSource.upstreams`.
+    public let upstream: Int
+    /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
+    public var head = Head()
+    public var body: [UInt8] = []
+
+    init(id: Int32, upstream: Int) {
+        self.id = id
+        self.upstream = upstream
+    }
+}
+
+/// Why a function could not be loaded.
+public struct HookLoadError: Error, Sendable, CustomStringConvertible {
+    public var function: String
+    public var message: String
+    public var file: String
+    public var line: Int
+    public var column: Int
+    public var sourceLine: String
+
+    public var description: String {
+        let place = line > 0 ? "\(file):\(line):\(column)" : file
+        return "\(place): \(message) (function \(function))"
+    }
+}
+
+/// What one function did on this worker. Counts, and microseconds of JavaScript.
+public struct HookCounters: Sendable {
+    public var calls: UInt64 = 0
+    public var asynchronousCalls: UInt64 = 0
+    public var subrequests: UInt64 = 0
+    public var bodiesRead: UInt64 = 0
+    public var javaScriptNanoseconds: UInt64 = 0
+    public var isolatesMade: UInt64 = 0
+    public var logBytesDropped: UInt64 = 0
+    /// Fields that a hook wanted to set and that belong to the gateway.
+    public var fieldsRefused: UInt64 = 0
+    private var failures = InlineArray<8, UInt64>(repeating: 0)
+
+    public init() {}
+
+    public func failures(_ kind: HookFailure.Kind) -> UInt64 { failures[kind.rawValue] }
+    mutating func countFailure(_ kind: HookFailure.Kind) { failures[kind.rawValue] += 1 }
+}

@@ -1,0 +1,202 @@
+// First file of the prelude. The files are joined, in the order of `HookPrelude.files`, into the body of one
+// strict function whose parameter is `native`, the host's operations; each file is a block of its own, and
+// they share `realm`. With a startup snapshot this runs once per process, so nothing here may ask the host
+// anything before an entry is called.
+const realm = { native, current: null };
+{
+  /// Puts interfaces and functions on the global object as Web IDL wants them: writable, not enumerable.
+  realm.expose = (members) => {
+    for (const name of Object.keys(members)) {
+      Object.defineProperty(globalThis, name, { value: members[name], writable: true, enumerable: false, configurable: true });
+    }
+  };
+
+  realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
+  realm.now = () => native.now();
+
+  /// Marks the members of an interface enumerable and names it for Object.prototype.toString.
+  realm.brand = (type, name = type.name) => {
+    const prototype = type.prototype;
+    for (const key of Object.getOwnPropertyNames(prototype)) {
+      if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
+    }
+    Object.defineProperty(prototype, Symbol.toStringTag, { value: name, configurable: true });
+  };
+
+  /// Refuses a call with too few arguments, in the words of the Web platform.
+  realm.needs = (given, wanted, what) => {
+    if (given < wanted) throw new TypeError(`${what}: ${wanted} argument${wanted > 1 ? "s" : ""} required, ${given} given`);
+  };
+
+  const codes = {
+    IndexSizeError: 1, HierarchyRequestError: 3, WrongDocumentError: 4, InvalidCharacterError: 5,
+    NoModificationAllowedError: 7, NotFoundError: 8, NotSupportedError: 9, InUseAttributeError: 10,
+    InvalidStateError: 11, SyntaxError: 12, InvalidModificationError: 13, NamespaceError: 14,
+    InvalidAccessError: 15, TypeMismatchError: 17, SecurityError: 18, NetworkError: 19, AbortError: 20,
+    URLMismatchError: 21, QuotaExceededError: 22, TimeoutError: 23, InvalidNodeTypeError: 24, DataCloneError: 25,
+  };
+
+  class DOMException extends Error {
+    #name;
+    constructor(message = "", name = "Error") {
+      super(message);
+      delete this.message;
+      this.#name = `${name}`;
+      Object.defineProperty(this, "message", { value: `${message}`, writable: true, configurable: true });
+    }
+    get name() { return this.#name; }
+    get code() { return codes[this.#name] ?? 0; }
+  }
+  realm.brand(DOMException);
+  for (const name of Object.keys(codes)) {
+    const constant = name.replace(/Error$/, "").replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase() + "_ERR";
+    for (const target of [DOMException, DOMException.prototype]) {
+      Object.defineProperty(target, constant, { value: codes[name], enumerable: true });
+    }
+  }
+
+  const dispatching = Symbol("dispatching");
+  class Event {
+    #type; #cancelable; #bubbles; #composed; #prevented = false; #time = realm.now();
+    #target = null; #phase = 0; #stopNow = false; #stop = false; #passive = false;
+    constructor(type, init = {}) {
+      realm.needs(arguments.length, 1, "Event");
+      this.#type = `${type}`;
+      this.#bubbles = Boolean(init?.bubbles);
+      this.#cancelable = Boolean(init?.cancelable);
+      this.#composed = Boolean(init?.composed);
+    }
+    get type() { return this.#type; }
+    get target() { return this.#target; }
+    get currentTarget() { return this.#phase === 0 ? null : this.#target; }
+    get srcElement() { return this.#target; }
+    get eventPhase() { return this.#phase; }
+    get bubbles() { return this.#bubbles; }
+    get cancelable() { return this.#cancelable; }
+    get composed() { return this.#composed; }
+    get defaultPrevented() { return this.#prevented; }
+    get returnValue() { return !this.#prevented; }
+    get cancelBubble() { return this.#stop; }
+    set cancelBubble(value) { if (value) this.#stop = true; }
+    get isTrusted() { return false; }
+    get timeStamp() { return this.#time; }
+    composedPath() { return this.#phase === 0 ? [] : [this.#target]; }
+    preventDefault() { if (this.#cancelable && !this.#passive) this.#prevented = true; }
+    stopPropagation() { this.#stop = true; }
+    stopImmediatePropagation() { this.#stop = true; this.#stopNow = true; }
+    static [dispatching] = {
+      begin(event, target) {
+        if (event.#phase !== 0) throw new DOMException("this event is being dispatched already", "InvalidStateError");
+        event.#target = target;
+        event.#phase = 2;
+        event.#stopNow = false;
+      },
+      stopped: (event) => event.#stopNow,
+      passive(event, value) { event.#passive = value; },
+      end(event) { event.#phase = 0; event.#stop = false; event.#stopNow = false; },
+    };
+  }
+  const drive = Event[dispatching];
+  delete Event[dispatching];
+  realm.brand(Event);
+  ["NONE", "CAPTURING_PHASE", "AT_TARGET", "BUBBLING_PHASE"].forEach((name, value) => {
+    Object.defineProperty(Event, name, { value, enumerable: true });
+    Object.defineProperty(Event.prototype, name, { value, enumerable: true });
+  });
+
+  function sameListener(a, type, callback, capture) {
+    return a.type === type && a.callback === callback && a.capture === capture;
+  }
+
+  class EventTarget {
+    #listeners = [];
+    addEventListener(type, callback, options) {
+      const self = this ?? realm.globalTarget;
+      const name = `${type}`;
+      if (callback === null || callback === undefined) return;
+      if (typeof callback !== "function" && typeof callback !== "object") {
+        throw new TypeError("addEventListener: the listener must be a function or an object with handleEvent");
+      }
+      const given = typeof options === "object" && options !== null ? options : { capture: Boolean(options) };
+      const capture = Boolean(given.capture);
+      if (given.signal?.aborted) return;
+      const list = listenersOf(self);
+      if (list.some((one) => sameListener(one, name, callback, capture))) return;
+      list.push({ type: name, callback, capture, once: Boolean(given.once), passive: Boolean(given.passive), removed: false });
+      given.signal?.addEventListener("abort", () => removeListener(self, name, callback, capture));
+    }
+    removeEventListener(type, callback, options) {
+      const capture = typeof options === "object" && options !== null ? Boolean(options.capture) : Boolean(options);
+      removeListener(this ?? realm.globalTarget, `${type}`, callback, capture);
+    }
+    dispatchEvent(event) {
+      if (!(event instanceof Event)) throw new TypeError("dispatchEvent: the argument is not an Event");
+      dispatch(this ?? realm.globalTarget, event, realm.reportError);
+      return !event.defaultPrevented;
+    }
+    static [dispatching](target) {
+      return target === globalThis ? realm.globalTarget.#listeners : target.#listeners;
+    }
+  }
+  const listenersOf = EventTarget[dispatching];
+  delete EventTarget[dispatching];
+  realm.brand(EventTarget);
+
+  function removeListener(target, type, callback, capture) {
+    const list = listenersOf(target);
+    const index = list.findIndex((one) => sameListener(one, type, callback, capture));
+    if (index >= 0) list.splice(index, 1)[0].removed = true;
+  }
+
+  /// Runs the listeners in order. `failed` is told what a listener throws: reportError for user events,
+  /// a rethrow for the events of an exchange, where a throw must end in the rule's policy.
+  function dispatch(target, event, failed) {
+    drive.begin(event, target === realm.globalTarget ? globalThis : target);
+    try {
+      for (const one of [...listenersOf(target)]) {
+        if (one.type !== event.type || one.removed || drive.stopped(event)) continue;
+        if (one.once) removeListener(target, one.type, one.callback, one.capture);
+        drive.passive(event, one.passive);
+        try {
+          if (typeof one.callback === "function") one.callback.call(event.currentTarget, event);
+          else one.callback.handleEvent(event);
+        } catch (error) {
+          failed(error);
+        }
+      }
+    } finally {
+      drive.end(event);
+    }
+  }
+  realm.dispatch = dispatch;
+  realm.hasListener = (type) => listenersOf(realm.globalTarget).some((one) => one.type === type);
+  realm.globalTarget = new EventTarget();
+
+  /// Defines `onname` on an interface: an attribute holding one listener.
+  realm.handlerAttribute = (type, name) => {
+    const held = new WeakMap();
+    Object.defineProperty(type.prototype, `on${name}`, {
+      enumerable: true, configurable: true,
+      get() { return held.get(this)?.callback ?? null; },
+      set(callback) {
+        const before = held.get(this);
+        if (before) removeListener(this, name, before.listener, false);
+        held.delete(this);
+        if (typeof callback !== "function") return;
+        const listener = (event) => callback.call(this, event);
+        held.set(this, { callback, listener });
+        this.addEventListener(name, listener);
+      },
+    });
+  };
+
+  realm.DOMException = DOMException;
+  realm.Event = Event;
+  realm.EventTarget = EventTarget;
+  realm.expose({
+    DOMException, Event, EventTarget, self: globalThis,
+    addEventListener: EventTarget.prototype.addEventListener,
+    removeEventListener: EventTarget.prototype.removeEventListener,
+    dispatchEvent: EventTarget.prototype.dispatchEvent,
+  });
+}

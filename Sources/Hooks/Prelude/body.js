@@ -1,0 +1,127 @@
+// Bodies of requests and responses (Fetch standard, section 5.2).
+//
+// A body that belongs to a live exchange stays in the host: it is a `LiveBody`, and comes into the
+// isolate only when the hook reads it. Handing it back untouched is what lets it be spliced.
+{
+  const { bytesOf } = realm;
+  const holderOfStream = new WeakMap();
+
+  /// The body of the live exchange: read at most once, however many objects show it.
+  class LiveBody {
+    constructor(slot, epoch, side) { this.slot = slot; this.epoch = epoch; this.side = side; this.bytes = null; }
+    read() {
+      native.alive(this.slot, this.epoch);
+      this.bytes ??= realm.readLiveBody(this.slot, this.epoch, this.side);
+      return this.bytes;
+    }
+  }
+
+  /// What one Request or Response object knows of its body. `source`: null, string, Uint8Array, LiveBody or ReadableStream.
+  class Holder {
+    constructor(source, type = null) { this.source = source; this.type = type; this.spent = false; this.shown = null; }
+
+    get used() {
+      const stream = realm.isStream(this.source) ? this.source : this.shown;
+      return this.spent || (stream !== null && realm.streamDisturbed(stream));
+    }
+    get locked() { return (realm.isStream(this.source) ? this.source : this.shown)?.locked ?? false; }
+
+    /// The `body` attribute.
+    get stream() {
+      if (this.source === null || realm.isStream(this.source)) return this.source;
+      if (this.shown !== null) return this.shown;
+      const holder = this;
+      this.shown = new realm.ReadableStream({
+        async pull(controller) {
+          const bytes = await sourceBytes(holder.source);
+          if (bytes.length > 0) controller.enqueue(bytes);
+          controller.close();
+        },
+      }, { highWaterMark: 0 });
+      holderOfStream.set(this.shown, this);
+      return this.shown;
+    }
+
+    /// Marks the body as read and gives its source away.
+    take(what) {
+      if (this.used) throw new TypeError(`${what}: the body was read already`);
+      if (this.locked) throw new TypeError(`${what}: the body is locked to a reader`);
+      if (this.source === null) return null;
+      this.spent = true;
+      if (this.shown !== null) realm.streamSpend(this.shown);
+      return this.source;
+    }
+
+    /// A second holder of the same body, for clone().
+    split() {
+      if (this.used || this.locked) throw new TypeError("clone: the body was read already or is locked");
+      if (!realm.isStream(this.source)) return new Holder(this.source, this.type);
+      const [mine, other] = this.source.tee();
+      this.source = mine;
+      return new Holder(other, this.type);
+    }
+  }
+
+  async function sourceBytes(source) {
+    if (source === null) return new Uint8Array(0);
+    if (typeof source === "string") return realm.encode(source);
+    if (source instanceof LiveBody) return (await source.read()).slice();
+    if (source instanceof Uint8Array) return source.slice();
+    return collect(source);
+  }
+
+  /// Every chunk of a stream as one Uint8Array.
+  async function collect(stream) {
+    const chunks = [], reader = stream.getReader();
+    let length = 0;
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      if (!(value instanceof Uint8Array)) throw new TypeError("a chunk of the body is not a Uint8Array");
+      chunks.push(value);
+      length += value.length;
+    }
+    const all = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) { all.set(chunk, at); at += chunk.length; }
+    return all;
+  }
+
+  /// "Extract a body": a holder for anything that may be given as a body.
+  function extract(value) {
+    if (value === null || value === undefined) return new Holder(null);
+    if (typeof value === "string") return new Holder(realm.scalars(value), "text/plain;charset=UTF-8");
+    if (realm.isStream(value)) {
+      const shown = holderOfStream.get(value);
+      if (shown) return new Holder(shown.take("body"));
+      if (value.locked || realm.streamDisturbed(value)) throw new TypeError("body: the stream was read already or is locked");
+      return new Holder(value);
+    }
+    const form = realm.searchParamsText(value);
+    if (form !== null) return new Holder(form, "application/x-www-form-urlencoded;charset=UTF-8");
+    if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return new Holder(bytesOf(value).slice());
+    return new Holder(realm.scalars(value), "text/plain;charset=UTF-8");
+  }
+
+  async function text(holder) {
+    const source = holder.take("text");
+    return typeof source === "string" ? source : realm.decode(await sourceBytes(source));
+  }
+
+  /// Gives an interface the Body members. `holderOf(object)` throws when it is not one of the interface.
+  function mixin(type, holderOf) {
+    const members = {
+      get body() { return holderOf(this).stream; },
+      get bodyUsed() { return holderOf(this).used; },
+      async text() { return text(holderOf(this)); },
+      async json() { return JSON.parse(await text(holderOf(this))); },
+      async bytes() { return sourceBytes(holderOf(this).take("bytes")); },
+      async arrayBuffer() { return (await sourceBytes(holderOf(this).take("arrayBuffer"))).buffer; },
+    };
+    for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(members))) {
+      Object.defineProperty(type.prototype, key, property);
+    }
+  }
+
+  Object.assign(realm, { LiveBody, BodyHolder: Holder, extractBody: extract, bodyMixin: mixin, bodyBytes: sourceBytes });
+}

@@ -1,0 +1,181 @@
+// One call of a hook: what belongs to it, and the `ctx` object that the hook sees.
+{
+  // Numbers shared with HookPhase and HookTextItem in Swift.
+  const phases = { request: 0, response: 1, error: 2, fetch: 3 };
+  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8 };
+  const actions = { none: 0, deny: 1 };
+  realm.phases = phases;
+  realm.actions = actions;
+  realm.bindings = [];
+  const calls = [];
+
+  /// Not visible to hooks. `slot` and `epoch` name the call to the host, which refuses them once the call is over.
+  class Call {
+    constructor(slot, epoch, phase, binding) {
+      this.slot = slot;
+      this.epoch = epoch;
+      this.phase = phase;
+      this.binding = binding;
+      this.request = null;
+      this.response = null;
+      this.error = null;
+      this.state = undefined;
+      this.action = actions.none;
+      this.denyStatus = 403;
+      this.finished = false;
+      this.tail = 0;
+      this.timers = null;
+      this.waiting = null;     // key -> {resolve, reject}: what the host still owes this call
+      this.sent = false;       // fetch(): the request went to the origin
+      this.originError = null;
+    }
+    get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2)); }
+    get liveResponse() { return (this.response ??= realm.liveResponse(this.slot, this.epoch)); }
+    get gatewayError() { return (this.error ??= Object.freeze(native.failure(this.slot, this.epoch))); }
+
+    wait(key) {
+      return new Promise((resolve, reject) => { (this.waiting ??= new Map()).set(key, { resolve, reject }); });
+    }
+    owed(key) {
+      const found = this.waiting?.get(key);
+      this.waiting?.delete(key);
+      return found;
+    }
+  }
+
+  realm.openCall = (slot, epoch, phase, binding) => {
+    const call = new Call(slot, epoch, phase, binding);
+    calls[slot] = call;
+    realm.current = call;
+    return call;
+  };
+  realm.callAt = (slot, epoch) => (calls[slot]?.epoch === epoch ? calls[slot] : null);
+  realm.closeCall = (call) => {
+    realm.dropTimers(call);
+    call.waiting = null;
+    if (calls[call.slot] === call) calls[call.slot] = undefined;
+  };
+
+  /// Reads the whole body of a live exchange.
+  realm.readLiveBody = (slot, epoch, side) => {
+    const call = realm.callAt(slot, epoch);
+    if (side === 0 && call.sent) return Promise.reject(new TypeError("the body was sent to the origin"));
+    native.readBody(slot, epoch, side);
+    return call.wait(`body ${side}`);
+  };
+
+  function freezeDeep(value) {
+    if (typeof value !== "object" || value === null) return value;
+    for (const key of Object.keys(value)) freezeDeep(value[key]);
+    return Object.freeze(value);
+  }
+  realm.bind = (index, args, name, file, line) => {
+    realm.bindings[index] = { args: freezeDeep(args), rule: Object.freeze({ name, file, line }) };
+  };
+
+  /// What outlives the answer: the call stays until every promise settled or the host's limit is reached.
+  function waitUntil(call, promise) {
+    if (call.finished && call.tail === 0) throw new TypeError("waitUntil: the request is over");
+    call.tail++;
+    const done = () => {
+      call.tail--;
+      if (call.tail > 0 || !call.finished) return;
+      realm.closeCall(call);
+      native.tailDone(call.slot, call.epoch);
+    };
+    Promise.resolve(promise).then(done, (error) => {
+      realm.current = call;
+      realm.reportError(error);
+      done();
+    });
+  }
+  realm.waitUntil = waitUntil;
+
+  function deny(call, status = 403) {
+    const code = Math.trunc(Number(status));
+    if (!(code >= 200 && code <= 599)) throw new RangeError(`deny: the status ${status} is outside 200 to 599`);
+    call.action = actions.deny;
+    call.denyStatus = code;
+  }
+  realm.deny = deny;
+
+  class Variables {
+    #call;
+    constructor(call) { this.#call = call; }
+    get(name) { return native.variable(this.#call.slot, this.#call.epoch, `${name}`); }
+    set(name, value) { native.setVariable(this.#call.slot, this.#call.epoch, `${name}`, `${value}`); }
+  }
+
+  class Context {
+    #call; #client = null; #vars = null;
+    constructor(call) { this.#call = call; }
+    get args() { return this.#call.binding.args; }
+    get rule() { return this.#call.binding.rule; }
+    get request() { return this.#call.liveRequest; }
+    get requestId() { return this.#text(items.requestId); }
+    get state() {
+      const call = this.#call;
+      if (call.state !== undefined) return call.state;
+      const packed = native.state(call.slot, call.epoch);
+      return (call.state = packed === null ? {} : realm.unpack(packed));
+    }
+    get vars() { return (this.#vars ??= new Variables(this.#call)); }
+    get client() {
+      if (this.#client === null) {
+        const version = this.#text(items.tlsVersion);
+        const tls = version === null ? null : Object.freeze({ version, cipher: this.#text(items.cipher), sni: this.#text(items.sni) });
+        this.#client = Object.freeze({ ip: this.#text(items.ip), port: Number(this.#text(items.port)), tls });
+      }
+      return this.#client;
+    }
+    #text(item) { return native.text(this.#call.slot, this.#call.epoch, item); }
+    next(request) { return realm.sendToOrigin(this.#call, request ?? this.#call.liveRequest); }
+    waitUntil(promise) { waitUntil(this.#call, promise); }
+    passThroughOnException() { native.passThrough(this.#call.slot, this.#call.epoch); }
+    deny(status) { deny(this.#call, status); }
+    continue() { this.#call.action = actions.none; }
+  }
+  realm.brand(Context);
+  realm.newContext = (call) => new Context(call);
+
+  /// The event of addEventListener("fetch" | "request" | "response" | "error" | "firewall").
+  class ExchangeEvent extends realm.Event {
+    #call; #env; #context = null;
+    #answer = undefined; #answered = false; #promises = [];
+    constructor(type, call, env) {
+      super(type);
+      this.#call = call;
+      this.#env = env;
+    }
+    get request() { return this.#call.liveRequest; }
+    get response() { return this.#call.phase === phases.response ? this.#call.liveResponse : undefined; }
+    get error() { return this.#call.phase === phases.error ? this.#call.gatewayError : undefined; }
+    get args() { return this.#call.binding.args; }
+    get env() { return this.#env; }
+    get ctx() { return (this.#context ??= new Context(this.#call)); }
+    get console() { return globalThis.console; }
+    respondWith(answer) {
+      if (this.#answered) throw new realm.DOMException("respondWith was called already", "InvalidStateError");
+      this.#answered = true;
+      this.#answer = answer;
+    }
+    waitUntil(promise) {
+      if (this.type === "firewall") this.#promises.push(promise);
+      else waitUntil(this.#call, promise);
+    }
+    passThroughOnException() { this.ctx.passThroughOnException(); }
+    deny(status) { deny(this.#call, status); }
+    continue() { this.ctx.continue(); }
+    addRequestHeader(name, value) { this.request.headers.append(name, value); }
+    static {
+      /// What the listeners decided: a value, a promise, or nothing. A firewall's decision waits for its promises.
+      realm.eventResult = (event) => {
+        if (event.#promises.length === 0) return event.#answer;
+        return Promise.all(event.#promises).then(() => event.#answer);
+      };
+      realm.eventAnswered = (event) => event.#answered;
+    }
+  }
+  realm.brand(ExchangeEvent);
+  realm.ExchangeEvent = ExchangeEvent;
+}

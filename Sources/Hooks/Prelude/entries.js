@@ -1,0 +1,167 @@
+// Last file of the prelude: what the host calls. The order and the names are those of HookEntry in Swift.
+{
+  const { phases, actions } = realm;
+  const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
+  const failures = { error: 0, badReturn: 1, origin: 2 };
+  const names = ["onRequest", "onResponse", "onError", "fetch"];
+  const listeners = ["request", "response", "error", "fetch"];
+  let handlers = null, env = null;
+
+  class BadReturn extends TypeError {}
+
+  function install(namespace, config) {
+    handlers = namespace.default ?? {};
+    if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
+    const granted = { ...config.variables };
+    config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
+    env = Object.freeze(granted);
+    let mask = 0;
+    for (let phase = 0; phase < 4; phase++) {
+      if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
+    }
+    if (typeof handlers.firewall === "function" || realm.hasListener("firewall")) mask |= 1;
+    realm.current = null;
+    return mask;
+  }
+
+  /// Runs the handler of a phase; what it returns.
+  function invoke(call) {
+    const { phase } = call;
+    const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
+    if (typeof handler !== "function") return invokeListeners(call);
+    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
+    return handler.call(handlers, first, env, realm.newContext(call));
+  }
+
+  function invokeListeners(call) {
+    const type = call.phase === phases.request && !realm.hasListener("request") ? "firewall" : listeners[call.phase];
+    const event = new realm.ExchangeEvent(type, call, env);
+    realm.dispatch(realm.globalTarget, event, (error) => { throw error; });
+    if (call.phase === phases.fetch && !realm.eventAnswered(event)) return call.liveRequest;
+    return realm.eventResult(event);
+  }
+
+  /// Hands the result of a handler to the host: a code, or a promise of one when a stream must be read first.
+  function settle(call, value) {
+    const { slot, epoch, phase } = call;
+    let code = codes.proceed, staged;
+    if (value === undefined || value === null) {
+      if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
+      if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }
+      else if (phase === phases.request && call.request) staged = realm.stageRequest(call.request, slot, epoch);
+      else if (phase === phases.response && call.response) staged = realm.stageResponse(call.response, slot, epoch);
+    } else if (realm.isResponse(value)) {
+      staged = realm.stageResponse(value, slot, epoch);
+      code = phase === phases.response && value === call.response ? codes.proceed : codes.respond;
+    } else if (realm.isRequest(value) && (phase === phases.request || (phase === phases.fetch && value === call.request))) {
+      staged = realm.stageRequest(value, slot, epoch);
+    } else {
+      throw new BadReturn(`${names[phase]}() returned ${describe(value)}`);
+    }
+    keepState(call);
+    return staged ? staged.then(() => code) : code;
+  }
+
+  function describe(value) {
+    if (realm.isRequest(value)) return "a Request, which this phase cannot use";
+    return typeof value === "object" ? `an object that is no ${"Request or Response"}` : `a ${typeof value}`;
+  }
+
+  function keepState(call) {
+    if (call.state === undefined) return;
+    native.setState(call.slot, call.epoch, realm.pack(call.state));
+  }
+
+  function close(call, code) {
+    call.finished = true;
+    if (call.tail > 0) return code | codes.tail;
+    realm.closeCall(call);
+    return code;
+  }
+
+  const isThenable = (value) => (typeof value === "object" || typeof value === "function") && value !== null && typeof value.then === "function";
+
+  function start(slot, epoch, phase, binding) {
+    const call = realm.openCall(slot, epoch, phase, realm.bindings[binding]);
+    try {
+      const value = invoke(call);
+      if (isThenable(value)) Promise.resolve(value).then((result) => complete(call, result), (error) => failCall(call, error));
+      else return finish(call, settle(call, value), false);
+    } catch (error) {
+      failCall(call, error);
+    }
+    return codes.pending;
+  }
+
+  /// The promise of an asynchronous handler was fulfilled.
+  function complete(call, value) {
+    realm.current = call;
+    if (call.finished) return;
+    try {
+      finish(call, settle(call, value), true);
+    } catch (error) {
+      failCall(call, error);
+    }
+  }
+
+  /// `code` may be a promise of one, when a returned stream is being read.
+  function finish(call, code, later) {
+    if (typeof code === "number") {
+      const closed = close(call, code);
+      if (later) native.finish(call.slot, call.epoch, closed);
+      return closed;
+    }
+    code.then((result) => { if (!call.finished) finish(call, result, true); }, (error) => failCall(call, error));
+    return codes.pending;
+  }
+
+  /// Ends a call with what was thrown. After the answer, in waitUntil work, it is only reported.
+  function failCall(call, error) {
+    realm.current = call;
+    if (call.finished) { realm.reportError(error); return; }
+    call.finished = true;
+    call.tail = 0;
+    const kind = error instanceof BadReturn ? failures.badReturn : error !== null && error === call.originError ? failures.origin : failures.error;
+    realm.closeCall(call);
+    native.fail(call.slot, call.epoch, kind, error);
+  }
+  realm.failCall = failCall;
+
+  /// Settles what the host owes a call.
+  function settleWait(slot, epoch, key, value, error) {
+    const call = realm.callAt(slot, epoch);
+    const waiting = call?.owed(key);
+    if (!waiting) return;
+    realm.current = call;
+    if (error === undefined) waiting.resolve(value);
+    else waiting.reject(error);
+  }
+
+  return {
+    install,
+    bind: realm.bind,
+    start,
+    bodyArrived(slot, epoch, side, bytes) { settleWait(slot, epoch, `body ${side}`, bytes); },
+    bodyFailed(slot, epoch, side, message) { settleWait(slot, epoch, `body ${side}`, undefined, new TypeError(message)); },
+    answered(slot, epoch, id, status, headers, bytes) { settleWait(slot, epoch, `answer ${id}`, { status, headers, bytes }); },
+    answerFailed(slot, epoch, id, message) { settleWait(slot, epoch, `answer ${id}`, undefined, new TypeError(message)); },
+    originArrived(slot, epoch) {
+      const call = realm.callAt(slot, epoch);
+      if (call) settleWait(slot, epoch, "origin", call.liveResponse);
+    },
+    originFailed(slot, epoch, message) {
+      const call = realm.callAt(slot, epoch);
+      if (!call) return;
+      call.originError = new TypeError(message);
+      settleWait(slot, epoch, "origin", undefined, call.originError);
+    },
+    fire: realm.fireTimer,
+    abandon(slot, epoch) {
+      const call = realm.callAt(slot, epoch);
+      if (!call) return;
+      call.finished = true;
+      realm.closeCall(call);
+      if (realm.current === call) realm.current = null;
+    },
+  };
+}

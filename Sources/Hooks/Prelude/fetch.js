@@ -1,0 +1,83 @@
+// fetch() to the origin that the rules chose, and env.NAME.fetch() to an upstream granted by name.
+{
+  const { Request, LiveBody } = realm;
+
+  function authority(text) {
+    const url = realm.parseURL(text);
+    return url ? `${url.scheme}//${url.host}:${url.port ?? ""}` : "";
+  }
+
+  /// Sends the exchange's request, with what `request` changes of it, to the origin. Once for each exchange.
+  realm.sendToOrigin = async (call, request) => {
+    if (!realm.isRequest(request)) throw new TypeError("next: the argument is not a Request");
+    native.alive(call.slot, call.epoch);
+    if (call.phase !== realm.phases.fetch) {
+      throw new TypeError("the origin can be called in a fetch() handler only; in onRequest return the Request");
+    }
+    if (call.sent) throw new TypeError("the request was sent to the origin already");
+    const staged = realm.stageRequest(request, call.slot, call.epoch);
+    call.sent = true;
+    if (staged) await staged;
+    native.next(call.slot, call.epoch);
+    realm.requestHolder(request).spent = true;
+    realm.clearHeaderEdits(request.headers);
+    return call.wait("origin");
+  };
+
+  realm.expose({
+    async fetch(input, init) {
+      realm.needs(arguments.length, 1, "fetch");
+      const call = realm.owner("fetch");
+      const request = init === undefined && realm.isRequest(input) ? input : new Request(input, init);
+      if (authority(request.url) === authority(native.text(call.slot, call.epoch, 1))) return realm.sendToOrigin(call, request);
+      throw new TypeError(`fetch: ${new URL(request.url).host} is not granted to this function; ` +
+        "name it as an upstream of the function and call env.NAME.fetch()");
+    },
+  });
+
+  async function bodyOf(request) {
+    const source = realm.requestHolder(request).take("fetch");
+    if (source === null || typeof source === "string" || source instanceof Uint8Array) return source;
+    return realm.bodyBytes(source);
+  }
+
+  function aborted(call, key, id, signal, reject) {
+    signal.addEventListener("abort", () => {
+      if (!call.owed(key)) return;
+      native.cancelSubrequest(call.slot, call.epoch, id);
+      reject(signal.reason);
+    });
+  }
+
+  async function subrequest(index, name, input, init) {
+    const call = realm.owner(`env.${name}.fetch`);
+    const isRequest = realm.isRequest(input);
+    const url = isRequest ? input : new URL(`${input}`, `http://${name.toLowerCase()}/`).href;
+    const request = new Request(url, init);
+    const signal = init?.signal ?? (isRequest ? input.signal : undefined);
+    signal?.throwIfAborted();
+    const body = await bodyOf(request);
+    const target = request.url;
+    const id = native.subrequest(call.slot, call.epoch, index, request.method, target, realm.flatHeaders(request.headers), body);
+    const key = `answer ${id}`;
+    const answer = call.wait(key);
+    const raced = signal ? Promise.race([answer, new Promise((_, reject) => aborted(call, key, id, signal, reject))]) : answer;
+    const { status, headers, bytes } = await raced;
+    return realm.fetchedResponse(target, status, realm.headersFromText(headers), bytes);
+  }
+
+  class Fetcher {
+    #index; #name;
+    constructor(token, index, name) {
+      if (token !== subrequest) throw new TypeError("Illegal constructor");
+      this.#index = index;
+      this.#name = name;
+    }
+    async fetch(input, init) {
+      realm.needs(arguments.length, 1, "fetch");
+      return subrequest(this.#index, this.#name, input, init);
+    }
+  }
+  realm.brand(Fetcher);
+  realm.newFetcher = (index, name) => Object.freeze(new Fetcher(subrequest, index, name));
+}

@@ -1,0 +1,229 @@
+// Headers (Fetch standard, section 5.1).
+//
+// A Headers object is either a list of its own, or a view of the head of a live exchange: then every
+// read asks the host with (slot, epoch), which refuses when that exchange is over, and edits are kept
+// here until the hook is done. So a hook that fails half-way has changed nothing.
+{
+
+  const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+  // Fields that end a message or speak for a connection; the host refuses them too (FieldName.isFraming).
+  const gatewayOnly = new Set([
+    "connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+  ]);
+
+  // Hooks use few names, again and again: lower case and validity are worked out once.
+  const names = new Map();
+  function fieldName(name) {
+    const known = names.get(name);
+    if (known !== undefined) return known;
+    const text = `${name}`;
+    if (!token.test(text)) throw new TypeError(`"${realm.clip(text, 60)}" is not a header name`);
+    const lower = text.toLowerCase();
+    if (names.size >= 512) names.clear();
+    names.set(text, lower);
+    return lower;
+  }
+
+  function fieldValue(value) {
+    let text = `${value}`;
+    const first = text.charCodeAt(0), last = text.charCodeAt(text.length - 1);
+    if (first <= 32 || last <= 32) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    if (/[\0\r\n]/.test(text)) throw new TypeError("a header value holds a NUL or a line break");
+    if (/[^\x00-\xff]/.test(text)) throw new TypeError("a header value holds a character above U+00FF");
+    return text;
+  }
+
+  const combine = (values) => values.join(", ");
+  const live = Symbol("live");
+  let stage, overlay, fill, freeze, isHeaders, clearEdits;
+
+  class Headers {
+    #list = null;          // [[lower-case name, value]...] of an object of its own
+    #slot = -1; #epoch = 0; #side = 0;
+    #edits = null;         // of a view: Map of name -> {replace, values}
+    #immutable = false;
+    constructor(init, slot, epoch, side) {
+      if (init === live) {
+        this.#slot = slot;
+        this.#epoch = epoch;
+        this.#side = side;
+        return;
+      }
+      this.#list = [];
+      if (init !== undefined) fill(this, init);
+    }
+
+    #check(name) {
+      if (this.#immutable) throw new TypeError("these headers are immutable; change a copy: new Headers(headers)");
+      const lower = fieldName(name);
+      if (this.#slot >= 0) native.alive(this.#slot, this.#epoch);
+      return lower;
+    }
+
+    /// The values of one name, in order; of a view without edits this is what the host combined.
+    #values(lower) {
+      if (this.#list !== null) return this.#list.filter((pair) => pair[0] === lower).map((pair) => pair[1]);
+      const edit = this.#edits?.get(lower);
+      if (edit?.replace) { native.alive(this.#slot, this.#epoch); return edit.values; }
+      const base = lower === "set-cookie" ? this.#cookies() : this.#base(lower);
+      return edit ? [...base, ...edit.values] : base;
+    }
+    #base(lower) {
+      const value = native.header(this.#slot, this.#epoch, this.#side, lower);
+      return value === null ? [] : [value];
+    }
+    #cookies() { return this.#all().filter((pair) => pair[0] === "set-cookie").map((pair) => pair[1]); }
+    #all() {
+      const flat = native.headers(this.#slot, this.#epoch, this.#side);
+      if (flat === "") return [];
+      const parts = flat.split("\n"), pairs = [];
+      for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i].toLowerCase(), parts[i + 1]]);
+      return pairs;
+    }
+
+    /// Every pair, with the edits of a view applied.
+    #pairs() {
+      if (this.#list !== null) return this.#list;
+      const pairs = this.#all();
+      if (this.#edits === null) return pairs;
+      const kept = pairs.filter((pair) => !this.#edits.get(pair[0])?.replace);
+      for (const [name, edit] of this.#edits) for (const value of edit.values) kept.push([name, value]);
+      return kept;
+    }
+
+    get(name) {
+      realm.needs(arguments.length, 1, "Headers.get");
+      const lower = fieldName(name);
+      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, lower);
+      const values = this.#values(lower);
+      return values.length === 0 ? null : combine(values);
+    }
+    has(name) {
+      realm.needs(arguments.length, 1, "Headers.has");
+      return this.#values(fieldName(name)).length > 0;
+    }
+    set(name, value) {
+      realm.needs(arguments.length, 2, "Headers.set");
+      const lower = this.#check(name), text = fieldValue(value);
+      if (this.#list === null) return this.#edit(lower, true, [text]);
+      const first = this.#list.find((pair) => pair[0] === lower);
+      if (!first) { this.#list.push([lower, text]); return; }
+      first[1] = text;
+      this.#list = this.#list.filter((pair) => pair === first || pair[0] !== lower);
+    }
+    append(name, value) {
+      realm.needs(arguments.length, 2, "Headers.append");
+      const lower = this.#check(name), text = fieldValue(value);
+      if (this.#list !== null) { this.#list.push([lower, text]); return; }
+      const before = this.#edits?.get(lower);
+      this.#edit(lower, before?.replace ?? false, [...(before?.values ?? []), text]);
+    }
+    delete(name) {
+      realm.needs(arguments.length, 1, "Headers.delete");
+      const lower = this.#check(name);
+      if (this.#list !== null) this.#list = this.#list.filter((pair) => pair[0] !== lower);
+      else if (!gatewayOnly.has(lower)) (this.#edits ??= new Map()).set(lower, { replace: true, values: [] });
+    }
+    #edit(lower, replace, values) {
+      if (gatewayOnly.has(lower) || (lower === "host" && this.#side === 0)) {
+        const remedy = lower === "host" ? "; return a Request with another url instead" : "";
+        throw new TypeError(`the header "${lower}" belongs to the gateway${remedy}`);
+      }
+      (this.#edits ??= new Map()).set(lower, { replace, values });
+    }
+    getSetCookie() { return [...this.#values("set-cookie")]; }
+
+    /// "Sort and combine" of the Fetch standard.
+    #sorted() {
+      const found = new Map(), cookies = [];
+      for (const [name, value] of this.#pairs()) {
+        if (name === "set-cookie") cookies.push([name, value]);
+        else if (found.has(name)) found.get(name).push(value);
+        else found.set(name, [value]);
+      }
+      const pairs = [...found].map(([name, values]) => [name, combine(values)]);
+      return [...pairs, ...cookies].sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
+    }
+    forEach(callback, self) {
+      if (typeof callback !== "function") throw new TypeError("Headers.forEach: the callback is not a function");
+      let index = 0;
+      for (let list = this.#sorted(); index < list.length; index++, list = this.#sorted()) {
+        callback.call(self, list[index][1], list[index][0], this);
+      }
+    }
+    keys() { return realm.liveIterator(this, () => this.#sorted(), (pair) => pair[0], "Headers"); }
+    values() { return realm.liveIterator(this, () => this.#sorted(), (pair) => pair[1], "Headers"); }
+    entries() { return realm.liveIterator(this, () => this.#sorted(), (pair) => [pair[0], pair[1]], "Headers"); }
+
+    static {
+      realm.isOverlay = (headers) => headers.#slot >= 0;
+      isHeaders = (value) => typeof value === "object" && value !== null && #list in value;
+      freeze = (headers) => { headers.#immutable = true; return headers; };
+      clearEdits = (headers) => { headers.#edits = null; };
+
+      fill = (headers, init) => {
+        if (isHeaders(init)) { headers.#list = init.#pairs().map((pair) => [pair[0], pair[1]]); return; }
+        if (typeof init !== "object" && typeof init !== "function" || init === null) {
+          throw new TypeError("Headers: give a Headers object, an object of names and values, or an array of pairs");
+        }
+        if (typeof init[Symbol.iterator] !== "function") {
+          for (const key of Reflect.ownKeys(init)) {
+            if (Object.getOwnPropertyDescriptor(init, key)?.enumerable) headers.append(key, init[key]);
+          }
+          return;
+        }
+        for (const pair of init) {
+          const two = typeof pair === "object" && pair !== null ? [...pair] : [];
+          if (two.length !== 2) throw new TypeError("Headers: each pair must be [name, value]");
+          headers.append(two[0], two[1]);
+        }
+      };
+
+      /// A copy that stays a view of the exchange while `init` is one of it: costs one object, no text.
+      overlay = (init, slot, epoch, side) => {
+        if (!isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
+        native.alive(slot, epoch);
+        const copy = new Headers(live, slot, epoch, side);
+        if (init.#edits !== null) copy.#edits = new Map(init.#edits);
+        return copy;
+      };
+
+      /// Hands what these headers say to the host, as edits of the head of (slot, epoch, side).
+      stage = (headers, slot, epoch, side) => {
+        const ours = headers.#slot === slot && headers.#epoch === epoch && headers.#side === side;
+        if (!ours) {
+          native.edit(slot, epoch, side, 0, "", "");
+          for (const [name, value] of headers.#pairs()) {
+            if (!gatewayOnly.has(name)) native.edit(slot, epoch, side, 2, name, value);
+          }
+          return true;
+        }
+        if (headers.#edits === null) return false;
+        for (const [name, { replace, values }] of headers.#edits) {
+          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, name, values[0] ?? "");
+          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, name, values[i]);
+        }
+        return true;
+      };
+
+      realm.flatHeaders = (headers) => headers.#pairs().map((pair) => `${pair[0]}\n${pair[1]}\n`).join("");
+    }
+  }
+  realm.brand(Headers);
+  Object.defineProperty(Headers.prototype, Symbol.iterator, {
+    value: Headers.prototype.entries, writable: true, configurable: true,
+  });
+
+  realm.Headers = Headers;
+  realm.liveHeaders = (slot, epoch, side) => new Headers(live, slot, epoch, side);
+  /// Headers of an answer that the host handed over as "name\nvalue\n..." text.
+  realm.headersFromText = (flat) => {
+    const headers = new Headers(), parts = flat.split("\n");
+    for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
+    return freeze(headers);
+  };
+  Object.assign(realm, { isHeaders, overlayHeaders: overlay, stageHeaders: stage, freezeHeaders: freeze, clearHeaderEdits: clearEdits });
+  realm.isToken = (text) => token.test(text);
+  realm.expose({ Headers });
+}

@@ -1,0 +1,153 @@
+// Request (Fetch standard, section 5.3), and the request of a live exchange.
+{
+  const { Headers, LiveBody, BodyHolder, parseURL, serializeURL } = realm;
+  const live = Symbol("live");
+  const known = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
+  let stage, liveOf;
+
+  function methodName(value) {
+    const text = `${value}`;
+    if (!realm.isToken(text)) throw new TypeError(`"${realm.clip(text, 40)}" is not a request method`);
+    const upper = text.toUpperCase();
+    if (upper === "CONNECT" || upper === "TRACE" || upper === "TRACK") throw new TypeError(`the method ${upper} is not allowed`);
+    return known.has(upper) ? upper : text;
+  }
+
+  function absolute(input) {
+    const url = parseURL(realm.scalars(input));
+    if (!url) throw new TypeError(`Invalid URL: "${realm.clip(`${input}`, 200)}"`);
+    if (url.username !== "" || url.password !== "") throw new TypeError("Request: the URL holds a user name or password");
+    return serializeURL(url);
+  }
+
+  class Request {
+    #slot = -1; #epoch = 0;              // of the exchange that this request is, or was copied from
+    #method = null; #url = null;         // null: as in the exchange
+    #headers = null; #body = null; #signal = null; #redirect = "follow"; #readOnly = false;
+
+    constructor(input, init, epoch, readOnly) {
+      if (input === live) {
+        this.#slot = init;
+        this.#epoch = epoch;
+        this.#readOnly = readOnly;
+        this.#redirect = "manual";
+        return;
+      }
+      realm.needs(arguments.length, 1, "Request");
+      const from = typeof input === "object" && input !== null && #slot in input ? input : null;
+      if (from) this.#copy(from, init?.body !== undefined && init?.body !== null);
+      else { this.#url = absolute(input); this.#method = "GET"; }
+      if (init !== undefined && init !== null) this.#apply(init);
+      this.#headers ??= new Headers();
+      this.#body ??= new BodyHolder(null);
+      if (this.#body.source !== null && init?.body !== undefined) this.#withBody();
+    }
+
+    #copy(from, replacesBody) {
+      if (from.#slot >= 0) {
+        native.alive(from.#slot, from.#epoch);
+        this.#slot = from.#slot;
+        this.#epoch = from.#epoch;
+      }
+      this.#method = from.#method;
+      this.#url = from.#url;
+      this.#redirect = from.#redirect;
+      this.#signal = from.#signal;
+      this.#headers = realm.overlayHeaders(from.headers, this.#slot, this.#epoch, 0);
+      if (!replacesBody) {
+        const holder = from.#holder();
+        this.#body = new BodyHolder(holder.take("Request"), holder.type);
+      }
+    }
+
+    #apply(init) {
+      if (init.method !== undefined) this.#method = methodName(init.method);
+      const headers = init.headers;
+      if (headers !== undefined) this.#adopt(headers);
+      if (init.redirect !== undefined) {
+        if (!["follow", "manual", "error"].includes(init.redirect)) throw new TypeError(`Request: redirect "${init.redirect}" is not known`);
+        this.#redirect = init.redirect;
+      }
+      if (init.signal !== undefined) this.#signal = init.signal;
+      if (init.body !== undefined && init.body !== null) this.#body = realm.extractBody(init.body);
+    }
+
+    /// Headers of the init: a live request given as init makes this one a copy of it too.
+    #adopt(headers) {
+      const from = realm.current;
+      if (this.#slot < 0 && from && realm.isHeaders(headers)) {
+        this.#headers = realm.overlayHeaders(headers, from.slot, from.epoch, 0);
+        if (realm.isOverlay(this.#headers)) { this.#slot = from.slot; this.#epoch = from.epoch; }
+      } else {
+        this.#headers = realm.overlayHeaders(headers, this.#slot, this.#epoch, 0);
+      }
+    }
+
+    #withBody() {
+      const method = this.method;
+      // The body of the exchange itself may accompany any method: the client sent it so.
+      const given = !(this.#body.source instanceof LiveBody);
+      if (given && (method === "GET" || method === "HEAD")) throw new TypeError(`Request: a ${method} request has no body`);
+      if (this.#body.type !== null && !this.#headers.has("content-type")) this.#headers.append("content-type", this.#body.type);
+    }
+
+    #holder() {
+      if (this.#body === null) {
+        const has = native.hasBody(this.#slot, this.#epoch, 0);
+        this.#body = new BodyHolder(has ? new LiveBody(this.#slot, this.#epoch, 0) : null);
+      }
+      return this.#body;
+    }
+
+    get method() { return this.#method ?? native.text(this.#slot, this.#epoch, 0); }
+    get url() { return this.#url ?? native.text(this.#slot, this.#epoch, 1); }
+    get headers() {
+      if (this.#headers === null) {
+        this.#headers = realm.liveHeaders(this.#slot, this.#epoch, 0);
+        if (this.#readOnly) realm.freezeHeaders(this.#headers);
+      }
+      return this.#headers;
+    }
+    get redirect() { return this.#redirect; }
+    get signal() { return (this.#signal ??= realm.newSignal()); }
+    clone() {
+      const body = this.#holder().split();
+      const copy = new Request(live, this.#slot, this.#epoch, false);
+      copy.#method = this.#method;
+      copy.#url = this.#url;
+      copy.#redirect = this.#redirect;
+      copy.#signal = this.#signal;
+      copy.#headers = realm.overlayHeaders(this.headers, this.#slot, this.#epoch, 0);
+      copy.#body = body;
+      return copy;
+    }
+
+    static {
+      realm.requestHolder = (request) => request.#holder();
+      realm.isRequest = (value) => typeof value === "object" && value !== null && #slot in value;
+      realm.liveRequest = (slot, epoch, readOnly) => new Request(live, slot, epoch, readOnly);
+      liveOf = (request) => [request.#slot, request.#epoch];
+
+      /// Hands what this request changes of the exchange (slot, epoch) to the host; a promise when a stream must be read first.
+      stage = (request, slot, epoch) => {
+        const ours = request.#slot === slot && request.#epoch === epoch;
+        if (request.#method !== null) native.setText(slot, epoch, 0, request.#method);
+        if (request.#url !== null) native.setText(slot, epoch, 1, request.#url);
+        if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
+        if (request.#body === null) return undefined;
+        const source = request.#body.source;
+        const untouched = ours && source instanceof LiveBody && source.side === 0 && source.slot === slot && source.epoch === epoch;
+        if (untouched || (ours && source === null && !native.hasBody(slot, epoch, 0))) return undefined;
+        return realm.stageBody(request.#body, slot, epoch, 0);
+      };
+    }
+  }
+  realm.brand(Request);
+  realm.bodyMixin(Request, (request) => realm.requestHolder(request));
+
+  realm.Request = Request;
+  realm.stageRequest = stage;
+  realm.requestSlot = liveOf;
+  realm.methodName = methodName;
+  realm.expose({ Request });
+}

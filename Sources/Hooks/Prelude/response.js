@@ -1,0 +1,139 @@
+// Response (Fetch standard, section 5.5), and the response of a live exchange.
+{
+  const { Headers, LiveBody, BodyHolder } = realm;
+  const live = Symbol("live");
+  const noBody = new Set([101, 204, 205, 304]);
+  const redirects = new Set([301, 302, 303, 307, 308]);
+  let stage;
+
+  function statusCode(value) {
+    const status = Math.trunc(Number(value)) & 0xffff;
+    if (status < 200 || status > 599) throw new RangeError(`Response: the status ${value} is outside 200 to 599`);
+    return status;
+  }
+
+  class Response {
+    #slot = -1; #epoch = 0;
+    #status = 200; #statusText = ""; #headers = null; #body = null;
+    #type = "default"; #url = ""; #redirected = false;
+
+    constructor(body, init, epoch) {
+      if (body === live) {
+        this.#slot = init;
+        this.#epoch = epoch;
+        this.#status = -1;
+        return;
+      }
+      const given = init ?? {};
+      if (typeof given !== "object" && typeof given !== "function") throw new TypeError("Response: the second argument is not an object");
+      if (given.status !== undefined) this.#status = statusCode(given.status);
+      if (given.statusText !== undefined) this.#statusText = reason(given.statusText);
+      const current = realm.current;
+      const headers = given.headers;
+      if (headers === undefined) this.#headers = new Headers();
+      else this.#headers = current ? realm.overlayHeaders(headers, current.slot, current.epoch, 1) : new Headers(headers);
+      this.#body = realm.extractBody(body);
+      if (this.#body.source === null) return;
+      if (noBody.has(this.#status)) throw new TypeError(`Response: a response with status ${this.#status} has no body`);
+      if (this.#body.type !== null && !this.#headers.has("content-type")) this.#headers.append("content-type", this.#body.type);
+    }
+
+    static json(data, init) {
+      const text = JSON.stringify(data);
+      if (text === undefined) throw new TypeError("Response.json: the value has no JSON form");
+      const headers = new Headers(init?.headers);
+      if (!headers.has("content-type")) headers.set("content-type", "application/json");
+      return new Response(text, { status: init?.status, statusText: init?.statusText, headers });
+    }
+    static redirect(url, status = 302) {
+      if (!redirects.has(Number(status))) throw new RangeError(`Response.redirect: ${status} is not a redirect status`);
+      const parsed = realm.parseURL(realm.scalars(url));
+      if (!parsed) throw new TypeError(`Invalid URL: "${realm.clip(`${url}`, 200)}"`);
+      const response = new Response(null, { status: Number(status), headers: { location: realm.serializeURL(parsed) } });
+      realm.freezeHeaders(response.#headers);
+      return response;
+    }
+    static error() {
+      const response = new Response();
+      response.#type = "error";
+      response.#status = 0;
+      realm.freezeHeaders(response.#headers);
+      return response;
+    }
+
+    #holder() {
+      if (this.#body === null) {
+        const has = native.hasBody(this.#slot, this.#epoch, 1);
+        this.#body = new BodyHolder(has ? new LiveBody(this.#slot, this.#epoch, 1) : null);
+      }
+      return this.#body;
+    }
+
+    get type() { return this.#type; }
+    get url() { return this.#slot >= 0 ? native.text(this.#slot, this.#epoch, 1) : this.#url; }
+    get redirected() { return this.#redirected; }
+    get status() { return this.#status >= 0 ? this.#status : native.status(this.#slot, this.#epoch); }
+    get ok() { const status = this.status; return status >= 200 && status <= 299; }
+    get statusText() { return this.#status >= 0 ? this.#statusText : native.text(this.#slot, this.#epoch, 2); }
+    get headers() { return (this.#headers ??= realm.liveHeaders(this.#slot, this.#epoch, 1)); }
+    clone() {
+      const body = this.#holder().split();
+      const copy = new Response(live, this.#slot, this.#epoch);
+      copy.#status = this.#status;
+      copy.#statusText = this.#statusText;
+      copy.#headers = realm.overlayHeaders(this.headers, this.#slot, this.#epoch, 1);
+      copy.#body = body;
+      copy.#type = this.#type;
+      copy.#url = this.#url;
+      return copy;
+    }
+
+    static {
+      realm.responseHolder = (response) => response.#holder();
+      realm.isResponse = (value) => typeof value === "object" && value !== null && #slot in value;
+      realm.liveResponse = (slot, epoch) => new Response(live, slot, epoch);
+      /// The answer to a sub-request.
+      realm.fetchedResponse = (url, status, headers, bytes) => {
+        const response = new Response(null, { status: 200 });
+        response.#status = status;
+        response.#headers = headers;
+        response.#url = url;
+        response.#type = "basic";
+        if (!noBody.has(status)) response.#body = new BodyHolder(bytes);
+        return response;
+      };
+
+      /// Hands this response to the host as the answer of (slot, epoch); a promise when a stream must be read first.
+      stage = (response, slot, epoch) => {
+        const ours = response.#slot === slot && response.#epoch === epoch;
+        if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
+        if (response.#status >= 0) native.setStatus(slot, epoch, response.#status, response.#statusText);
+        if (response.#headers !== null) realm.stageHeaders(response.#headers, slot, epoch, 1);
+        if (response.#body === null) return undefined;
+        const source = response.#body.source;
+        if (source instanceof LiveBody && source.side === 1 && source.slot === slot && source.epoch === epoch) return undefined;
+        if (ours && source === null) return undefined;
+        return realm.stageBody(response.#body, slot, epoch, 1);
+      };
+    }
+  }
+  function reason(value) {
+    const text = `${value}`;
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(text)) throw new TypeError("Response: statusText holds a character that a reason phrase cannot");
+    return text;
+  }
+  realm.brand(Response);
+  realm.bodyMixin(Response, (response) => realm.responseHolder(response));
+
+  /// Hands a body to the host. Text and bytes go at once; what must be read first gives a promise.
+  realm.stageBody = (holder, slot, epoch, side) => {
+    const source = holder.take("the returned body");
+    if (source === null) return native.setBody(slot, epoch, side, null);
+    if (typeof source === "string" || source instanceof Uint8Array) return native.setBody(slot, epoch, side, source);
+    return realm.bodyBytes(source).then((bytes) => native.setBody(slot, epoch, side, bytes));
+  };
+
+  realm.Response = Response;
+  realm.stageResponse = stage;
+  realm.expose({ Response });
+}

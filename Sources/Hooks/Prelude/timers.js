@@ -1,0 +1,111 @@
+// Timers, microtasks, time and random values. The host keeps the clock; a timer belongs to the call that
+// set it and goes when that call ends.
+{
+  const timers = new Map();
+
+  function owner(what) {
+    if (realm.current === null) throw new Error(`${what} works only while a request is handled, not while the module loads`);
+    return realm.current;
+  }
+  realm.owner = owner;
+
+  function delayOf(value) {
+    const delay = Math.trunc(Number(value));
+    return delay > 0 ? Math.min(delay, 0x7fffffff) : 0;
+  }
+
+  function add(what, callback, delay, values, repeat) {
+    if (typeof callback !== "function") throw new TypeError(`${what}: the callback must be a function, not text to evaluate`);
+    const call = owner(what), wait = delayOf(delay);
+    const id = native.setTimer(call.slot, call.epoch, wait);
+    timers.set(id, { callback, values, wait: repeat ? Math.max(wait, 1) : -1, call });
+    (call.timers ??= new Set()).add(id);
+    return id;
+  }
+
+  function clear(value) {
+    const id = Math.trunc(Number(value));
+    const timer = timers.get(id);
+    if (!timer) return;
+    forget(id, timer);
+    native.clearTimer(id);
+  }
+
+  function forget(id, timer) {
+    timers.delete(id);
+    timer.call.timers?.delete(id);
+  }
+
+  /// The host's clock reached a timer.
+  realm.fireTimer = (id) => {
+    const timer = timers.get(id);
+    if (!timer) return;
+    realm.current = timer.call;
+    if (timer.wait < 0) forget(id, timer);
+    else native.rearmTimer(timer.call.slot, timer.call.epoch, id, timer.wait);
+    try {
+      Reflect.apply(timer.callback, globalThis, timer.values);
+    } catch (error) {
+      realm.failCall(timer.call, error);
+    }
+  };
+
+  realm.dropTimers = (call) => {
+    if (!call.timers) return;
+    for (const id of call.timers) timers.delete(id);
+    call.timers = null;
+  };
+
+  function queueMicrotask(callback) {
+    if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
+    const call = realm.current;
+    Promise.resolve().then(() => {
+      try { callback(); } catch (error) { if (call) realm.failCall(call, error); else realm.reportError(error); }
+    });
+  }
+
+  class Performance extends realm.EventTarget {
+    #token = true;
+    constructor(token) {
+      if (token !== timers) throw new TypeError("Illegal constructor");
+      super();
+    }
+    /// Milliseconds since the worker began, in steps of 0.1: fine clocks are for attackers.
+    now() { return this.#token && Math.round(realm.now() * 10) / 10; }
+  }
+  realm.brand(Performance);
+
+  const integerViews = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
+  const crypto = {
+    getRandomValues(view) {
+      if (!integerViews.some((type) => view instanceof type)) {
+        throw new realm.DOMException("getRandomValues: the argument is not an integer typed array", "TypeMismatchError");
+      }
+      if (view.byteLength > 65536) throw new realm.DOMException("getRandomValues: more than 65536 bytes asked for", "QuotaExceededError");
+      native.random(view);
+      return view;
+    },
+    randomUUID() {
+      const bytes = new Uint8Array(16);
+      native.random(bytes);
+      bytes[6] = (bytes[6] & 0x0f) | 0x40;
+      bytes[8] = (bytes[8] & 0x3f) | 0x80;
+      const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    },
+  };
+  Object.defineProperty(crypto, Symbol.toStringTag, { value: "Crypto", configurable: true });
+
+  realm.expose({
+    setTimeout(callback, delay, ...values) { return add("setTimeout", callback, delay, values, false); },
+    setInterval(callback, delay, ...values) { return add("setInterval", callback, delay, values, true); },
+    clearTimeout(id) { clear(id); },
+    clearInterval(id) { clear(id); },
+    queueMicrotask,
+    Performance,
+    performance: new Performance(timers),
+    navigator: Object.freeze({ userAgent: "Sluice" }),
+    crypto,
+    reportError(error) { realm.reportError(error); },
+  });
+}

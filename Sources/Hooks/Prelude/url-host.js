@@ -1,0 +1,188 @@
+// Hosts and percent encoding of the URL standard (sections 1.3, 3).
+{
+  const hex = "0123456789ABCDEF";
+
+  function table(base, extra) {
+    const set = new Uint8Array(128);
+    if (base) set.set(base);
+    for (let i = 0; i < 32; i++) set[i] = 1;
+    set[127] = 1;
+    for (const character of extra) set[character.charCodeAt(0)] = 1;
+    return set;
+  }
+  const c0 = table(null, "");
+  const fragment = table(c0, " \"<>`");
+  const query = table(c0, " \"#<>");
+  const specialQuery = table(query, "'");
+  const path = table(query, "?`{}^");
+  const userinfo = table(path, "/:;=@[\\]|");
+  realm.percentSets = { c0, fragment, query, specialQuery, path, userinfo };
+
+  /// "UTF-8 percent-encode" with one of the sets above; bytes above 0x7F are always encoded.
+  realm.percentEncode = (text, set) => {
+    let plain = true;
+    for (let i = 0; plain && i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      plain = code < 128 && set[code] === 0;
+    }
+    if (plain) return text;
+    let out = "";
+    for (const byte of realm.encode(text)) {
+      out += byte < 128 && set[byte] === 0 ? String.fromCharCode(byte) : "%" + hex[byte >> 4] + hex[byte & 15];
+    }
+    return out;
+  };
+
+  /// "Percent-decode" of a string, as bytes.
+  realm.percentDecode = (text) => {
+    const bytes = realm.encode(text);
+    let length = 0;
+    for (let i = 0; i < bytes.length; i++, length++) {
+      const value = bytes[i] === 37 ? parseInt(hexPair(bytes, i), 16) : NaN;
+      if (Number.isNaN(value)) { bytes[length] = bytes[i]; continue; }
+      bytes[length] = value;
+      i += 2;
+    }
+    return bytes.subarray(0, length);
+  };
+  function hexPair(bytes, i) {
+    const pair = String.fromCharCode(bytes[i + 1] ?? 0, bytes[i + 2] ?? 0);
+    return /^[0-9A-Fa-f]{2}$/.test(pair) ? pair : "";
+  }
+
+  function ipv4Number(text) {
+    if (text === "") return NaN;
+    if (/^0[xX]/.test(text)) return /^[0-9A-Fa-f]*$/.test(text.slice(2)) ? parseInt(text.slice(2) || "0", 16) : NaN;
+    if (text.length > 1 && text[0] === "0") return /^[0-7]+$/.test(text) ? parseInt(text, 8) : NaN;
+    return /^[0-9]+$/.test(text) ? parseInt(text, 10) : NaN;
+  }
+
+  function endsInNumber(host) {
+    const parts = host.split(".");
+    if (parts[parts.length - 1] === "") {
+      if (parts.length === 1) return false;
+      parts.pop();
+    }
+    const last = parts[parts.length - 1];
+    return /^[0-9]+$/.test(last) || /^0[xX][0-9A-Fa-f]*$/.test(last);
+  }
+
+  /// The host as dotted decimal, or null for failure.
+  function parseIPv4(host) {
+    const parts = host.split(".");
+    if (parts[parts.length - 1] === "" && parts.length > 1) parts.pop();
+    if (parts.length > 4) return null;
+    const numbers = parts.map(ipv4Number);
+    if (numbers.some(Number.isNaN)) return null;
+    const last = numbers.pop();
+    if (numbers.some((number) => number > 255) || last >= 256 ** (4 - numbers.length)) return null;
+    let address = last;
+    numbers.forEach((number, i) => { address += number * 256 ** (3 - i); });
+    return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
+  }
+
+  /// Eight 16-bit pieces, or null for failure.
+  function parseIPv6(text) {
+    let tail = [];
+    const dotted = /^(.*:)([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)$/.exec(text);
+    let rest = text;
+    if (dotted) {
+      const bytes = dotted.slice(2);
+      if (bytes.some((one) => Number(one) > 255 || (one.length > 1 && one[0] === "0"))) return null;
+      tail = [Number(bytes[0]) * 256 + Number(bytes[1]), Number(bytes[2]) * 256 + Number(bytes[3])];
+      rest = dotted[1].endsWith("::") ? dotted[1] : dotted[1].slice(0, -1);
+    }
+    const halves = rest.split("::");
+    if (halves.length > 2) return null;
+    const pieces = halves.map((half) => (half === "" ? [] : half.split(":")));
+    if (pieces.flat().some((piece) => !/^[0-9A-Fa-f]{1,4}$/.test(piece))) return null;
+    const before = pieces[0].map((piece) => parseInt(piece, 16));
+    const after = [...(pieces[1] ?? []).map((piece) => parseInt(piece, 16)), ...tail];
+    const missing = 8 - before.length - after.length;
+    if (halves.length === 1) return missing === 0 ? [...before, ...after] : null;
+    return missing >= 1 ? [...before, ...new Array(missing).fill(0), ...after] : null;
+  }
+
+  function serializeIPv6(pieces) {
+    let best = -1, bestLength = 1;
+    for (let i = 0; i < 8; i++) {
+      let length = 0;
+      while (i + length < 8 && pieces[i + length] === 0) length++;
+      if (length > bestLength) { best = i; bestLength = length; }
+      i += length;
+    }
+    const text = pieces.map((piece) => piece.toString(16));
+    if (best < 0) return text.join(":");
+    return text.slice(0, best).join(":") + "::" + text.slice(best + bestLength).join(":");
+  }
+
+  /// Punycode of one label (RFC 3492).
+  function punycode(label) {
+    const points = [...label].map((character) => character.codePointAt(0));
+    let out = points.filter((point) => point < 128).map((point) => String.fromCharCode(point)).join("");
+    const basic = out.length;
+    if (basic > 0) out += "-";
+    let n = 128, delta = 0, bias = 72, handled = basic;
+    while (handled < points.length) {
+      const next = Math.min(...points.filter((point) => point >= n));
+      delta += (next - n) * (handled + 1);
+      n = next;
+      for (const point of points) {
+        if (point < n) delta++;
+        if (point !== n) continue;
+        out += variableLength(delta, bias);
+        bias = adapt(delta, handled + 1, handled === basic);
+        delta = 0;
+        handled++;
+      }
+      delta++;
+      n++;
+    }
+    return out;
+  }
+  const digit = (value) => String.fromCharCode(value < 26 ? value + 97 : value + 22);
+  function variableLength(delta, bias) {
+    let out = "", q = delta;
+    for (let k = 36; ; k += 36) {
+      const t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
+      if (q < t) return out + digit(q);
+      out += digit(t + ((q - t) % (36 - t)));
+      q = Math.floor((q - t) / (36 - t));
+    }
+  }
+  function adapt(delta, count, first) {
+    let value = first ? Math.floor(delta / 700) : delta >> 1;
+    value += Math.floor(value / count);
+    let k = 0;
+    for (; value > 455; k += 36) value = Math.floor(value / 35);
+    return k + Math.floor((36 * value) / (value + 38));
+  }
+
+  // UTS 46 removes these and maps most of the rest as NFKC with lower case does.
+  const ignored = /[\u00ad\u034f\u180b-\u180d\u200b\u2060\u2064\ufe00-\ufe0f\ufeff]/g;
+  function domainToASCII(domain) {
+    if (/^[\x00-\x7f]*$/.test(domain)) return domain.toLowerCase();
+    const mapped = domain.replace(ignored, "").replace(/[\u3002\uff0e\uff61]/g, ".")
+      .normalize("NFKC").toLowerCase().normalize("NFC");
+    if (/[\ud800-\udfff]/u.test(mapped) || /\ufffd/.test(mapped)) return null;
+    const labels = mapped.split(".").map((label) => (/^[\x00-\x7f]*$/.test(label) ? label : "xn--" + punycode(label)));
+    const ascii = labels.join(".");
+    return ascii === "" ? null : ascii;
+  }
+
+  /// The host parser: a serialized host, or null for failure.
+  realm.parseHost = (input, special) => {
+    if (input[0] === "[") {
+      if (input[input.length - 1] !== "]") return null;
+      const pieces = parseIPv6(input.slice(1, -1));
+      return pieces && `[${serializeIPv6(pieces)}]`;
+    }
+    if (!special) {
+      return /[\0\t\n\r #/:<>?@[\\\]^|]/.test(input) ? null : realm.percentEncode(input, c0);
+    }
+    const domain = input.includes("%") ? realm.decodeRaw(realm.percentDecode(input)) : input;
+    const ascii = domainToASCII(domain);
+    if (ascii === null || ascii === "" || /[\x00-\x20#%/:<>?@[\\\]^|\x7f]/.test(ascii)) return null;
+    return endsInNumber(ascii) ? parseIPv4(ascii) : ascii;
+  };
+}

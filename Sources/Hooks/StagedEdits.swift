@@ -1,0 +1,225 @@
+import Buffers
+import HTTP
+
+/// What a hook wants changed of its exchange, checked, and applied as a whole when the hook is done.
+///
+/// The prelude checks too and gives better messages; what is refused here cannot be reached by any script.
+struct StagedEdits: ~Copyable {
+    enum Action: Int32 { case clear, set, append, remove }
+
+    private struct Edit {
+        var side: HookSide
+        var action: Action
+        var name: ByteRange
+        var value: ByteRange
+    }
+
+    private struct Target {
+        var authority: ByteRange
+        var path: ByteRange
+        var query: ByteRange?
+    }
+
+    private var arena = ByteArena(capacity: 256)
+    private var edits: [Edit] = []
+    private var method: ByteRange?
+    private var target: Target?
+    private var reason = ByteRange.empty
+    private(set) var status = 0
+    var requestBody = HookBody.unchanged
+    var responseBody = HookBody.unchanged
+    private var touched = false
+
+    mutating func reset() {
+        guard touched else { return }
+        touched = false
+        arena.removeAll()
+        edits.removeAll(keepingCapacity: true)
+        method = nil
+        target = nil
+        reason = .empty
+        status = 0
+        requestBody = .unchanged
+        responseBody = .unchanged
+    }
+
+    // MARK: Staging
+
+    enum Verdict { case taken, refused, malformed }
+
+    /// `refused`: the field is the gateway's own.
+    mutating func add(
+        _ action: Action, _ side: HookSide, _ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>
+    ) -> Verdict {
+        touched = true
+        if action == .clear {
+            edits.append(Edit(side: side, action: action, name: .empty, value: .empty))
+            return .taken
+        }
+        guard isToken(name), isFieldValue(value) else { return .malformed }
+        let id = FieldName(matching: name)
+        if id.isFraming || (id == .host && side == .request) { return .refused }
+        edits.append(Edit(side: side, action: action, name: arena.append(name), value: arena.append(value)))
+        return .taken
+    }
+
+    mutating func setMethod(_ name: borrowing Span<UInt8>) -> Bool {
+        guard isToken(name), name.count <= 32 else { return false }
+        switch Method(matching: name) {
+        case .connect, .trace: return false
+        default: break
+        }
+        touched = true
+        method = arena.append(name)
+        return true
+    }
+
+    /// An absolute http(s) URL as the prelude's URL parser writes it; its fragment is dropped.
+    mutating func setURL(_ url: borrowing Span<UInt8>) -> Bool {
+        guard let parts = URLParts(url) else { return false }
+        touched = true
+        let authority = arena.append(url.extracting(parts.authority))
+        let path = parts.path.isEmpty ? arena.append("/") : arena.append(url.extracting(parts.path))
+        let query = parts.query.map { arena.append(url.extracting($0)) }
+        target = Target(authority: authority, path: path, query: query)
+        return true
+    }
+
+    mutating func setStatus(_ value: Int, _ text: borrowing Span<UInt8>) -> Bool {
+        guard (200...599).contains(value), isFieldValue(text) else { return false }
+        touched = true
+        status = value
+        reason = arena.append(text)
+        return true
+    }
+
+    mutating func setBody(_ side: HookSide, _ body: HookBody) {
+        touched = true
+        if side == .request { requestBody = body } else { responseBody = body }
+    }
+
+    // MARK: Applying
+
+    var changesRequest: Bool { touched }
+
+    mutating func applyRequest(_ head: inout Head) {
+        guard touched else { return }
+        if let method { head.setMethod(arena[method]) }
+        if let target { apply(target, &head) }
+        applyFields(.request, &head)
+        StagedEdits.apply(requestBody, &head)
+        method = nil
+        target = nil
+        edits.removeAll { $0.side == .request }
+    }
+
+    private func apply(_ target: Target, _ head: inout Head) {
+        let authority = arena[target.authority]
+        if !head.bytes(head.authority).equals(authority) {
+            head.authority = head.arena.append(authority)
+            if head.contains(.host) { head.set(.host, authority) }
+        }
+        head.setPath(arena[target.path])
+        if let query = target.query { head.setQuery(arena[query]) } else { head.removeQuery() }
+    }
+
+    func applyResponse(_ head: inout Head) {
+        guard touched else { return }
+        if status != 0 {
+            if status != head.status || !reason.isEmpty { head.reason = head.arena.append(arena[reason]) }
+            head.status = status
+        }
+        applyFields(.response, &head)
+        StagedEdits.apply(responseBody, &head)
+    }
+
+    private func applyFields(_ side: HookSide, _ head: inout Head) {
+        for edit in edits where edit.side == side {
+            switch edit.action {
+            case .clear: StagedEdits.clear(&head, keepHost: side == .request)
+            case .set: head.set(name: arena[edit.name], value: arena[edit.value])
+            case .append: head.add(name: arena[edit.name], value: arena[edit.value])
+            case .remove: head.remove(named: arena[edit.name])
+            }
+        }
+    }
+
+    /// Framing and connection fields stay: they are the gateway's.
+    private static func clear(_ head: inout Head, keepHost: Bool) {
+        for index in head.fields.indices.reversed() {
+            let id = head.fields[index].id
+            if !(id.isFraming || (keepHost && id == .host)) { head.remove(at: index) }
+        }
+    }
+
+    private static func apply(_ body: HookBody, _ head: inout Head) {
+        switch body {
+        case .unchanged: return
+        case .none: head.body = .none
+        case .bytes(let bytes): head.body = .known(bytes.count)
+        }
+        head.remove(.contentLength)
+        head.remove(.transferEncoding)
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+func isToken(_ text: borrowing Span<UInt8>) -> Bool {
+    guard text.count > 0 else { return false }
+    for index in 0..<text.count {
+        switch text[index] {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+            continue
+        case UInt8(ascii: "!"), UInt8(ascii: "#")...UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"),
+            UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^")...UInt8(ascii: "`"), UInt8(ascii: "|"), UInt8(ascii: "~"):
+            continue
+        default: return false
+        }
+    }
+    return true
+}
+
+/// RFC 9110 section 5.5: no control characters but HTAB.
+func isFieldValue(_ text: borrowing Span<UInt8>) -> Bool {
+    for index in 0..<text.count {
+        let byte = text[index]
+        if (byte < 0x20 && byte != 0x09) || byte == 0x7f { return false }
+    }
+    return true
+}
+
+/// The parts of an absolute http(s) URL, as ranges of its text.
+struct URLParts {
+    let authority: Range<Int>
+    let path: Range<Int>
+    let query: Range<Int>?
+
+    init?(_ url: borrowing Span<UInt8>) {
+        let start = url.starts(with: Span("http://")) ? 7 : url.starts(with: Span("https://")) ? 8 : 0
+        guard start > 0 else { return nil }
+        var end = url.count, pathStart = -1, queryStart = -1
+        for index in start..<url.count {
+            let byte = url[index]
+            guard byte > 0x20, byte < 0x7f else { return nil }
+            if byte == UInt8(ascii: "#") {
+                end = index
+                break
+            }
+            if byte == UInt8(ascii: "?"), queryStart < 0 { queryStart = index }
+            if byte == UInt8(ascii: "/"), pathStart < 0, queryStart < 0 { pathStart = index }
+            if pathStart < 0, queryStart < 0, !URLParts.isAuthority(byte) { return nil }
+        }
+        let pathEnd = queryStart < 0 ? end : queryStart
+        let authorityEnd = pathStart < 0 ? pathEnd : pathStart
+        guard authorityEnd > start else { return nil }
+        authority = start..<authorityEnd
+        path = authorityEnd..<pathEnd
+        query = queryStart < 0 ? nil : queryStart + 1..<end
+    }
+
+    /// Host and port; user names are refused.
+    private static func isAuthority(_ byte: UInt8) -> Bool {
+        byte != UInt8(ascii: "@") && byte != UInt8(ascii: "\\") && byte != UInt8(ascii: "<") && byte != UInt8(ascii: ">")
+            && byte != UInt8(ascii: "^") && byte != UInt8(ascii: "|") && byte != UInt8(ascii: "\"")
+    }
+}
