@@ -75,6 +75,7 @@ struct cv8_isolate {
   const cv8_image *image = nullptr;
   std::shared_ptr<cv8::QuotaAllocator> allocator;
   cv8_perform perform = nullptr;
+  cv8_release release = nullptr;
   void *operations = nullptr;
   cv8_limits limits{};
   char name[96] = {0};

@@ -169,11 +169,12 @@ static cv8_error *boot(cv8_isolate *isolate) {
 }  // namespace cv8
 
 cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_limits *limits, cv8_perform perform,
-                              void *operations, cv8_error **error) {
+                              cv8_release release, void *operations, cv8_error **error) {
   auto *isolate = new cv8_isolate;
   isolate->image = image;
   isolate->limits = *limits;
   isolate->perform = perform;
+  isolate->release = release;
   isolate->operations = operations;
   memcpy(isolate->name, name.bytes, std::min(name.count, sizeof isolate->name - 1));
   isolate->allocator = std::make_shared<cv8::QuotaAllocator>(limits->external_bytes);
@@ -207,6 +208,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   v8::platform::NotifyIsolateShutdown(cv8::platform(), isolate->v8);
   isolate->v8->Dispose();
   cv8::isolates_changed(-1);
+  isolate->release(isolate->operations);
   delete isolate;
 }
 

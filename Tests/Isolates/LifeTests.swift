@@ -36,6 +36,17 @@ import Testing
         guard case .undefined? = kept?.result else { Issue.record("a dead value has no kind"); return }
     }
 
+    @Test func operationsThatKeepAValueOfTheirIsolateAreFreedWithIt() throws {
+        weak var operations: EchoOperations?
+        do {
+            let rig = try Rig()
+            _ = rig.run("native.keep({});")
+            operations = rig.operations
+            #expect(operations?.keptValue != nil)
+        }
+        #expect(operations == nil)
+    }
+
     @Test func turnsOfDifferentIsolatesNestAndBothAreWatched() throws {
         let outer = try Rig(), inner = try Rig()
         outer.isolate.beginTurn(cpuMicroseconds: 30_000, wallMilliseconds: 20_000)

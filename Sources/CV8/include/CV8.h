@@ -71,9 +71,11 @@ typedef struct {
 } cv8_limits;
 
 typedef void (*cv8_perform)(void *operations, int32_t operation, cv8_call *call);
+typedef void (*cv8_release)(void *operations);
 
-cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_limits *limits,
-                              cv8_perform perform, void *operations, cv8_error **error);
+/// `release` is called once with `operations`: when the isolate is gone, also when making it fails.
+cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_limits *limits, cv8_perform perform,
+                              cv8_release release, void *operations, cv8_error **error);
 /// From inside one of the isolate's own native operations this only marks it; it goes when the outermost
 /// call returns, and `perform` is not called again.
 void cv8_isolate_free(cv8_isolate *isolate);

@@ -81,7 +81,9 @@ public struct IsolateStatistics: Sendable {
 // SAFETY: the pointer leaves this class only inside this room, and is nil once the isolate is freed.
 @safe final class IsolateCore {
     let prelude: Prelude
-    let operations: NativeOperations
+    // SAFETY: the isolate holds the operations until it is freed, and dispose is the last to use them. A strong
+    // reference here would be a cycle as soon as the operations keep a JSValue.
+    unowned(unsafe) let operations: NativeOperations
     private(set) var pointer: OpaquePointer?
 
     /// Only `Isolate` and live values use it, and `dispose` runs when the `Isolate` is gone.
@@ -93,16 +95,17 @@ public struct IsolateStatistics: Sendable {
     init(name: String, prelude: Prelude, limits: IsolateLimits, operations: NativeOperations) throws(JSError) {
         unsafe precondition(operations.core == nil, "these operations serve another isolate already")
         self.prelude = prelude
-        self.operations = operations
+        unsafe self.operations = operations
+        operations.prelude = prelude
         var error: UnsafeMutablePointer<cv8_error>?
         var raw = cv8_limits(
             heap_bytes: limits.heapBytes, heap_headroom_bytes: limits.heapHeadroomBytes,
             young_bytes: limits.youngGenerationBytes, external_bytes: limits.externalBytes,
             stack_bytes: limits.stackBytes)
-        // SAFETY: `operations` is kept by this object, which disposes the isolate before it lets go of them.
-        let context = unsafe Unmanaged.passUnretained(operations).toOpaque()
+        // SAFETY: the shim gives this reference back by releaseOperations, exactly once, whatever happens.
+        let context = unsafe Unmanaged.passRetained(operations).toOpaque()
         let made: OpaquePointer? = unsafe withTexts([name]) { texts in
-            unsafe cv8_isolate_make(prelude.image, texts[0], &raw, performOperation, context, &error)
+            unsafe cv8_isolate_make(prelude.image, texts[0], &raw, performOperation, releaseOperations, context, &error)
         }
         guard let made = unsafe made else { throw unsafe JSError(taking: error) }
         unsafe pointer = made

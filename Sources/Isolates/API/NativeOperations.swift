@@ -6,6 +6,8 @@ open class NativeOperations {
     // SAFETY: set by the core and taken back when it disposes its isolate. A weak reference would make every retain
     // of the core slow.
     unowned(unsafe) var core: IsolateCore?
+    /// The isolate reads the prelude's snapshot as long as it lives, and it holds these operations as long.
+    var prelude: Prelude?
 
     public init() {}
 
@@ -45,8 +47,8 @@ public enum NativeKind: Sendable { case undefined, null, boolean, number, string
 /// What V8 calls for `native.name(...)`. A plain function: a closure here would belong to an actor in some contexts.
 nonisolated func performOperation(context: UnsafeMutableRawPointer?, operation: Int32, raw: OpaquePointer?) {
     guard let context = unsafe context, let raw = unsafe raw else { return }
-    // SAFETY: the context is the isolate's operations, which IsolateCore keeps as long as the isolate exists; the
-    // shim does not call here after it was told to free the isolate.
+    // SAFETY: the context is the isolate's operations, and the isolate holds a reference until it is freed, which
+    // does not happen while one of its operations runs.
     let operations = unsafe Unmanaged<NativeOperations>.fromOpaque(context)
     let call = unsafe NativeCall(raw: raw, operations: operations)
     unsafe operations._withUnsafeGuaranteedRef { object in
@@ -56,6 +58,12 @@ nonisolated func performOperation(context: UnsafeMutableRawPointer?, operation: 
             call.fail(error)
         }
     }
+}
+
+nonisolated func releaseOperations(context: UnsafeMutableRawPointer?) {
+    guard let context = unsafe context else { return }
+    // SAFETY: the reference that IsolateCore.init made for the isolate.
+    unsafe Unmanaged<NativeOperations>.fromOpaque(context).release()
 }
 
 extension NativeCall {
