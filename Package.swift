@@ -82,6 +82,7 @@ let package = Package(
             swiftSettings: strict),
 
         tests("Patterns", ["Patterns"]),
+        tests("Rules", ["Rules", "HTTP", "Patterns", "Buffers"]),
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),

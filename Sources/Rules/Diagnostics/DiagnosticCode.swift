@@ -59,13 +59,12 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case actionNotAvailable = "N001"
     case keyNotAvailable = "N002"
     case unreachable = "L001"
-    case unused = "L002"
     case mixedOperators = "L004"
     case afterFinal = "L005"
 
     public var severity: Severity {
         switch self {
-        case .keyNotAvailable, .unreachable, .unused, .mixedOperators, .afterFinal: .warning
+        case .keyNotAvailable, .unreachable, .mixedOperators, .afterFinal: .warning
         default: .error
         }
     }
@@ -130,7 +129,6 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .actionNotAvailable: "The action is part of the language, but this version of Sluice does not carry it out. Loading fails because a rule that silently does nothing is worse.",
         .keyNotAvailable: "The key is part of the language and is checked, but this version of Sluice does not act on it.",
         .unreachable: "An earlier rule without condition ends the phase for every request.",
-        .unused: "It is defined, but nothing uses it.",
         .mixedOperators: "`and` binds tighter than `or`. Say with parentheses what you mean.",
         .afterFinal: "`respond`, `redirect`, `deny`, `drop` and `stop` end the phase; what stands after them in the same rule never happens.",
     ]

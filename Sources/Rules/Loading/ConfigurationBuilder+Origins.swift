@@ -1,0 +1,125 @@
+/// Upstreams and functions.
+extension ConfigurationBuilder {
+    mutating func addUpstream(_ key: Parsed, _ value: Parsed) {
+        guard let name = key.text, let object = value.object else { return }
+        let before = upstreamIndex[name].map { configuration.upstreams[$0].position }
+        guard isFirst("upstream", name, at: key.position, before: before) else { return }
+        let servers = (object["servers"]?.list ?? []).compactMap(\.server)
+        if let list = object["servers"], list.list.isEmpty, case .sequence(let nodes) = list.node.content, nodes.isEmpty {
+            reporter.report(.missingKey, "upstream `\(name)` has no server", at: list.position)
+        }
+        var upstream = Upstream(name: name, servers: servers, position: key.position)
+        if let balance = object["balance"]?.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = balance }
+        if let timeouts = object["timeouts"]?.object {
+            upstream.timeouts.connect = timeouts["connect"]?.integer ?? upstream.timeouts.connect
+            upstream.timeouts.firstByte = timeouts["first_byte"]?.integer ?? upstream.timeouts.firstByte
+            upstream.timeouts.idle = timeouts["idle"]?.integer ?? upstream.timeouts.idle
+        }
+        if let tls = object["tls"]?.object {
+            upstream.tls.verify = tls["verify"]?.boolean ?? true
+            upstream.tls.authorities = file(tls["ca"])
+            upstream.tls.serverName = tls["sni"]?.text
+        }
+        upstream.maximumConnections = object["max_connections"]?.integer ?? upstream.maximumConnections
+        upstream.keepAlive = object["keepalive"]?.integer ?? upstream.keepAlive
+        if let health = object["health"]?.object, let path = health["path"]?.text {
+            upstream.health = HealthCheck(
+                path: path, every: health["every"]?.integer ?? 2_000, failAfter: health["fail_after"]?.integer ?? 3,
+                passAfter: health["pass_after"]?.integer ?? 2)
+        }
+        upstreamIndex[name] = configuration.upstreams.count
+        configuration.upstreams.append(upstream)
+    }
+
+    mutating func addFunction(_ key: Parsed, _ value: Parsed) {
+        guard let name = key.text, let object = value.object else { return }
+        let before = functionIndex[name].map { configuration.functions[$0].position }
+        guard isFirst("function", name, at: key.position, before: before) else { return }
+        functionIndex[name] = configuration.functions.count
+        let module = file(object["file"]) ?? FileReference(path: "", position: key.position)
+        var function = Function(name: name, module: module, moduleFiles: [], position: key.position)
+        if !module.path.isEmpty { function.moduleFiles = moduleFiles(module) }
+        if let limits = object["limits"]?.object {
+            function.limits.cpu = limits["cpu"]?.integer ?? function.limits.cpu
+            function.limits.wall = limits["wall"]?.integer ?? function.limits.wall
+            function.limits.memory = limits["memory"]?.integer ?? function.limits.memory
+            function.limits.subrequests = limits["subrequests"]?.integer ?? function.limits.subrequests
+            function.limits.logBytes = limits["log_bytes"]?.integer ?? function.limits.logBytes
+        }
+        if let timeout = object["timeout"]?.integer { function.limits.wall = timeout }
+        if let policy = object["on_error"] { function.onError = onError(policy) ?? function.onError }
+        for grant in object["upstreams"]?.list ?? [] {
+            if let text = grant.text, let index = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: grant.position) {
+                function.upstreams.append(index)
+            }
+        }
+        function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
+        configuration.functions.append(function)
+    }
+
+    private func onError(_ parsed: Parsed) -> Function.OnError? {
+        switch parsed.text {
+        case "deny": return .deny(status: 503)
+        case "continue": return .continue
+        case "respond": return .respond(status: 500)
+        default: break
+        }
+        guard let object = parsed.object, object.fields.count == 1 else {
+            if parsed.object != nil { reporter.report(.actionShape, "`on_error` is one of deny, continue, respond", at: parsed.position) }
+            return nil
+        }
+        if let status = object["deny"]?.integer { return .deny(status: UInt16(status)) }
+        return object["respond"]?.integer.map { .respond(status: UInt16($0)) }
+    }
+
+    /// The module and what it imports by relative path, so that they are in the bundle workers load from.
+    private func moduleFiles(_ module: FileReference) -> [String] {
+        var found: [String] = []
+        var waiting = [module.path]
+        while let path = waiting.popLast() {
+            guard !found.contains(path), found.count < 256 else { continue }
+            do {
+                let bytes = try provider.read(path, limit: YAMLProfile.maximumBytes)
+                found.append(path)
+                guard let text = String(validating: bytes, as: UTF8.self) else {
+                    reporter.report(.notUTF8, "the module `\(path)` is not valid UTF-8", at: module.position)
+                    continue
+                }
+                let directory = Paths.split(path).directory
+                waiting += ModuleImports.relative(text).map { Paths.join(directory, $0) }.filter { provider.exists($0) }
+            } catch {
+                guard path == module.path, case .unreadable(let why) = error else { continue }
+                reporter.report(.fileUnreadable, "the module `\(path)` cannot be read: \(why)", at: module.position)
+            }
+        }
+        return found
+    }
+}
+
+/// A rough reader of `import` and `export ... from`: enough to know which files belong together. What it
+/// takes for an import in a comment does no harm; what the module system misses it reports itself.
+enum ModuleImports {
+    static func relative(_ source: String) -> [String] {
+        var found: [String] = []
+        let text = Array(source.utf8)
+        for quote in [UInt8(ascii: "\""), UInt8(ascii: "'")] {
+            var index = 0
+            while let start = text[index...].firstIndex(of: quote) {
+                let end = text[(start + 1)...].firstIndex { $0 == quote || $0 == 10 } ?? text.count
+                index = min(end + 1, text.count)
+                guard end < text.count, text[end] == quote else { continue }
+                let name = String(decoding: text[start + 1..<end], as: UTF8.self)
+                if name.hasPrefix("./") || name.hasPrefix("../"), follows(text[..<start]) { found.append(name) }
+                index = end < text.count && text[end] == quote && !name.hasPrefix(".") ? start + 1 : index
+            }
+        }
+        return found
+    }
+
+    /// Whether `import`, `from` or `import(` stands just before.
+    private static func follows(_ before: ArraySlice<UInt8>) -> Bool {
+        var rest = before
+        while let last = rest.last, last <= 0x20 || last == UInt8(ascii: "(") { rest.removeLast() }
+        return rest.suffix(4).elementsEqual("from".utf8) || rest.suffix(6).elementsEqual("import".utf8)
+    }
+}
