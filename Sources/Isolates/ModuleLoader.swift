@@ -1,6 +1,7 @@
 import CV8
 
 /// Walks the import graph: compiles each file once, links each import to its module, then runs the root.
+// SAFETY: the isolate lives during a load, because the Isolate that loads is borrowed; module numbers are the shim's.
 struct ModuleLoader {
     let core: IsolateCore
     let sources: ModuleSources

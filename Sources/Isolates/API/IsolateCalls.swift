@@ -71,6 +71,7 @@ public final class JSValue {
     }
 }
 
+// SAFETY: `raw` lives as long as this Isolate, which is one thread's; the shim keeps no pointer it is given.
 extension Isolate {
     /// Opens a turn: from here on the watchdog stops what runs in this isolate when this thread has used
     /// `cpuMicroseconds` or `wallMilliseconds` have passed. Turns of different isolates may nest; the outer clock

@@ -1,5 +1,7 @@
 import CV8
 
+// SAFETY: `raw` lives as long as the operation and this object no longer; the shim checks every index and writes only
+// the variables passed to it.
 extension NativeCall {
     public var argumentCount: Int { unsafe Int(cv8_argument_count(raw)) }
 

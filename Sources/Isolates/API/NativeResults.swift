@@ -1,5 +1,6 @@
 import CV8
 
+// SAFETY: `raw` lives as long as the operation and this object no longer; V8 copies what it is given.
 extension NativeCall {
     public func returnNull() { unsafe cv8_return_null(raw) }
     public func returnBool(_ value: Bool) { unsafe cv8_return_bool(raw, value) }
