@@ -102,6 +102,12 @@ public struct ByteRange: Sendable, Equatable {
         return copy
     }
 
+    /// Forgets text from `length` on; ranges into it become invalid.
+    public mutating func truncate(to length: Int) {
+        precondition(length >= 0 && length <= count)
+        count = length
+    }
+
     /// A range over everything appended since `mark`, which was `count` at an earlier time.
     public func range(since mark: Int) -> ByteRange {
         precondition(mark >= 0 && mark <= count)
