@@ -1,6 +1,7 @@
 import CV8
 
 /// What the shim answered to a call, before it is a CallResult or a kept value.
+// SAFETY: the error is handed over once, to the JSError made in init; nothing unsafe is stored.
 struct RawResult {
     let core: IsolateCore
     let kind: Int32
@@ -63,6 +64,7 @@ extension CallResult {
     }
 }
 
+// SAFETY: callers hold the Isolate, so `raw` is alive; the shim copies arguments and writes only its results.
 extension IsolateCore {
     func call(_ callee: Int32, _ arguments: [JSArgument], keep: Bool) -> RawResult {
         unsafe precondition(cv8_turn_is_open(raw), "hook code runs only inside a turn")
@@ -90,6 +92,7 @@ extension IsolateCore {
     }
 }
 
+// SAFETY: a record points into the storage that appendText filled in the same order; `call` keeps it for the call.
 extension JSArgument {
     fileprivate func appendText(to storage: inout [UInt8]) {
         switch self {
@@ -127,6 +130,7 @@ extension JSArgument {
     }
 }
 
+// SAFETY: the sum of all counts taken is the size of the storage that `rest` walks through.
 extension cv8_value {
     fileprivate mutating func take(_ kind: cv8_kind, _ count: Int, _ rest: inout UnsafePointer<UInt8>) {
         unsafe self.kind = Int32(kind.rawValue)
