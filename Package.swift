@@ -93,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "SupervisorProbe", dependencies: ["Supervisor", "Reactor", "Telemetry", "Buffers"],
             path: "Tests/SupervisorProbe", swiftSettings: strict),
-        tests("Reactor", ["Reactor", "Buffers"]),
+        tests("Reactor", ["Reactor", "Buffers", "Telemetry"]),
     ],
     cxxLanguageStandard: .cxx17
 )
