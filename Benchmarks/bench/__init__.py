@@ -1,0 +1,1 @@
+"""The benchmark harness. `Benchmarks/run` is the command, README.md the method."""

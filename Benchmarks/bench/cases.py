@@ -1,0 +1,46 @@
+"""What is measured."""
+from dataclasses import dataclass
+
+# What a browser sends: eight fields, about 700 bytes.
+HEADERS = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
+    "Accept-Language": "en-GB,en;q=0.9,de;q=0.8,pt-BR;q=0.7",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Referer": "https://www.example.com/a/page/that/links/here?with=some&parameters=in&its=query",
+    "Cookie": "session=7f3b2c9d8e1a4f6b9c0d2e3f4a5b6c7d; theme=dark; consent=necessary%2Cstatistics; _id=GA1.2.1234567890.1700000000",
+    "Sec-Fetch-Site": "same-origin",
+    "Cache-Control": "max-age=0",
+}
+
+PLAIN = ["nginx", "haproxy", "sluice"]
+HOOKS = ["nginx", "nginx-njs", "nginx-lua", "sluice", "sluice-hook"]
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    title: str
+    path: str
+    size: int
+    protocol: str  # http1, http1-tls, http2
+    connections: int
+    streams: int = 1
+    contenders: tuple[str, ...] = tuple(PLAIN)
+    # The bar: at most this times the CPU of the best of `against`.
+    bar: float | None = None
+    against: tuple[str, ...] = ("nginx",)
+    subject: str = "sluice"
+
+
+CASES = {case.name: case for case in [
+    Case("small", "100 bytes, HTTP/1.1", "/", 100, "http1", 64, bar=0.85),
+    Case("64k", "64 KB, HTTP/1.1", "/64k", 65536, "http1", 32, bar=0.8),
+    Case("10m", "10 MB, HTTP/1.1", "/10m", 10 << 20, "http1", 8, bar=0.5),
+    Case("tls-small", "100 bytes, HTTP/1.1 over TLS", "/", 100, "http1-tls", 64, bar=0.8, against=("nginx", "haproxy")),
+    Case("tls-64k", "64 KB, HTTP/1.1 over TLS", "/64k", 65536, "http1-tls", 32, bar=0.8, against=("nginx", "haproxy")),
+    Case("h2-small", "100 bytes, HTTP/2 over TLS, 16 x 10 streams", "/", 100, "http2", 16, 10, bar=0.85, against=("nginx", "haproxy")),
+    Case("h2-64k", "64 KB, HTTP/2 over TLS, 8 x 4 streams", "/64k", 65536, "http2", 8, 4, bar=0.85, against=("nginx", "haproxy")),
+    Case("hook", "100 bytes, HTTP/1.1, a hook in both phases that reads a header and sets one", "/", 100, "http1", 64,
+         contenders=tuple(HOOKS), bar=1.0, subject="sluice-hook"),
+]}

@@ -1,0 +1,121 @@
+"""Configuration files of the contenders and of the origin, each tuned for one core. `@X@` is replaced by `Place`."""
+
+TEMPORARY = "".join(f"{kind}_temp_path @DIR@/@NAME@-{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+
+ORIGIN = """
+user root; daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+error_log @DIR@/origin.log; pid @DIR@/origin.pid;
+events { worker_connections 18000; use epoll; multi_accept on; }
+http {
+    """ + TEMPORARY + """
+    access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; default_type text/plain; open_file_cache max=100;
+    keepalive_requests 1000000000; keepalive_timeout 600s;
+    server {
+        listen 127.0.0.1:@ORIGIN@ backlog=4096; root @DIR@/www;
+        location = / { return 200 "@SMALL@"; }
+        location / { }
+    }
+}
+"""
+
+NGINX = """
+@LOAD@
+user root; daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+error_log @DIR@/@NAME@.log; pid @DIR@/@NAME@.pid;
+events { worker_connections 18000; use epoll; multi_accept on; accept_mutex off; }
+http {
+    """ + TEMPORARY + """
+    access_log off; sendfile on; tcp_nodelay on; server_tokens off; keepalive_requests 1000000000; keepalive_timeout 600s;
+    upstream origin {
+        server 127.0.0.1:@ORIGIN@; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s;
+    }
+    ssl_certificate @DIR@/server.crt; ssl_certificate_key @DIR@/server.key; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:S:20m; ssl_session_tickets on; ssl_buffer_size 16k;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header Via "1.1 gateway";
+    proxy_buffering on; proxy_buffer_size 16k; proxy_buffers 16 16k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;
+    @HTTP@
+    server {
+        listen 127.0.0.1:@PLAIN@ backlog=4096; listen 127.0.0.1:@SECURE@ ssl http2 backlog=4096;
+        location / { @LOCATION@ proxy_pass http://origin; }
+    }
+}
+"""
+
+# (load_module lines, http block, location block) of nginx with a script in both phases
+MODULES = "/usr/lib/nginx/modules"
+NJS = (f"load_module {MODULES}/ngx_http_js_module.so;",
+       # A proxy_set_header inside of `location` would drop all of the outer ones, and with them keep-alive to the origin.
+       "js_path @DIR@; js_import hook from nginx-hook.js; js_set $from_hook hook.request; proxy_set_header X-Hook $from_hook;",
+       "js_header_filter hook.response;")
+LUA = (f"load_module {MODULES}/ndk_http_module.so; load_module {MODULES}/ngx_http_lua_module.so;", "",
+       'access_by_lua_block { ngx.req.set_header("X-Hook", ngx.var.http_user_agent) } '
+       'header_filter_by_lua_block { ngx.header["X-Hook"] = ngx.var.http_user_agent }')
+NJS_SCRIPT = """\
+function request(r) { return r.headersIn['User-Agent']; }
+function response(r) { r.headersOut['X-Hook'] = r.headersIn['User-Agent']; }
+export default {request, response};
+"""
+
+HAPROXY = """
+global
+    nbthread 1
+    no strict-limits
+    maxconn 9500
+    ulimit-n 20000
+    tune.bufsize 16384
+    tune.pipesize 1048576
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+    tune.ssl.default-dh-param 2048
+    tune.ssl.cachesize 100000
+    tune.h2.max-concurrent-streams 128
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 600s
+    timeout server 600s
+    timeout http-keep-alive 600s
+    option http-keep-alive
+    http-reuse always
+    option forwardfor
+    option splice-request
+    option splice-response
+    maxconn 9500
+frontend clients
+    bind 127.0.0.1:@PLAIN@ backlog 4096
+    bind 127.0.0.1:@SECURE@ ssl crt @DIR@/haproxy.pem alpn h2,http/1.1 backlog 4096
+    http-request add-header Via "1.1 gateway"
+    default_backend origin
+backend origin
+    server origin 127.0.0.1:@ORIGIN@ pool-max-conn 512
+"""
+
+SLUICE = """\
+sluice: 1
+listeners:
+  - {name: plain, address: "127.0.0.1:@PLAIN@"}
+  - name: secure
+    address: "127.0.0.1:@SECURE@"
+    tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}]}
+access_log: {path: "off"}
+limits: {requests_per_connection: 1000000000}
+upstreams:
+  origin: {servers: ["http://127.0.0.1:@ORIGIN@"], keepalive: 256}
+@FUNCTIONS@
+sites:
+  - name: all
+    hosts: ["*"]
+    upstream: origin
+@RULES@
+"""
+SLUICE_FUNCTIONS = "functions:\n  hook: {file: sluice-hook.js}\n"
+SLUICE_RULES = """\
+    request: [{name: hook, do: [{run: {function: hook}}]}]
+    response: [{name: hook, do: [{run: {function: hook}}]}]
+"""
+SLUICE_SCRIPT = """\
+export default {
+  onRequest(request) { request.headers.set("x-hook", request.headers.get("user-agent")); },
+  onResponse(response, env, ctx) { response.headers.set("x-hook", ctx.request.headers.get("user-agent")); },
+};
+"""

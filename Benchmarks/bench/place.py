@@ -1,0 +1,133 @@
+"""A temporary folder with everything a run needs, and the processes in it."""
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import configurations as c
+
+ROOT = Path(__file__).resolve().parents[2]
+PROXY_CORE, OTHER_CORE = "0", "1"
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
+
+
+def complain_if_something_is_missing(contenders: set[str], sluice: Path) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        raise SystemExit("run: error: one core only: proxy and load generator need one each")
+    wanted = [NGINX, "wrk", "h2load", "openssl", "taskset", "curl"] + ([HAPROXY] if "haproxy" in contenders else [])
+    missing = [name for name in wanted if not shutil.which(name)]
+    modules = {"nginx-njs": "ngx_http_js_module.so", "nginx-lua": "ngx_http_lua_module.so"}
+    missing += [file for name, file in modules.items() if name in contenders and not Path(c.MODULES, file).exists()]
+    if missing:
+        raise SystemExit(f"run: error: missing {', '.join(missing)}: run scripts/setup --bench")
+    if any(name.startswith("sluice") for name in contenders) and not sluice.exists():
+        raise SystemExit(f"run: error: no {sluice}: run swift build -c release --product sluice, or name another with --sluice")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Contender:
+    """One proxy: its ports and the process whose CPU counts."""
+
+    def __init__(self, name: str, process: subprocess.Popen, plain: int, secure: int):
+        self.name, self.process, self.plain, self.secure = name, process, plain, secure
+
+    @property
+    def worker(self) -> int:
+        """The process that serves: the child of the supervisor for Sluice, the process itself for the others."""
+        if not self.name.startswith("sluice"):
+            return self.process.pid
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(next(child for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()))
+
+
+class Place:
+    """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
+
+    def __init__(self, sluice: Path, keep: bool):
+        self.sluice, self.keep = sluice, keep
+        self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+        self.processes: list[subprocess.Popen] = []
+        self.contenders: dict[str, Contender] = {}
+        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100}
+
+    def __enter__(self) -> "Place":
+        www = self.folder / "www"
+        www.mkdir()
+        (www / "64k").write_bytes(b"x" * 65536)
+        (www / "10m").write_bytes(b"x" * (10 << 20))
+        subprocess.run([ROOT / "scripts/dev-certs", "--dir", self.folder, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        pem = (self.folder / "server.crt").read_text() + (self.folder / "server.key").read_text()
+        (self.folder / "haproxy.pem").write_text(pem)
+        (self.folder / "nginx-hook.js").write_text(c.NJS_SCRIPT)
+        (self.folder / "sluice-hook.js").write_text(c.SLUICE_SCRIPT)
+        config = self.write("origin.conf", c.ORIGIN, NAME="origin")
+        self.start("origin", OTHER_CORE, [NGINX, "-p", str(self.folder), "-c", str(config)], int(self.values["ORIGIN"]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self.keep:
+            print(f"kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(self, name: str, template: str, **values: str) -> Path:
+        all_values = {**self.values, **values}
+        # Twice, because values may hold names themselves.
+        for _ in range(2):
+            template = re.sub(r"@([A-Z]+)@", lambda found: all_values[found[1]], template)
+        path = self.folder / name
+        path.write_text(template)
+        return path
+
+    def start(self, name: str, core: str, command: list[str], port: int) -> subprocess.Popen:
+        log = open(self.folder / f"{name}.out", "w")
+        process = subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=subprocess.STDOUT, cwd=self.folder)
+        self.processes.append(process)
+        deadline = time.monotonic() + 30
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return process
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"run: error: {name} did not start:\n{(self.folder / f'{name}.out').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def contender(self, name: str) -> Contender:
+        """Started at its first use and left running: an idle proxy costs nothing."""
+        if name not in self.contenders:
+            plain, secure = free_port(), free_port()
+            ports = {"PLAIN": str(plain), "SECURE": str(secure), "NAME": name}
+            process = self.start(name, PROXY_CORE, self.command(name, ports), plain)
+            self.contenders[name] = Contender(name, process, plain, secure)
+        return self.contenders[name]
+
+    def command(self, name: str, ports: dict[str, str]) -> list[str]:
+        if name.startswith("nginx"):
+            load, http, location = {"nginx": ("", "", ""), "nginx-njs": c.NJS, "nginx-lua": c.LUA}[name]
+            config = self.write(f"{name}.conf", c.NGINX, LOAD=load, HTTP=http, LOCATION=location, **ports)
+            return [NGINX, "-p", str(self.folder), "-c", str(config)]
+        if name == "haproxy":
+            return [HAPROXY, "-db", "-f", str(self.write("haproxy.cfg", c.HAPROXY, **ports))]
+        hook = name == "sluice-hook"
+        config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if hook else "",
+                            RULES=c.SLUICE_RULES if hook else "", **ports)
+        return [str(self.sluice), "run", "--config", str(config), "--workers", "1"]

@@ -1,0 +1,46 @@
+"""Medians and ratios."""
+import statistics
+from dataclasses import asdict
+
+from .cases import Case
+from .measure import Turn
+
+
+def median(turns: list[Turn], field: str) -> float:
+    return statistics.median(getattr(turn, field) for turn in turns)
+
+
+def ratio(one: list[Turn], other: list[Turn]) -> float:
+    """Median over the rounds of the ratio within a round: what drifts between rounds cancels out."""
+    return statistics.median(a.cpu / b.cpu for a, b in zip(one, other))
+
+
+def verdict(case: Case, turns: dict[str, list[Turn]]) -> str:
+    against = [name for name in case.against if turns.get(name)]
+    if case.bar is None or not turns.get(case.subject) or not against:
+        return ""
+    best = min(against, key=lambda name: median(turns[name], "cpu"))
+    reached = ratio(turns[case.subject], turns[best])
+    return f"{case.subject} is at {reached:.2f} x {best}; the bar is {case.bar:.2f}: {'reached' if reached <= case.bar else 'missed'}"
+
+
+def table(case: Case, turns: dict[str, list[Turn]]) -> str:
+    lines = [f"\n{case.name}: {case.title}, {case.connections} connections",
+             f"{'':12}{'CPU us/req':>11}{'user us':>9}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'x nginx':>9}"]
+    base = turns.get("nginx")
+    for name, each in turns.items():
+        against = f"{ratio(each, base):9.2f}" if base else ""
+        lines.append(f"{name:12}{median(each, 'cpu'):11.2f}{median(each, 'user'):9.2f}{median(each, 'per_second'):10.0f}"
+                     f"{median(each, 'p50'):9.2f}{median(each, 'p99'):9.2f}{against}")
+    for hooked, plain in (("nginx-njs", "nginx"), ("nginx-lua", "nginx"), ("sluice-hook", "sluice")):
+        if turns.get(hooked) and turns.get(plain):
+            added = [a.cpu - b.cpu for a, b in zip(turns[hooked], turns[plain])]
+            lines.append(f"the hook adds to {plain} ({hooked}): {statistics.median(added):+.2f} us (from {min(added):+.2f} to {max(added):+.2f})")
+    return "\n".join([*lines, verdict(case, turns)]).rstrip()
+
+
+def document(results: dict[str, dict[str, list[Turn]]]) -> dict[str, object]:
+    return {case: {name: {"turns": [asdict(turn) for turn in turns],
+                          **{f"median_{field}": median(turns, field) for field in ("cpu", "user", "per_second", "p50", "p99")},
+                          **({"ratio_to_nginx": ratio(turns, contenders["nginx"])} if contenders.get("nginx") else {})}
+                   for name, turns in contenders.items()} for case, contenders in results.items()}
