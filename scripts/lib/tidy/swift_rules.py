@@ -11,7 +11,7 @@ FLOORS = {
     "HTTP1": 2, "HTTP2": 2, "TLS": 2, "Isolates": 2,
     "Rules": 3, "Upstream": 3,
     "Hooks": 4,
-    "Gateway": 5, "Supervisor": 5,
+    "Gateway": 5, "Supervisor": 5, "Origin": 5,
     "sluice": 6,
 }
 CELLAR = {
