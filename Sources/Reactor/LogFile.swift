@@ -28,11 +28,13 @@ public final class LogFile {
 
     /// Writes to an inherited descriptor such as standard output (1).
     ///
-    /// It is opened anew where possible, because non-blocking mode belongs to the open file and
-    /// would change it for every process that shares the terminal or pipe.
+    /// A pipe or terminal is opened anew where possible, because non-blocking mode belongs to the open
+    /// file and would change it for every process that shares it. A regular file is not: its writers
+    /// share one position, and two positions would overwrite each other.
     public init(inherited number: Int32, limit: Int = 256 * 1024) throws(SystemError) {
         path = nil
-        let reopened = sluice_reopen_for_writing(number)
+        let isFile = sluice_kind(number) == Int32(UInt8(ascii: "f"))
+        let reopened = isFile ? -1 : sluice_reopen_for_writing(number)
         let own = reopened >= 0 ? reopened : sluice_duplicate(number)
         descriptor = OwnedDescriptor(adopting: try check(own, "open", "descriptor \(number)"))
         buffer = LogBuffer(limit: limit)

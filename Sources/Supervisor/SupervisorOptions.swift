@@ -17,6 +17,8 @@ public struct SupervisorOptions: Sendable {
     public var workerSettings: [String: String] = [:]
     /// Arguments that make this program a worker.
     public var workerArguments = ["sluice", "worker"]
+    /// Arguments that make this program examine a configuration.
+    public var scratchArguments = ["sluice", "scratch"]
 
     /// Where metrics are when nobody says.
     public static let defaultAdmin = "127.0.0.1:9901"

@@ -50,7 +50,7 @@ extension Supervisor {
             return
         }
         do {
-            let scratch = try ScratchProcess(supervisor: self, arguments: options.workerArguments)
+            let scratch = try ScratchProcess(supervisor: self, arguments: options.scratchArguments)
             reload.scratch = scratch
             scratch.send(.examine(path: options.configurationPath))
             startReloadTimer(Supervisor.examineLimit)

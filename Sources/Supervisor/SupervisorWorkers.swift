@@ -162,7 +162,8 @@ extension Supervisor {
     }
 
     private func judge(_ worker: WorkerProcess, _ end: ProcessEnd, _ report: RunningReport?) {
-        guard let report, !report.function.isEmpty else { return }
+        // A name in parentheses stands for the worker's own work in JavaScript, such as loading a module.
+        guard let report, !report.function.isEmpty, !report.function.hasPrefix("(") else { return }
         let now = SystemClock.monotonicNanoseconds()
         let ran = now > report.started ? now - report.started : 0
         guard StrikeBook.isStrike(end: end, killedByUs: worker.killedInside != nil, ranFor: ran) else { return }

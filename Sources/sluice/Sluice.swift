@@ -3,5 +3,8 @@ import ArgumentParser
 @main
 struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sluice", abstract: "A reverse-proxy gateway with JavaScript hooks at the edge.")
+        commandName: "sluice",
+        abstract: "A reverse-proxy gateway with JavaScript hooks at the edge.",
+        version: Version.text,
+        subcommands: [RunCommand.self, CheckCommand.self, VersionCommand.self, WorkerCommand.self, ScratchCommand.self])
 }

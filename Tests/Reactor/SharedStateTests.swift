@@ -202,6 +202,20 @@ import Testing
         #expect(file.dropped == 0)
     }
 
+    @Test func anInheritedFileIsSharedWithItsOtherWriters() throws {
+        let path = NSTemporaryDirectory() + "sluice-log-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        FileManager.default.createFile(atPath: path, contents: nil)
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        let file = try LogFile(inherited: handle.fileDescriptor)
+        file.append(line("ours").span)
+        file.flush()
+        handle.write(Data("theirs\n".utf8))
+        file.append(line("ours again").span)
+        file.flush()
+        #expect(contents(path) == "ours\ntheirs\nours again\n")
+    }
+
     @Test func aFullDiskDropsLinesAndCountsThem() throws {
         let file = try LogFile(path: "/dev/full")
         file.append(line("one").span)

@@ -15,7 +15,7 @@ struct Probe {
     static func main() {
         let arguments = CommandLine.arguments
         guard arguments.count > 1 else { return }
-        if arguments[1] == "worker" {
+        if arguments[1] == "worker" || arguments[1] == "scratch" {
             becomeWorker()
         } else {
             var options = SupervisorOptions(configurationPath: arguments[2], workers: Int(arguments[3]) ?? 1)

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Reactor
+import Supervisor
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Serve a configuration.",
+        discussion: """
+            Starts one worker process per CPU and watches them. SIGHUP takes a changed configuration over (a bad one \
+            changes nothing and says why), SIGTERM and SIGINT finish open requests and stop, a second one stops at \
+            once, SIGUSR1 opens log files anew.
+            """)
+
+    @Option(name: [.short, .long], help: ArgumentHelp("The rule file to serve.", valueName: "file"))
+    var config: String
+
+    @Option(name: [.short, .long], help: "Worker processes, 1 to \(SharedRegion.workerCapacity). (default: one per CPU)")
+    var workers: Int?
+
+    @Option(help: ArgumentHelp("How long open requests may go on after SIGTERM.", valueName: "time"))
+    var drainTimeout = TimeText("30s")
+
+    @Option(help: ArgumentHelp(
+        "Where metrics and status are, in place of the configuration's \"admin\"; \"off\" for nowhere.", valueName: "address:port"))
+    var admin: String?
+
+    @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
+    var logFormat = LogFormat.text
+
+    func validate() throws {
+        if let workers, !(1...SharedRegion.workerCapacity).contains(workers) {
+            throw ValidationError("--workers must be from 1 to \(SharedRegion.workerCapacity), not \(workers).")
+        }
+    }
+
+    func run() throws {
+        var options = SupervisorOptions(configurationPath: config, workers: workers ?? ProcessSetup.cpuCount)
+        options.drainMilliseconds = drainTimeout.milliseconds
+        options.admin = admin
+        options.logFormat = logFormat == .json ? .json : .text
+        options.version = Version.text
+        options.workerSettings = ["log-format": logFormat.rawValue, "ticket-key": TicketSecret.make()]
+        let status = Supervisor.run(options, load: ConfigurationFile.load)
+        if status != 0 { throw ExitCode(status) }
+    }
+}
+
+enum LogFormat: String, CaseIterable, ExpressibleByArgument { case text, json }
+
+/// A time on the command line: "500ms", "30s", "2m", or plain seconds.
+struct TimeText: ExpressibleByArgument, CustomStringConvertible {
+    let description: String
+    let milliseconds: UInt64
+
+    /// For defaults that are known to be right.
+    init(_ text: String) {
+        description = text
+        milliseconds = TimeText.parse(text) ?? 0
+    }
+
+    init?(argument: String) {
+        guard let milliseconds = TimeText.parse(argument) else { return nil }
+        description = argument
+        self.milliseconds = milliseconds
+    }
+
+    private static func parse(_ text: String) -> UInt64? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        guard let number = UInt64(digits), number <= 86_400_000 else { return nil }
+        switch text.dropFirst(digits.count) {
+        case "ms": return number
+        case "s", "": return number * 1000
+        case "m": return number * 60_000
+        default: return nil
+        }
+    }
+}
+
+/// A secret that all workers share, so that a TLS ticket of one is good for the others and for those
+/// that replace them. It lives in memory only.
+enum TicketSecret {
+    /// 80 random bytes in hexadecimal: key name, and keys for integrity and secrecy.
+    static func make() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<80).map { _ in
+            let byte = UInt8.random(in: 0...255, using: &generator)
+            return String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }.joined()
+    }
+}

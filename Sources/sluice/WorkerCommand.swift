@@ -1,0 +1,43 @@
+import ArgumentParser
+import Glibc
+import Reactor
+import Supervisor
+
+/// Started by the supervisor only; everything comes through the inherited control channel.
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Serve as a worker of a supervisor.", shouldDisplay: false)
+
+    func run() throws {
+        guard case .worker(let context) = try ChildProcessRole.begin() else { return ChildProcessRole.wrongRole() }
+        // Not `exit`: V8's threads and C++ destructors have no business in a worker's last moment.
+        _exit(WorkerMain.run(context))
+    }
+}
+
+/// Loads and checks a configuration for the supervisor, so that no file can hurt it.
+struct ScratchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scratch", abstract: "Check a configuration for a supervisor.", shouldDisplay: false)
+
+    func run() throws {
+        guard case .scratch(let context) = try ChildProcessRole.begin() else { return ChildProcessRole.wrongRole() }
+        try context.run(load: ConfigurationFile.load, validate: ConfigurationFile.validate)
+        _exit(0)
+    }
+}
+
+private enum ChildProcessRole {
+    static func begin() throws -> WorkerBootstrap.Role {
+        do {
+            return try WorkerBootstrap.start()
+        } catch {
+            StandardError.print("sluice: \(error)")
+            throw ExitCode(1)
+        }
+    }
+
+    static func wrongRole() {
+        StandardError.print("sluice: the supervisor asked for something else than the command line says; they must be the same program")
+    }
+}
