@@ -120,7 +120,8 @@ final class HookOperations: NativeOperations {
         let error = native.error(3)
         guard function.call(call.slot, call.epoch) === call else { return }
         var failure = HookFailure(kind, call, error.message)
-        (failure.file, failure.line, failure.column) = position(of: error)
+        let place = position(of: error)
+        if place.line > 0 { (failure.file, failure.line, failure.column) = place }
         function.fail(call, failure)
     }
 

@@ -124,7 +124,7 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     /// Name of the rule that ran the function.
     public var rule: String
     public var message: String
-    /// Position in the function's source; line 0 when unknown.
+    /// Position in the function's source; the main module with line 0 when unknown.
     public var file = ""
     public var line = 0
     public var column = 0
@@ -140,6 +140,7 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
 
     init(_ kind: Kind, _ call: HookCall, _ message: String) {
         self.init(kind, function: call.function?.name ?? "", rule: call.rule?.name ?? "", message: message)
+        file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
     }
 
