@@ -9,9 +9,24 @@ struct Deadlines {
         let epoch: Int32
         /// 0: the wall limit of the call.
         let timer: Int32
+        /// Timers of one moment fire in the order in which they were set (HTML section 8.7).
+        fileprivate(set) var order: UInt64 = 0
+
+        init(time: UInt64, function: HookFunction, slot: Int32, epoch: Int32, timer: Int32) {
+            self.time = time
+            self.function = function
+            self.slot = slot
+            self.epoch = epoch
+            self.timer = timer
+        }
+
+        fileprivate func isBefore(_ other: Entry) -> Bool {
+            time != other.time ? time < other.time : order < other.order
+        }
     }
 
     private var heap: [Entry] = []
+    private var added: UInt64 = 0
     private var sweepAt = 1024
 
     var earliest: UInt64? { heap.first?.time }
@@ -19,9 +34,11 @@ struct Deadlines {
 
     mutating func add(_ entry: Entry) {
         if heap.count >= sweepAt { sweep() }
+        added += 1
         heap.append(entry)
+        heap[heap.count - 1].order = added
         var index = heap.count - 1
-        while index > 0, heap[index].time < heap[(index - 1) / 2].time {
+        while index > 0, heap[index].isBefore(heap[(index - 1) / 2]) {
             heap.swapAt(index, (index - 1) / 2)
             index = (index - 1) / 2
         }
@@ -53,7 +70,7 @@ struct Deadlines {
 
     private mutating func sweep() {
         heap.removeAll { !$0.function.isWaiting(for: $0) }
-        heap.sort { $0.time < $1.time }
+        heap.sort { $0.isBefore($1) }
         sweepAt = max(1024, heap.count * 2)
     }
 
@@ -61,7 +78,7 @@ struct Deadlines {
         var index = start
         while true {
             var least = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].time < heap[least].time {
+            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].isBefore(heap[least]) {
                 least = child
             }
             if least == index { return }

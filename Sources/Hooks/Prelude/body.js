@@ -105,7 +105,8 @@
 
   async function text(holder) {
     const source = holder.take("text");
-    return typeof source === "string" ? source : realm.decode(await sourceBytes(source));
+    if (typeof source !== "string") return realm.decode(await sourceBytes(source));
+    return source.charCodeAt(0) === 0xfeff ? source.slice(1) : source;
   }
 
   /// Gives an interface the Body members. `holderOf(object)` throws when it is not one of the interface.
