@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -208,4 +212,55 @@ int64_t sluice_wall_microseconds(void) {
 int sluice_random(void *buffer, size_t length) {
     ssize_t n = getrandom(buffer, length, 0);
     return n == (ssize_t)length ? 0 : -errno;
+}
+
+int sluice_blocking_eventfd(void) {
+    int fd = eventfd(0, EFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+struct thread_start {
+    void (*run)(void *);
+    void *context;
+};
+
+static void *thread_main(void *raw) {
+    struct thread_start start = *(struct thread_start *)raw;
+    free(raw);
+    start.run(start.context);
+    return NULL;
+}
+
+int sluice_thread_start(void (*run)(void *), void *context) {
+    struct thread_start *start = malloc(sizeof *start);
+    if (!start) return -ENOMEM;
+    start->run = run;
+    start->context = context;
+    // Signals belong to the main thread.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, thread_main, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        free(start);
+        return -error;
+    }
+    pthread_detach(thread);
+    return 0;
+}
+
+int sluice_resolve(const char *name, struct sluice_address *addresses, int capacity) {
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    if (getaddrinfo(name, NULL, &hints, &list) != 0) return 0;
+    int count = 0;
+    for (struct addrinfo *entry = list; entry && count < capacity; entry = entry->ai_next) {
+        struct sockaddr_storage storage;
+        memset(&storage, 0, sizeof storage);
+        memcpy(&storage, entry->ai_addr, entry->ai_addrlen);
+        from_sockaddr(&storage, &addresses[count++]);
+    }
+    freeaddrinfo(list);
+    return count;
 }
