@@ -21,6 +21,8 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   void *Allocate(size_t length) override;
   void *AllocateUninitialized(size_t length) override;
   void Free(void *data, size_t length) override;
+  /// For memory that is filled at once, `zeroed` may be false.
+  void *obtain(size_t length, bool zeroed);
   size_t used() const { return used_.load(std::memory_order_relaxed); }
   size_t peak() const { return peak_.load(std::memory_order_relaxed); }
 
@@ -59,10 +61,6 @@ struct Turn {
 
 }  // namespace cv8
 
-namespace cv8 {
-struct Thread;
-}
-
 struct cv8_image {
   std::string name, source;
   std::vector<std::string> operations, entries;
@@ -90,7 +88,8 @@ struct cv8_isolate {
   std::atomic<int32_t> stop{CV8_NOT_STOPPED};
   bool must_be_discarded = false, doomed = false;
   int depth = 0;
-  cv8::Thread *thread = nullptr;  // that used it last
+  uint64_t thread = 0;    // the id of the one that used it last
+  bool resident = false;  // some thread stays inside it
   cv8::Turn turn;
   uint64_t calls = 0, drains = 0, operation_count = 0, terminations = 0, bytes_in = 0, bytes_out = 0;
   cv8::Scratch scratch;
@@ -103,6 +102,8 @@ struct cv8_call {
   void *overflow = nullptr;  // linked list of malloc'ed blocks
   bool is_array = false;
   std::vector<v8::Local<v8::Value>> items;
+  // The memory behind the spans that Swift was given, should the script lose it before the operation ends.
+  std::vector<std::shared_ptr<v8::BackingStore>> stores;
 };
 
 namespace cv8 {
@@ -110,6 +111,7 @@ namespace cv8 {
 /// What a thread remembers. V8's Enter and Exit take a lock and a table look-up each, so a thread that is dedicated
 /// to JavaScript stays in the isolate it used last (`resident`) and changes only when another one is used.
 struct Thread {
+  const uint64_t id;       // never reused, unlike addresses
   bool dedicated = false;
   int calls = 0;  // calls from Swift under way on this thread, in any isolate
   cv8_isolate *resident = nullptr;

@@ -19,9 +19,11 @@ bool QuotaAllocator::take(size_t length) {
   return true;
 }
 
-void *QuotaAllocator::Allocate(size_t length) {
+void *QuotaAllocator::Allocate(size_t length) { return obtain(length, true); }
+
+void *QuotaAllocator::obtain(size_t length, bool zeroed) {
   if (!take(length)) return nullptr;
-  void *data = calloc(length, 1);
+  void *data = zeroed ? calloc(length, 1) : malloc(length);
   if (data == nullptr) used_.fetch_sub(length, std::memory_order_relaxed);
   return data;
 }
@@ -65,7 +67,8 @@ void configure(v8::Isolate *isolate) {
 }
 
 Thread *this_thread() {
-  static thread_local Thread thread;
+  static std::atomic<uint64_t> next{1};
+  static thread_local Thread thread{next.fetch_add(1, std::memory_order_relaxed)};
   return &thread;
 }
 
@@ -84,29 +87,33 @@ void set_stack_limit(cv8_isolate *isolate, Thread *thread) {
   const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const uintptr_t wanted = here - std::min<uintptr_t>(isolate->limits.stack_bytes, here);
   isolate->v8->SetStackLimit(std::max(thread->stack_end, wanted));
-  isolate->thread = thread;
+  isolate->thread = thread->id;
 }
 
 void leave_thread(cv8_isolate *isolate) {
   Thread *thread = this_thread();
-  if (isolate->thread != thread && isolate->thread != nullptr && isolate->thread->resident == isolate) {
+  if (!isolate->resident) return;
+  if (thread->resident != isolate) {
     die(CV8_EXIT_FATAL, "an isolate was used outside the thread dedicated to it", "cv8", isolate->name);
   }
-  if (thread->resident != isolate) return;
   isolate->v8->Exit();
+  isolate->resident = false;
   thread->resident = nullptr;
 }
 
 IsolateEntry::IsolateEntry(cv8_isolate *isolate) : isolate_(isolate), thread_(this_thread()) {
   if (v8::Isolate::TryGetCurrent() != isolate->v8) {
-    if (isolate->thread != thread_) {
+    if (isolate->thread != thread_->id) {
       leave_thread(isolate);
       set_stack_limit(isolate, thread_);
     }
     const bool stay = thread_->dedicated && thread_->calls == 0;
     if (stay && thread_->resident != nullptr) leave_thread(thread_->resident);
     isolate->v8->Enter();
-    if (stay) thread_->resident = isolate;
+    if (stay) {
+      thread_->resident = isolate;
+      isolate->resident = true;
+    }
     must_exit_ = !stay;
   }
   isolate->depth++;

@@ -55,7 +55,7 @@ static uint8_t *scratch(cv8_call *call, size_t count) {
 static v8::Local<v8::Value> argument(cv8_call *call, int32_t index) { return (*call->info)[index]; }
 
 /// The memory of a view or buffer. A small on-heap view gets a buffer here.
-static bool locate(v8::Local<v8::Value> value, uint8_t **bytes, size_t *count) {
+static bool locate(cv8_call *call, v8::Local<v8::Value> value, uint8_t **bytes, size_t *count) {
   v8::Local<v8::ArrayBuffer> buffer;
   size_t offset = 0;
   if (value->IsArrayBufferView()) {
@@ -69,7 +69,10 @@ static bool locate(v8::Local<v8::Value> value, uint8_t **bytes, size_t *count) {
   } else {
     return false;
   }
-  *bytes = *count == 0 ? nullptr : static_cast<uint8_t *>(buffer->GetBackingStore()->Data()) + offset;
+  *bytes = nullptr;
+  if (*count == 0) return true;
+  call->stores.push_back(buffer->GetBackingStore());
+  *bytes = static_cast<uint8_t *>(call->stores.back()->Data()) + offset;
   return true;
 }
 
@@ -155,7 +158,7 @@ bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out) {
   }
   uint8_t *bytes = nullptr;
   size_t count = 0;
-  if (!cv8::locate(value, &bytes, &count)) return false;
+  if (!cv8::locate(call, value, &bytes, &count)) return false;
   *out = {bytes, count};
   return true;
 }
@@ -163,7 +166,7 @@ bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out) {
 bool cv8_argument_write(cv8_call *call, int32_t index, size_t offset, cv8_bytes source) {
   uint8_t *bytes = nullptr;
   size_t count = 0;
-  if (!cv8::locate(argument(call, index), &bytes, &count)) return false;
+  if (!cv8::locate(call, argument(call, index), &bytes, &count)) return false;
   if (offset > count || source.count > count - offset) return false;
   if (source.count > 0) memmove(bytes + offset, source.bytes, source.count);
   call->isolate->bytes_in += source.count;

@@ -31,11 +31,11 @@ static void give_back(void *data, size_t length, void *allocator) {
 
 v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes bytes) {
   if (bytes.count == 0) return v8::Uint8Array::New(v8::ArrayBuffer::New(isolate->v8, 0), 0, 0);
-  void *data = isolate->allocator->Allocate(bytes.count);
+  void *data = isolate->allocator->obtain(bytes.count, false);
   if (data == nullptr) {
     // Garbage may hold the quota. V8 does the same before it refuses `new ArrayBuffer`.
     isolate->v8->LowMemoryNotification();
-    data = isolate->allocator->Allocate(bytes.count);
+    data = isolate->allocator->obtain(bytes.count, false);
   }
   if (data == nullptr) return {};
   memcpy(data, bytes.bytes, bytes.count);

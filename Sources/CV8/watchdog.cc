@@ -41,6 +41,7 @@ struct Slot {
 
 Slot slots[kSlots];
 std::atomic<uint32_t> sleeping{0};
+std::atomic<size_t> slots_in_use{0};  // high-water mark
 std::atomic<uint64_t> fired_count{0}, wakeup_count{0};
 uint64_t kill_after = 0;
 
@@ -78,6 +79,10 @@ Slot *take_slot() {
     slot.clock.store(clock, std::memory_order_relaxed);
     slot.sequence = slot.state.load(std::memory_order_relaxed) / kOneSequence;
     slot.current = nullptr;
+    const size_t count = static_cast<size_t>(&slot - slots) + 1;
+    size_t known = slots_in_use.load();
+    while (known < count && !slots_in_use.compare_exchange_weak(known, count)) {
+    }
     return slot_owner.slot = &slot;
   }
   die(CV8_EXIT_FATAL, "more than 256 threads run JavaScript", "watchdog", "");
@@ -136,7 +141,9 @@ void look_after(Slot &slot, uint64_t state) {
 /// Looks at every slot; true when one is armed or was since the last look.
 bool look_around() {
   bool busy = false;
-  for (Slot &slot : slots) {
+  const size_t count = slots_in_use.load(std::memory_order_seq_cst);
+  for (size_t i = 0; i < count; i++) {
+    Slot &slot = slots[i];
     const uint64_t state = slot.state.load(std::memory_order_seq_cst);
     const uint64_t phase = state & kPhaseMask;
     if (phase == kArmed || phase == kFired) look_after(slot, state);
@@ -250,6 +257,8 @@ void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out) {
   cv8::disarm(slot, isolate, now);
   cv8::Turn &turn = isolate->turn;
   turn.open = false;
+  isolate->rejections.clear();  // nobody asked; the next turn is someone else's
+  isolate->rejections_dropped = 0;
   slot->current = turn.outer;
   out->elapsed_ns = turn.elapsed;
   out->cpu_ns = turn.cpu;

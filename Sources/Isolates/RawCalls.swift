@@ -132,6 +132,18 @@ extension JSArgument {
 
 // SAFETY: the sum of all counts taken is the size of the storage that `rest` walks through.
 extension cv8_value {
+    init(integer: Int32) {
+        unsafe self.init()
+        unsafe kind = Int32(CV8_INT.rawValue)
+        unsafe self.integer = integer
+    }
+
+    init(chunk: cv8_bytes) {
+        unsafe self.init()
+        unsafe kind = Int32(CV8_NEW_BYTES.rawValue)
+        unsafe bytes = chunk
+    }
+
     fileprivate mutating func take(_ kind: cv8_kind, _ count: Int, _ rest: inout UnsafePointer<UInt8>) {
         unsafe self.kind = Int32(kind.rawValue)
         unsafe bytes = cv8_bytes(bytes: rest, count: count)

@@ -1,3 +1,4 @@
+import Foundation
 import Isolates
 import Testing
 
@@ -95,6 +96,49 @@ import Testing
         rig.isolate.lowMemory()
         #expect(rig.isolate.statistics.externalBytes < 1 << 20)
         rig.isolate.idle(milliseconds: 1)
+    }
+}
+
+/// A thread of its own, because being dedicated is a property of the thread.
+@Suite struct DedicatedThreadTests {
+    @Test func aDedicatedThreadSwitchesBetweenIsolatesAndFreesThemInAnyOrder() async {
+        let sums: [Int32?] = await withCheckedContinuation { done in
+            let thread = Thread {
+                V8Engine.dedicateThisThread()
+                done.resume(returning: (try? Self.work()) ?? [])
+                V8Engine.dedicateThisThread(false)
+            }
+            thread.stackSize = 2 << 20
+            thread.start()
+        }
+        #expect(sums == [1, 2, 3, 1, 2, 3, 12, 3])
+    }
+
+    private static func work() throws -> [Int32?] {
+        var rigs: [Rig?] = [try Rig(), try Rig(), try Rig()]
+        var results: [Int32?] = []
+        for (index, rig) in rigs.enumerated() { results.append(rig?.run("globalThis.n = \(index + 1); return n;").result.int) }
+        for rig in rigs { results.append(rig?.run("return n;").result.int) }
+        // A call of one isolate inside an operation of another.
+        let nesting = NestingOperations(inner: rigs[1])
+        let prelude = try Prelude(
+            name: "n.js", source: "return { go() { return native.inner() + 10; } };", operations: ["inner"], entries: ["go"])
+        let isolate = try Isolate(name: "outer", prelude: prelude, operations: nesting)
+        isolate.beginTurn(cpuMicroseconds: 1_000_000, wallMilliseconds: 10_000)
+        results.append(isolate.callAndSettle(0, 0).int)
+        isolate.endTurn()
+        rigs[0] = nil
+        rigs[1] = nil
+        results.append(rigs[2]?.run("return n;").result.int)
+        return results
+    }
+}
+
+final class NestingOperations: NativeOperations {
+    let inner: Rig?
+    init(inner: Rig?) { self.inner = inner }
+    override func perform(_ operation: Int, _ call: borrowing NativeCall) throws(NativeFailure) {
+        call.returnInt(inner?.run("return n;").result.int ?? -1)
     }
 }
 

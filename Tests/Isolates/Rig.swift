@@ -4,7 +4,7 @@ import Isolates
 final class EchoOperations: NativeOperations {
     static let names = [
         "latin1", "utf8", "int", "double", "bool", "bytes", "note", "list", "fill", "keep", "json", "stop", "detach",
-        "kind", "kept", "describe", "missing",
+        "kind", "kept", "describe", "lose", "missing",
     ]
     var notes: [String] = []
     var keptValue: JSValue?
@@ -31,6 +31,11 @@ final class EchoOperations: NativeOperations {
         switch name {
         case "json": try call.returnJSON(call.utf8(0))
         case "stop": call.terminate()
+        case "lose":
+            let bytes = try call.bytes(0)
+            try call.detach(0)
+            let first = bytes[4999]
+            try call.returnString("\(first) of \(bytes.count), then \(call.bytes(0).count)")
         case "detach": try call.detach(0)
         case "kind": try call.returnString("\(call.kind(0))")
         case "kept": if let keptValue { call.returnValue(keptValue) } else { call.returnNull() }
@@ -58,13 +63,14 @@ final class Rig {
           sum(a, b, c, d) { return a + b + c + d; },
           apply(f, ...rest) { return f(...rest); },
           identity(x) { return x; },
+          measure(a, b, c, chunk) { return a + b + c + chunk.length + (chunk.length ? chunk[chunk.length - 1] : 0); },
           spin() { (async () => { for (;;) await 0; })(); return 1; },
         };
         """
-    static let entries = ["invoke", "sum", "apply", "identity", "spin"]
+    static let entries = ["invoke", "sum", "apply", "identity", "spin", "measure"]
     static let snapshot = make(snapshot: true)
     static let plain = make(snapshot: false)
-    static let invoke = 0, sum = 1, apply = 2, identity = 3, spin = 4
+    static let invoke = 0, sum = 1, apply = 2, identity = 3, spin = 4, measure = 5
 
     let operations = EchoOperations()
     let isolate: Isolate

@@ -63,6 +63,22 @@ import Testing
         #expect(rig.isolate.statistics.bytesCopiedIn >= 13)
     }
 
+    @Test func aChunkArrivesAsAUint8Array() throws {
+        let rig = try Rig()
+        rig.isolate.beginTurn(cpuMicroseconds: 1_000_000, wallMilliseconds: 10_000)
+        let chunk = [UInt8](repeating: 3, count: 70_000)
+        #expect(rig.isolate.call(Rig.measure, 1, 2, 4, bytes: chunk.span).int == 70_010)
+        #expect(rig.isolate.call(Rig.measure, 1, 2, 4, bytes: [UInt8]().span).int == 7)
+        rig.isolate.endTurn()
+        #expect(rig.isolate.statistics.externalBytes >= 70_000)
+        #expect(rig.isolate.statistics.bytesCopiedIn == 70_000)
+    }
+
+    @Test func bytesStayReadableWhenTheScriptLosesThem() throws {
+        let rig = try Rig()
+        #expect(rig.notes("native.note(String(native.lose(new Uint8Array(5000).fill(9))));") == ["9 of 5000, then 0"])
+    }
+
     @Test func longStringsOutgrowTheScratchAndComeBackWhole() throws {
         let rig = try Rig()
         let notes = rig.notes("""

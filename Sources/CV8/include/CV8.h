@@ -156,7 +156,8 @@ typedef enum { CV8_TEXT_OK = 0, CV8_TEXT_NOT_STRING = 1, CV8_TEXT_NOT_LATIN1 = 2
 /// Copies a primitive string into the operation's scratch memory, which lives until the operation ends.
 cv8_text_status cv8_argument_latin1(cv8_call *call, int32_t index, cv8_bytes *out);
 cv8_text_status cv8_argument_utf8(cv8_call *call, int32_t index, cv8_bytes *out);
-/// The bytes behind a Uint8Array, DataView or ArrayBuffer, in place; valid until JavaScript runs again.
+/// The bytes behind a Uint8Array, DataView or ArrayBuffer, in place; valid until the operation ends, whatever the
+/// script does meanwhile.
 bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out);
 /// Copies into a view or buffer; false when it is none or too small.
 bool cv8_argument_write(cv8_call *call, int32_t index, size_t offset, cv8_bytes source);

@@ -121,6 +121,23 @@ extension Isolate {
         core.call(checked(entry), arguments, keep: false).result
     }
 
+    /// Calls an entry with three integers and a new Uint8Array: for chunks of bodies, with one copy.
+    public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32, bytes: Span<UInt8>) -> CallResult {
+        requireTurn()
+        var value = unsafe cv8_value()
+        var error: UnsafeMutablePointer<cv8_error>?
+        let status = unsafe bytes.withUnsafeBufferPointer { buffer in
+            let chunk = unsafe cv8_bytes(bytes: buffer.baseAddress, count: buffer.count)
+            let records: InlineArray<4, cv8_value> = unsafe [
+                cv8_value(integer: a), cv8_value(integer: b), cv8_value(integer: c), cv8_value(chunk: chunk),
+            ]
+            return unsafe records.span.withUnsafeBufferPointer { list in
+                unsafe cv8_call_function(raw, checked(entry), list.baseAddress, list.count, false, &value, &error)
+            }
+        }
+        return unsafe RawResult(core: core, status: status, value: value, error: error).result
+    }
+
     /// Calls an entry of the prelude and keeps what it returns.
     public func callKeeping(_ entry: Int, with arguments: [JSArgument]) throws(CallFailure) -> JSValue {
         try core.call(checked(entry), arguments, keep: true).kept()
@@ -146,8 +163,9 @@ extension Isolate {
     }
 
     /// Promises rejected and not handled by anyone so far, oldest first (at most 32 are remembered), and how many
-    /// more there were. Getters of hook code may run.
+    /// more there were. Getters of hook code may run. `endTurn` forgets those nobody asked for.
     public func takeUnhandledRejections() -> (errors: [JSError], dropped: UInt64) {
+        requireTurn()
         guard unsafe cv8_has_rejections(raw) else { return ([], 0) }
         var errors: [JSError] = []
         var dropped: UInt64 = 0

@@ -76,8 +76,8 @@ extension NativeCall {
         return unsafe bytes.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
     }
 
-    /// The bytes of a Uint8Array (or another view) or ArrayBuffer, in place. Do not call into the isolate while
-    /// you look at them: JavaScript could detach the buffer.
+    /// The bytes of a Uint8Array (or another view) or ArrayBuffer, in place, until the operation ends.
+    /// What the script writes meanwhile (only if you call into the isolate) shows.
     @_lifetime(borrow self)
     public func bytes(_ index: Int) throws(NativeFailure) -> Span<UInt8> {
         var bytes = unsafe cv8_bytes()
