@@ -29,7 +29,7 @@ import Testing
         let result = load("sluice: 1\nlists: {l: [no, on, 0777, 12:30, ~, null, 1.0]}\n")
         guard case .strings(let strings)? = result.configuration?.lists.first?.values else { throw Missing() }
         #expect(strings == ["no", "on", "0777", "12:30", "~", "null", "1.0"])
-        #expect(codes("sluice: 1\nupstreams: {a: {servers: [\"http://a\"], tls: {verify: yes}}}\n") == ["2:53 V004"])
+        #expect(codes("sluice: 1\nupstreams: {a: {servers: [\"http://a\"], tls: {verify: yes}}}\n") == ["2:54 V004"])
     }
 
     @Test func `aliases work, in moderation`() {

@@ -202,6 +202,7 @@ struct Compiler {
     private mutating func operation(_ kind: Action.Kind) -> Operation {
         switch kind {
         case .route(let upstream): return .route(Int32(upstream))
+        case .split(let key, let targets): return split(key, targets)
         case .respond(let response): return .respond(reply(response))
         case .deny(let status): return .deny(status)
         case .drop: return .drop
@@ -218,6 +219,16 @@ struct Compiler {
         case .run(let function, let arguments): return .run(function: Int32(function), arguments: constant(arguments))
         case .stop: return .stop
         }
+    }
+
+    private mutating func split(_ key: FieldUse?, _ targets: [Action.WeightedUpstream]) -> Operation {
+        let start = program.weights.count
+        var sum = 0
+        for target in targets where target.weight > 0 {
+            sum += target.weight
+            program.weights.append((sum, Int32(target.upstream)))
+        }
+        return .split(key.map { slot($0) }, Slots(start, program.weights.count))
     }
 
     private mutating func reply(_ response: Action.Response) -> Int32 {

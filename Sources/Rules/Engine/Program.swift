@@ -96,6 +96,8 @@ struct PreparedReply: Sendable {
 
 enum Operation: Sendable {
     case route(Int32)
+    /// Weights as running sums in `Program.weights`.
+    case split(FieldSlot?, Slots)
     case respond(Int32)
     case deny(UInt16)
     case drop
@@ -148,6 +150,7 @@ struct Program: Sendable {
     var pieces: [Piece] = []
     var headers: [HeaderValue] = []
     var replies: [PreparedReply] = []
+    var weights: [(upTo: Int, upstream: Int32)] = []
     var operations: [Operation] = []
     var rules: [CompiledRule] = []
     var sites: [CompiledSite] = []

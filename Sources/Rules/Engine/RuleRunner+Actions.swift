@@ -7,6 +7,7 @@ extension RuleRunner {
     mutating func perform(_ operation: Operation, rule: Int32, _ generation: Generation, _ exchange: Exchange) -> Step? {
         switch operation {
         case .route(let upstream): exchange.upstream = Int(upstream)
+        case .split(let key, let weights): split(key, weights, generation, exchange)
         case .setStatus(let status):
             exchange.response.status = Int(status)
             exchange.response.reason = .empty
@@ -31,6 +32,28 @@ extension RuleRunner {
         case .respond(let index): return respond(generation.program.replies[Int(index)], rule, generation, exchange)
         }
         return nil
+    }
+
+    /// The same value of the key always gets the same upstream; without a value each request is on its own.
+    private mutating func split(_ key: FieldSlot?, _ weights: Slots, _ generation: Generation, _ exchange: Exchange) {
+        guard let last = weights.indices.last else { return }
+        var hash = exchange.requestID.low
+        if let key, let value = text(key, generation, exchange) {
+            hash = withBytes(value, generation, exchange) { Self.hash($0) }
+        }
+        let point = Int(hash % UInt64(generation.program.weights[last].upTo))
+        for index in weights.indices where point < generation.program.weights[index].upTo {
+            exchange.upstream = Int(generation.program.weights[index].upstream)
+            return
+        }
+    }
+
+    /// FNV-1a with a final mix, so that low bits depend on every byte.
+    private static func hash(_ text: borrowing Span<UInt8>) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for index in text.indices { hash = (hash ^ UInt64(text[index])) &* 0x100_0000_01b3 }
+        hash ^= hash >> 32
+        return (hash &* 0x9E37_79B9_7F4A_7C15) >> 16
     }
 
     // MARK: Fields

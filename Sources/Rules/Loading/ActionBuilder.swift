@@ -52,6 +52,7 @@ struct ActionBuilder {
     private func single(_ name: String, _ argument: Parsed?, _ action: ParsedAction) -> Action.Kind? {
         switch name {
         case "route": return argument.flatMap { upstream($0) }.map { .route($0) }
+        case "split": return argument?.object.flatMap { split($0, action) }
         case "deny": return .deny(status: UInt16(argument?.integer ?? argument?.object?["status"]?.integer ?? 403))
         case "set_status": return argument?.integer.map { .setStatus(UInt16($0)) }
         case "log": return argument.map { .log(template($0)) }
@@ -65,6 +66,21 @@ struct ActionBuilder {
 
     private func upstream(_ parsed: Parsed) -> Int? {
         parsed.text.flatMap { builder.resolve($0, in: builder.upstreamIndex, "upstream", .unknownUpstream, at: parsed.position) }
+    }
+
+    private func split(_ object: ParsedObject, _ action: ParsedAction) -> Action.Kind? {
+        var targets: [Action.WeightedUpstream] = []
+        for entry in object["to"]?.named ?? [] {
+            guard let weight = entry.value.integer, let index = upstream(entry.key) else { return nil }
+            targets.append(Action.WeightedUpstream(upstream: index, weight: weight))
+        }
+        if object["to"] != nil, !targets.contains(where: { $0.weight > 0 }) {
+            reporter.report(.integer, "`split` needs a weight above 0", at: action.position)
+        }
+        guard let key = object["key"], let text = key.text else { return .split(key: nil, to: targets) }
+        let template = template("${\(text)}", key.node)
+        guard case .field(let use)? = template.pieces.first else { return nil }
+        return .split(key: use, to: targets)
     }
 
     private func run(_ argument: Parsed?) -> Action.Kind? {

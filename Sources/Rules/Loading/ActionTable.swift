@@ -4,6 +4,7 @@ extension Schema {
 
     static let actions: [ActionSchema] = [
         ActionSchema(name: "route", argument: .name, phases: [.request], doc: "Choose the upstream."),
+        ActionSchema(name: "split", argument: .object(split), phases: [.request], doc: "Choose an upstream by weight."),
         ActionSchema(
             name: "respond", argument: .object(respond), phases: everywhere, doc: "Answer now, without the origin.", isFinal: true),
         ActionSchema(
@@ -21,7 +22,6 @@ extension Schema {
         ActionSchema(name: "run", argument: .either(.name, run), phases: everywhere, doc: "Call a hook function."),
         ActionSchema(name: "stop", argument: nil, phases: everywhere, doc: "End this phase.", isFinal: true),
         later("rate_limit", "Limit how often a key may pass."),
-        later("split", "Choose an upstream by weight."),
         later("mirror", "Send a copy to another upstream."),
         later("retry", "When to ask another server."),
         later("timeout", "Timeouts of this exchange."),
@@ -44,6 +44,11 @@ extension Schema {
         SchemaKey("body", .template, "Text of the answer."),
         SchemaKey("json", .json, "JSON of the answer; strings may have `${...}`."),
         SchemaKey("file", .file(mustExist: true), "File with the body, at most 1 MiB, read at load."),
+    ])
+
+    static let split = SchemaObject(title: "`split`", keys: [
+        SchemaKey("key", .text(maximum: 256), "Field whose value decides, so that a client stays where it is. Default, and when missing: by request."),
+        SchemaKey("to", .named(.integer(0...1_000_000)), required: true, "Weight of each upstream."),
     ])
 
     static let deny = SchemaObject(title: "`deny`", keys: [

@@ -7,7 +7,7 @@ enum Lint {
             reporter.report(
                 .unreachable,
                 "rule \"\(rule.name)\" can never run: rule \"\(rules[wall].name)\" (line \(rules[wall].position.line)) ends the \(phase.name) phase for every path",
-                at: rule.position)
+                at: rule.position, context: "\(reporter.context), \(phase.name) rule \"\(rule.name)\"")
         }
     }
 

@@ -50,6 +50,8 @@ public struct Action: Sendable {
     public enum Kind: Sendable {
         /// Index of the upstream.
         case route(Int)
+        /// Upstreams by weight: the same value of `key` always gets the same one.
+        case split(key: FieldUse?, to: [WeightedUpstream])
         case respond(Response)
         case deny(status: UInt16)
         case drop
@@ -64,6 +66,10 @@ public struct Action: Sendable {
         /// Index of the function; `arguments` is JSON text.
         case run(function: Int, arguments: [UInt8])
         case stop
+    }
+    public struct WeightedUpstream: Sendable, Equatable {
+        public var upstream: Int
+        public var weight: Int
     }
     public struct Response: Sendable {
         public var status: UInt16

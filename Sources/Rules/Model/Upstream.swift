@@ -18,6 +18,12 @@ public struct Upstream: Sendable {
     public var keepAlive = 64
     public var health: HealthCheck?
     public var position: SourcePosition
+
+    public init(name: String, servers: [Server], position: SourcePosition = .none) {
+        self.name = name
+        self.servers = servers
+        self.position = position
+    }
 }
 
 public struct Server: Sendable, Equatable {
@@ -26,6 +32,13 @@ public struct Server: Sendable, Equatable {
     public var host: String
     public var port: UInt16
     public var position: SourcePosition
+
+    public init(secure: Bool, host: String, port: UInt16, position: SourcePosition = .none) {
+        self.secure = secure
+        self.host = host
+        self.port = port
+        self.position = position
+    }
 }
 
 /// Milliseconds.
@@ -33,6 +46,8 @@ public struct UpstreamTimeouts: Sendable, Equatable {
     public var connect = 1_000
     public var firstByte = 30_000
     public var idle = 60_000
+
+    public init() {}
 }
 
 public struct UpstreamTLS: Sendable {
@@ -50,4 +65,11 @@ public struct HealthCheck: Sendable, Equatable {
     public var every = 2_000
     public var failAfter = 3
     public var passAfter = 2
+
+    public init(path: String, every: Int = 2_000, failAfter: Int = 3, passAfter: Int = 2) {
+        self.path = path
+        self.every = every
+        self.failAfter = failAfter
+        self.passAfter = passAfter
+    }
 }
