@@ -26,6 +26,8 @@ public final class Supervisor {
     var workers: [WorkerProcess?]
     var restarts: [RestartPolicy]
     var restartTimers: [Int: RestartTimer] = [:]
+    /// Sockets of waiting workers, by the index of their owner.
+    var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
     /// Counters of workers that are gone.
     var retired = MetricTotals()

@@ -8,6 +8,8 @@ public struct SupervisorOptions: Sendable {
     public var workers: Int
     /// How long requests may go on after SIGTERM, in milliseconds.
     public var drainMilliseconds: UInt64 = 30_000
+    /// A worker whose loop has not turned for this long, outside of a hook, is replaced.
+    public var stallMilliseconds: UInt64 = 30_000
     /// "ADDRESS:PORT" or "off"; takes the place of the configuration's `admin:`.
     public var admin: String?
     public var logFormat = OperationLog.Format.text

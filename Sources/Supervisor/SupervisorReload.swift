@@ -37,8 +37,7 @@ struct PendingReload {
 
 /// SIGHUP: examine, hand out, collect answers. Either every worker changes or none does.
 extension Supervisor {
-    /// Milliseconds for the scratch process, and again for the workers' answers.
-    static let examineLimit: UInt64 = 30_000
+    /// Milliseconds for the workers' answers.
     static let answerLimit: UInt64 = 10_000
 
     func requestReload() {
@@ -50,10 +49,10 @@ extension Supervisor {
             return
         }
         do {
-            let scratch = try ScratchProcess(supervisor: self, arguments: options.scratchArguments)
-            reload.scratch = scratch
-            scratch.send(.examine(path: options.configurationPath))
-            startReloadTimer(Supervisor.examineLimit)
+            reload.scratch = try ScratchProcess(
+                path: options.configurationPath, arguments: options.scratchArguments, reactor: reactor
+            ) { [unowned self] in examined($0) }
+            startReloadTimer(ScratchProcess.limit)
         } catch {
             refuseReload("the process that checks it cannot be started: \(error)")
         }
@@ -67,10 +66,7 @@ extension Supervisor {
     }
 
     func reloadTimeIsUp() {
-        if let scratch = reload.scratch {
-            scratch.timedOut = true
-            return scratch.kill()
-        }
+        if let scratch = reload.scratch { return scratch.timeIsUp() }
         guard let pending = reload.pending else { return }
         // A worker that does not answer is replaced; the replacement starts with the new generation.
         for case let worker? in workers where pending.waiting.contains(worker.pid) {
@@ -85,7 +81,7 @@ extension Supervisor {
         reload.pending = nil
     }
 
-    func examined(_ outcome: ScratchProcess.Outcome) {
+    func examined(_ outcome: Examination) {
         reload.scratch = nil
         guard phase == .serving else { return }
         switch outcome {
@@ -140,6 +136,7 @@ extension Supervisor {
     private func finishReloadIfAnswered() {
         guard let pending = reload.pending, pending.waiting.isEmpty else { return }
         reload.pending = nil
+        takeBackAll()
         listeners.apply(pending.change)
         for case let worker? in workers {
             for entry in pending.change.removed { worker.send(.closeListener(key: entry.key)) }
@@ -147,6 +144,7 @@ extension Supervisor {
             guard !pending.taken.contains(worker.pid) else { continue }
             for entry in pending.change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
         }
+        lendAll()
         let released = strikes.adopt(current.bundle.functions)
         showStrikes()
         sendFences()
@@ -162,6 +160,9 @@ extension Supervisor {
         for entry in pending.change.removed { message += "; no longer on \(entry.actual.endpoint) (\(entry.actual.name))" }
         if !released.isEmpty { message += "; no longer fenced: \(released.joined(separator: ", "))" }
         log.info("reload", message, [("generation", .number(Int(current.number))), ("ms", .number(Int(took)))])
+        if pending.previous.bundle.admin != current.bundle.admin, options.admin == nil {
+            log.warning("admin", "the admin address changes with the next start only")
+        }
         if !pending.notes.isEmpty { log.warning("configuration", pending.notes) }
         reload.last = LastReload(at: SystemClock.timestamp(), result: "applied", message: message)
     }

@@ -5,8 +5,6 @@ import Telemetry
 extension Supervisor {
     /// A hook call may run this long past its deadline before it costs its worker the life.
     static let hookGrace: UInt64 = 250_000_000
-    /// A worker whose loop has not turned for this long is stuck outside a hook.
-    static let stallLimit: UInt64 = 30_000_000_000
     /// Milliseconds a worker may take from birth to its first `ready`.
     static let startLimit: UInt64 = 30_000
 
@@ -48,6 +46,7 @@ extension Supervisor {
         let timer = RestartTimer(supervisor: self, index: index)
         restartTimers[index] = timer
         reactor.schedule(timer, after: delay)
+        lend(index)
     }
 
     // MARK: What workers say
@@ -77,7 +76,9 @@ extension Supervisor {
                 ("worker", .number(worker.index)), ("pid", .number(Int(worker.pid))),
                 ("generation", .number(Int(worker.generation))),
             ])
+        takeBack(worker.index)
         if phase == .starting, workers.allSatisfy({ $0?.state == .ready }) { beginServing() }
+        for index in restartTimers.keys where loans[index] == nil { lend(index) }
     }
 
     private func refusedAtStart(_ worker: WorkerProcess, _ reason: String) {
@@ -119,7 +120,7 @@ extension Supervisor {
             return
         }
         let beat = shared.heartbeat(worker: worker.index)
-        if beat != 0, now > beat &+ Supervisor.stallLimit { worker.kill(because: "its loop stood still") }
+        if beat != 0, now > beat &+ options.stallMilliseconds * 1_000_000 { worker.kill(because: "its loop stood still") }
     }
 
     // MARK: Death
@@ -135,6 +136,7 @@ extension Supervisor {
         judge(worker, end, report)
         if phase == .starting, !startMayGoOn(worker, end) { return }
         scheduleRestart(worker.index)
+        for index in loans.keys where loans[index]?.borrower === worker { lend(index) }
         reloadLost(worker)
     }
 

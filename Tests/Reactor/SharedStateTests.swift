@@ -205,7 +205,7 @@ import Testing
     @Test func anInheritedFileIsSharedWithItsOtherWriters() throws {
         let path = NSTemporaryDirectory() + "sluice-log-" + UUID().uuidString
         defer { try? FileManager.default.removeItem(atPath: path) }
-        FileManager.default.createFile(atPath: path, contents: nil)
+        try Data().write(to: URL(fileURLWithPath: path))
         let handle = try #require(FileHandle(forWritingAtPath: path))
         let file = try LogFile(inherited: handle.fileDescriptor)
         file.append(line("ours").span)

@@ -135,6 +135,31 @@ import Testing
         try gateway.wait("strike", "function h")
     }
 
+    @Test func aWorkerWhoseLoopStandsStillIsReplacedWithoutBlamingAHook() throws {
+        let gateway = try Gateway(Gateway.plain, workers: 1)
+        let port = try #require(gateway.knownPorts["public"])
+        _ = try? Client(port).ask("freeze")
+        try gateway.wait("worker", "its loop stood still")
+        try gateway.wait("worker", "is ready")
+        #expect(!gateway.events.contains { $0["event"] as? String == "strike" })
+    }
+
+    @Test func whileAWorkerWaitsForItsRestartAnotherAcceptsForIt() throws {
+        let gateway = try Gateway(Gateway.plain, workers: 2)
+        let port = try #require(gateway.knownPorts["public"])
+        // Five deaths are forgiven, then it waits 0.5 s, 1 s, 2 s.
+        for _ in 0..<8 {
+            let answer = try askUntil(port, "who") { $0.split(separator: " ")[1] == "0" }
+            kill(try #require(Int32(try field(answer, 2))), SIGKILL)
+            try gateway.wait("worker", "worker 0 (pid")
+        }
+        try gateway.wait("backoff", "in 2000 ms")
+        // The kernel gives about half of these to the socket of the worker that is away.
+        for _ in 0..<40 { #expect(try field(try Client(port).ask("who"), 1) == "1") }
+        try gateway.wait("worker", "worker 0 is ready")
+        _ = try askUntil(port, "who") { $0.split(separator: " ")[1] == "0" }
+    }
+
     @Test func reloadChangesTheGenerationAndKeepsConnections() throws {
         let gateway = try Gateway(Gateway.plain)
         let port = try #require(gateway.knownPorts["public"])

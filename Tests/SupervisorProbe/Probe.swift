@@ -20,6 +20,7 @@ struct Probe {
         } else {
             var options = SupervisorOptions(configurationPath: arguments[2], workers: Int(arguments[3]) ?? 1)
             options.drainMilliseconds = UInt64(arguments[4]) ?? 1000
+            options.stallMilliseconds = 1000
             options.logFormat = .json
             options.version = "test"
             options.workerSettings = ["greeting": "hello"]

@@ -164,6 +164,9 @@ final class ProbeConnection: Channel {
             enter(words[1])
             var turns: UInt64 = 0
             while true { turns &+= 1 }
+        case "freeze":
+            var turns: UInt64 = 0
+            while true { turns &+= 1 }
         case "run": return worker.fenced.contains(words[1]) ? "fenced" : "ran"
         default: return "what?"
         }
