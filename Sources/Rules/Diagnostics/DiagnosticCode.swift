@@ -102,7 +102,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .url: "A server is `http://host:port` or `https://host:port`, without path.",
         .name: "Names have letters, digits, `_`, `-` and `.`, at most 64 of them. Rule and site names may also have spaces.",
         .status: "A status code in the range the message gives.",
-        .header: "A header name has letters, digits and !#$%&'*+-.^_`|~ only; a value has no line breaks and no control characters.",
+        .header: "A header name has letters, digits and a few signs, no spaces; a value has no line breaks and no control characters.",
         .host: "A host is `shop.example.com`, `*.example.com`, or `*` for every other host; without port and scheme.",
         .network: "A list holds IP addresses and networks (`10.0.0.0/8`, `2001:db8::/32`), or strings, not both.",
         .text: "The value is empty, too long, or has characters that are not allowed in it.",
