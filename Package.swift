@@ -94,6 +94,8 @@ let package = Package(
             name: "SupervisorProbe", dependencies: ["Supervisor", "Reactor", "Telemetry", "Buffers"],
             path: "Tests/SupervisorProbe", swiftSettings: strict),
         tests("Reactor", ["Reactor", "Buffers", "Telemetry"]),
+        tests("TLS", ["TLS", "Reactor", "Buffers"]),
+        tests("HTTP2", ["HTTP2", "HTTP", "Buffers"]),
     ],
     cxxLanguageStandard: .cxx17
 )

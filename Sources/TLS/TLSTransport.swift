@@ -1,4 +1,6 @@
 public import Buffers
+import COpenSSL
+import Glibc
 public import Reactor
 
 /// What a handshake settled.
@@ -23,36 +25,269 @@ public enum HandshakeResult: Sendable {
 }
 
 /// TLS over a non-blocking socket. The descriptor belongs to the connection's channel, which closes it.
-public final class TLSTransport: Transport {
+@safe public final class TLSTransport: Transport {
+    private enum Context {
+        case server(ServerContext)
+        case client(ClientContext, serverName: String)
+    }
+
+    private enum Phase {
+        case handshake, open, failed
+    }
+
+    private let context: Context
+    let room: RecordRoom
     private let reactor: Reactor
+    let session: OpaquePointer?
+    let io: UnsafeMutablePointer<sluice_tls_io>?
+    private var phase = Phase.handshake
+    /// Bytes at the front of the caller's output that are encrypted already but not with the kernel yet.
+    var encrypted = 0
+    /// Monotonic milliseconds at the end of the handshake.
+    private var opened: UInt64 = 0
+    private var sentEnd = false
+    /// Why the last call failed, for the log; empty when none did.
+    public private(set) var failure = ""
+
+    /// A ClientHello that needs more than this is refused, with room for what was read ahead of it.
+    private static let helloBytes = 20_480
+    /// KeyUpdates and the like after the handshake: so many at once, and so many more per minute.
+    private static let messagesPerMinute: UInt64 = 32
 
     /// The server's end.
-    public init(server context: ServerContext, fd: Int32, reactor: Reactor) {
-        self.reactor = reactor
+    public convenience init(server context: ServerContext, fd: Int32, reactor: Reactor) {
+        unsafe self.init(.server(context), context.room, context.makeSession(), fd, reactor)
+        // SAFETY: the state belongs to this object.
+        unsafe io?.pointee.receive_limit = TLSTransport.helloBytes
     }
 
     /// The client's end, towards an origin.
     /// - Parameter serverName: sent as SNI and checked against the certificate; an IP address is only checked.
-    public init(client context: ClientContext, fd: Int32, serverName: String, reactor: Reactor) {
-        self.reactor = reactor
+    public convenience init(client context: ClientContext, fd: Int32, serverName: String, reactor: Reactor) {
+        let session = unsafe context.makeSession(serverName: serverName)
+        unsafe self.init(.client(context, serverName: serverName), context.room, session, fd, reactor)
+        // SAFETY: the session is freed with this object, so the pointer never outlives it.
+        unsafe SSL_set_ex_data(self.session, 0, Unmanaged.passUnretained(self).toOpaque())
     }
 
+    private init(_ context: Context, _ room: RecordRoom, _ session: OpaquePointer?, _ fd: Int32, _ reactor: Reactor) {
+        self.context = context
+        self.room = room
+        self.reactor = reactor
+        unsafe self.session = session
+        // SAFETY: session and state are freed together in deinit; the room is held by this object.
+        if let session = unsafe session, let collected = unsafe room.collected {
+            unsafe io = sluice_tls_attach(session, fd, collected)
+        } else {
+            unsafe io = nil
+        }
+        super.init()
+    }
+
+    deinit {
+        // SAFETY: nothing else refers to them.
+        if let session = unsafe session { unsafe sluice_tls_detach(session, io) }
+    }
+
+    /// Where a client's sessions are kept for resumption.
+    var sessionKeeper: (ClientContext, String)? {
+        guard case .client(let context, let name) = context else { return nil }
+        return (context, name)
+    }
+
+    // MARK: Handshake
+
     /// Goes on with the handshake; call again when the socket is ready for what it wants.
-    public func handshake() -> HandshakeResult { .failed("not written") }
+    public func handshake() -> HandshakeResult {
+        guard let io = unsafe io else { return .failed("no memory for a TLS session") }
+        guard phase != .failed else { return .failed(failure) }
+        unsafe io.pointee.drained = 0
+        ERR_clear_error()
+        // SAFETY: the session is alive as long as this object.
+        let result = unsafe SSL_do_handshake(session)
+        let error = unsafe SSL_get_error(session, result)
+        let flushed = flush()
+        if result == 1 {
+            if flushed == .failed { return fail("the connection broke during the handshake") }
+            return flushed == .sent ? .done(opening()) : .wantsWrite
+        }
+        guard error == SSL_ERROR_WANT_READ else { return fail(handshakeNote(error)) }
+        // What we sent lifts the limit on the first flight: the ClientHello was accepted.
+        if unsafe io.pointee.sends > 0 || flushed != .sent { unsafe io.pointee.receive_limit = 0 }
+        takeCounts()
+        if flushed == .failed { return fail("the connection broke during the handshake") }
+        return flushed == .pending ? .wantsWrite : .wantsRead
+    }
+
+    private func opening() -> TLSConnectionInfo {
+        phase = .open
+        opened = reactor.now
+        unsafe io?.pointee.receive_limit = 0
+        unsafe io?.pointee.messages = 0
+        takeCounts()
+        return connectionInfo()
+    }
+
+    private func fail(_ note: String) -> HandshakeResult {
+        phase = .failed
+        failure = note
+        takeCounts()
+        return .failed(note)
+    }
+
+    private func handshakeNote(_ error: Int32) -> String {
+        let queued = OpenSSLError.take()
+        // SAFETY: the session is alive; the text is a static string of OpenSSL.
+        let verification = unsafe SSL_get_verify_result(session)
+        if case .client(let context, let name) = context, context.verifiesPeer, verification != X509_V_OK {
+            return unsafe "the certificate for \(name) is not accepted: \(String(cString: X509_verify_cert_error_string(verification)))"
+        }
+        if queued.isHTTPRequest { return "plain HTTP was sent to a TLS port" }
+        return ioNote(queued) ?? "handshake: \(queued.text)"
+    }
+
+    // MARK: Receiving
 
     /// Decrypts records until `buffer`'s free room is full or the socket is drained.
     ///
     /// Not drained means: call again when there is room, without waiting for the socket.
     /// An end without close_notify is `.failed(ECONNRESET)`: the message may be cut short.
-    public override func receive(into buffer: inout ReadBuffer) -> IOResult { .failed(71) }
+    public override func receive(into buffer: inout ReadBuffer) -> IOResult {
+        guard phase == .open, let io = unsafe io else { return .failed(EPROTO) }
+        unsafe io.pointee.drained = 0
+        ERR_clear_error()
+        var error = SSL_ERROR_NONE
+        var total = 0
+        // SAFETY: SSL_read writes at most the room it is given and answers how much.
+        unsafe buffer.withFreeSpace { free in
+            unsafe (total, error) = read(into: free)
+            return total
+        }
+        takeCounts()
+        // A KeyUpdate was answered, or an alert is waiting.
+        if flush() == .failed, total == 0, error == SSL_ERROR_WANT_READ { return broken(unsafe io.pointee.error) }
+        if !messagesAllowed() { return broken(EPROTO, "too many handshake messages on an open connection") }
+        if total > 0 { return .moved(total, drained: error == SSL_ERROR_WANT_READ) }
+        return ended(error)
+    }
+
+    private func read(into free: UnsafeMutableRawBufferPointer) -> (Int, Int32) {
+        var total = 0
+        while total < free.count {
+            var count = 0
+            // SAFETY: `free.count - total` bytes are free at that place.
+            let result = unsafe SSL_read_ex(session, free.baseAddress.map { unsafe $0 + total }, free.count - total, &count)
+            if result != 1 { return unsafe (total, SSL_get_error(session, result)) }
+            total += count
+        }
+        return (total, SSL_ERROR_NONE)
+    }
+
+    private func ended(_ error: Int32) -> IOResult {
+        switch error {
+        case SSL_ERROR_WANT_READ: return .wouldBlock
+        case SSL_ERROR_ZERO_RETURN: return .endOfStream
+        default:
+            let queued = OpenSSLError.take()
+            if queued.isUnexpectedEOF { return broken(ECONNRESET, "the peer ended without close_notify") }
+            let code = unsafe io?.pointee.error ?? 0
+            if error == SSL_ERROR_SYSCALL { return broken(code == 0 ? ECONNRESET : code, ioNote(queued) ?? "the peer ended without close_notify") }
+            return broken(EPROTO, queued.text)
+        }
+    }
+
+    private func messagesAllowed() -> Bool {
+        guard let messages = unsafe io?.pointee.messages, messages > 0 else { return true }
+        let minutes = (reactor.now &- opened) / 60_000
+        return UInt64(messages) <= (minutes + 2) * TLSTransport.messagesPerMinute
+    }
+
+    private func broken(_ code: Int32, _ note: String = "") -> IOResult {
+        phase = .failed
+        failure = note.isEmpty ? "the connection broke (errno \(code))" : note
+        return .failed(code)
+    }
+
+    private func ioNote(_ queued: OpenSSLError) -> String? {
+        let code = unsafe io?.pointee.error ?? 0
+        if code == EMSGSIZE { return "the ClientHello is larger than 16 KiB" }
+        if queued.isUnexpectedEOF { return "the peer went away during the handshake" }
+        if queued.code == 0 { return code == 0 ? "the peer went away" : "the connection broke (errno \(code))" }
+        return nil
+    }
+
+    // MARK: Sending
 
     /// Encrypts and sends. Bytes leave `output` once the kernel has their records, so an output that
-    /// is not empty means: call again when the socket is writable.
-    public override func send(_ output: inout OutputBuffer) -> IOResult { .failed(71) }
+    /// is not empty means: call again when the socket is writable. Always the same output.
+    public override func send(_ output: inout OutputBuffer) -> IOResult {
+        guard phase == .open, unsafe io != nil else { return .failed(EPROTO) }
+        defer { takeCounts() }
+        switch flush() {
+        case .failed: return broken(unsafe io?.pointee.error ?? EPROTO)
+        case .pending: return settled(&output)
+        case .sent: break
+        }
+        var moved = dropEncrypted(&output, keeping: 0)
+        guard output.byteCount > 0 else { return .moved(moved, drained: false) }
+        ERR_clear_error()
+        guard let count = encrypt(output) else { return broken(EPROTO, OpenSSLError.take().text) }
+        encrypted = count
+        switch flush() {
+        case .failed: return broken(unsafe io?.pointee.error ?? EPROTO)
+        case .sent:
+            moved += dropEncrypted(&output, keeping: 0)
+            return .moved(moved, drained: false)
+        case .pending:
+            moved += dropEncrypted(&output, keeping: keptBytes)
+            return moved > 0 ? .moved(moved, drained: true) : .wouldBlock
+        }
+    }
+
+    private var keptBytes: Int { unsafe io?.pointee.kept_count ?? 0 }
+
+    private func settled(_ output: inout OutputBuffer) -> IOResult {
+        let moved = dropEncrypted(&output, keeping: keptBytes)
+        return moved > 0 ? .moved(moved, drained: true) : .wouldBlock
+    }
+
+    /// Records are longer than what they carry: at most `records` bytes of what was encrypted can be
+    /// unsent while so many record bytes are.
+    private func dropEncrypted(_ output: inout OutputBuffer, keeping records: Int) -> Int {
+        let keep = min(encrypted, records)
+        let gone = min(encrypted - keep, output.byteCount)
+        encrypted = keep
+        if gone > 0 { output.dropFirst(gone) }
+        return gone
+    }
+
+    private enum Flush { case sent, pending, failed }
+
+    private func flush() -> Flush {
+        // SAFETY: the state belongs to this object.
+        guard let io = unsafe io else { return .failed }
+        let result = unsafe sluice_tls_flush(io)
+        return result == 0 ? .sent : result > 0 ? .pending : .failed
+    }
 
     /// Sends close_notify, then FIN.
-    public override func finishSending() {}
+    public override func finishSending() {
+        guard phase == .open, !sentEnd, let io = unsafe io else { return }
+        sentEnd = true
+        ERR_clear_error()
+        // SAFETY: the session is alive; what SSL_shutdown says of the peer's side does not matter here.
+        _ = unsafe SSL_shutdown(session)
+        ERR_clear_error()
+        if flush() == .sent { _ = unsafe sluice_tls_shutdown_write(io) }
+        takeCounts()
+    }
 
-    /// Why the last call failed, for the log; empty when none did.
-    public private(set) var failure = ""
+    private func takeCounts() {
+        // SAFETY: the state belongs to this object.
+        guard let io = unsafe io else { return }
+        unsafe reactor.syscalls.receive &+= Int(io.pointee.receives)
+        unsafe reactor.syscalls.send &+= Int(io.pointee.sends)
+        unsafe io.pointee.receives = 0
+        unsafe io.pointee.sends = 0
+    }
 }

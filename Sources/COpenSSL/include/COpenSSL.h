@@ -1,10 +1,98 @@
-// OpenSSL 3 as plain C: its headers plus functions where OpenSSL offers only macros.
+// OpenSSL 3 as plain C: its headers, functions where OpenSSL offers only macros, and the way
+// records take between a session and its socket.
 #ifndef SLUICE_COPENSSL_H
 #define SLUICE_COPENSSL_H
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Socket side of a session
+
+// Room in which the records of one call are collected, so that they leave with one system call.
+// One per worker; empty between calls.
+struct sluice_tls_room {
+    uint8_t *bytes;
+    size_t capacity;
+    size_t collected;
+};
+
+struct sluice_tls_room *sluice_tls_room_new(size_t capacity);
+void sluice_tls_room_free(struct sluice_tls_room *room);
+
+struct sluice_tls_io {
+    int fd;
+    int error;            // errno of the call that failed, or 0
+    int drained;          // the last recv gave less than it was asked for: do not ask again now
+    int ended;            // recv answered 0
+    uint32_t receives;    // system calls made, taken by the caller
+    uint32_t sends;
+    size_t received;      // bytes so far
+    size_t receive_limit; // reading more than this fails with EMSGSIZE; 0 is no limit
+    uint32_t messages;    // handshake messages received (KeyUpdate, renegotiation attempts, tickets)
+    struct sluice_tls_room *room;
+    uint8_t *kept;        // records that the socket did not take yet
+    size_t kept_offset;
+    size_t kept_count;
+    size_t kept_capacity;
+};
+
+// Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.
+// NULL when memory is short.
+struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room *room);
+// Frees the session and everything that belongs to it.
+void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io);
+// Sends what is kept and collected: 0 when all went, 1 when the socket is full, or a negative errno.
+int sluice_tls_flush(struct sluice_tls_io *io);
+int sluice_tls_shutdown_write(struct sluice_tls_io *io);
+
+// MARK: Server contexts
+
+#define SLUICE_TICKET_KEY_BYTES 80
+#define SLUICE_TICKET_KEYS 4
+
+struct sluice_server {
+    // Called with the server name of a ClientHello: 1 to go on, 0 to refuse the name.
+    int (*choose)(void *owner, SSL *ssl, const char *name);
+    void *owner;
+    size_t alpn_length;
+    unsigned char alpn[256]; // length-prefixed names
+    int ticket_keys;         // 0: OpenSSL's own
+    unsigned char tickets[SLUICE_TICKET_KEYS][SLUICE_TICKET_KEY_BYTES];
+};
+
+// Sets callbacks and options that all contexts of a listener share. `server` must outlive them.
+void sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, int minimum_tls13);
+// Adds a certificate with its chain and key to a context: 1, or 0 with OpenSSL's error queue filled.
+int sluice_use_certificate(SSL_CTX *ctx, X509 *leaf, X509 *const *chain, size_t chain_length, EVP_PKEY *key);
+
+// MARK: Client contexts
+
+// Called with a new session: 1 when the callee keeps it.
+typedef int (*sluice_new_session)(SSL *ssl, SSL_SESSION *session);
+void sluice_client_configure(SSL_CTX *ctx, int minimum_tls13, sluice_new_session new_session);
+// Sets SNI (not for addresses) and, with `verify`, whom the certificate must name.
+int sluice_client_name(SSL *ssl, const char *name, int verify);
+
+void sluice_set_maximum_tls12(SSL_CTX *ctx);
+
+// MARK: Certificates
+
+// Reads one certificate or key from PEM; never asks for a pass phrase. NULL at the end or on error.
+X509 *sluice_read_certificate(BIO *bio);
+EVP_PKEY *sluice_read_key(BIO *bio);
+// Calls `found` with each DNS name of the certificate; the common name when there is none.
+void sluice_certificate_names(X509 *certificate, void (*found)(void *context, const char *name, size_t length), void *context);
+// Seconds until the certificate ends (negative: it has), and until it begins.
+void sluice_certificate_times(X509 *certificate, int64_t *until_end, int64_t *until_begin);
+
+int sluice_error_is_unexpected_eof(unsigned long code);
+int sluice_error_is_http_request(unsigned long code);
+int sluice_error_is_no_start_line(unsigned long code);
+int sluice_error_is_pass_phrase(unsigned long code);
 
 #endif

@@ -1,0 +1,209 @@
+#include "COpenSSL.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct sluice_tls_room *sluice_tls_room_new(size_t capacity) {
+    struct sluice_tls_room *room = calloc(1, sizeof *room);
+    if (room == NULL) return NULL;
+    room->bytes = malloc(capacity);
+    room->capacity = capacity;
+    if (room->bytes == NULL) {
+        free(room);
+        return NULL;
+    }
+    return room;
+}
+
+void sluice_tls_room_free(struct sluice_tls_room *room) {
+    if (room == NULL) return;
+    free(room->bytes);
+    free(room);
+}
+
+// Appends to the kept records. 0 when memory is short.
+static int keep(struct sluice_tls_io *io, const uint8_t *bytes, size_t length) {
+    if (io->kept_count == 0) io->kept_offset = 0;
+    size_t needed = io->kept_offset + io->kept_count + length;
+    if (needed > io->kept_capacity) {
+        uint8_t *larger = realloc(io->kept, needed);
+        if (larger == NULL) return 0;
+        io->kept = larger;
+        io->kept_capacity = needed;
+    }
+    memcpy(io->kept + io->kept_offset + io->kept_count, bytes, length);
+    io->kept_count += length;
+    return 1;
+}
+
+// Moves what the room holds to the kept records, so that the room is empty between calls.
+static int empty_room(struct sluice_tls_io *io, size_t offset) {
+    struct sluice_tls_room *room = io->room;
+    int kept = room->collected == offset || keep(io, room->bytes + offset, room->collected - offset);
+    room->collected = 0;
+    return kept;
+}
+
+// Takes every record at once: how much may be written is decided before encrypting, so that a
+// session never waits in the middle of a record.
+static int bio_write(BIO *bio, const char *data, int length) {
+    struct sluice_tls_io *io = BIO_get_data(bio);
+    struct sluice_tls_room *room = io->room;
+    BIO_clear_retry_flags(bio);
+    if (length <= 0) return 0;
+    if (io->kept_count == 0 && room->capacity - room->collected >= (size_t)length) {
+        memcpy(room->bytes + room->collected, data, length);
+        room->collected += length;
+        return length;
+    }
+    if (!empty_room(io, 0) || !keep(io, (const uint8_t *)data, length)) {
+        io->error = ENOMEM;
+        return -1;
+    }
+    return length;
+}
+
+static int bio_read(BIO *bio, char *data, int length) {
+    struct sluice_tls_io *io = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (length <= 0) return 0;
+    if (io->drained) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    if (io->receive_limit != 0 && io->received > io->receive_limit) {
+        io->error = EMSGSIZE;
+        return -1;
+    }
+    ssize_t count;
+    do {
+        io->receives++;
+        count = recv(io->fd, data, length, MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    if (count > 0) {
+        io->received += count;
+        if (count < length) io->drained = 1;
+        return (int)count;
+    }
+    if (count == 0) {
+        io->ended = 1;
+        return 0;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        io->drained = 1;
+        BIO_set_retry_read(bio);
+    } else {
+        io->error = errno;
+    }
+    return -1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
+    struct sluice_tls_io *io = BIO_get_data(bio);
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+    case BIO_CTRL_DUP:
+        return 1;
+    case BIO_CTRL_EOF:
+        return io != NULL && io->ended;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void make_method(void) {
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice socket");
+    if (method == NULL) return;
+    BIO_meth_set_write(method, bio_write);
+    BIO_meth_set_read(method, bio_read);
+    BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+static void count_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *arg) {
+    (void)version;
+    (void)bytes;
+    (void)length;
+    (void)ssl;
+    if (!sent && type == SSL3_RT_HANDSHAKE) ((struct sluice_tls_io *)arg)->messages++;
+}
+
+struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room *room) {
+    pthread_once(&method_once, make_method);
+    struct sluice_tls_io *io = calloc(1, sizeof *io);
+    BIO *bio = method == NULL ? NULL : BIO_new(method);
+    if (io == NULL || bio == NULL) {
+        free(io);
+        BIO_free(bio);
+        return NULL;
+    }
+    io->fd = fd;
+    io->room = room;
+    BIO_set_data(bio, io);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_msg_callback(ssl, count_message);
+    SSL_set_msg_callback_arg(ssl, io);
+    return io;
+}
+
+void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io) {
+    SSL_free(ssl);
+    if (io == NULL) return;
+    free(io->kept);
+    free(io);
+}
+
+// Sends once: bytes gone, or a negative errno.
+static ssize_t send_once(struct sluice_tls_io *io, const uint8_t *bytes, size_t length) {
+    ssize_t count;
+    do {
+        io->sends++;
+        count = send(io->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+static int flush_kept(struct sluice_tls_io *io) {
+    ssize_t sent = send_once(io, io->kept + io->kept_offset, io->kept_count);
+    if (sent == -EAGAIN) return 1;
+    if (sent < 0) return (int)sent;
+    io->kept_offset += sent;
+    io->kept_count -= sent;
+    if (io->kept_count > 0) return 1;
+    free(io->kept);
+    io->kept = NULL;
+    io->kept_offset = io->kept_capacity = 0;
+    return 0;
+}
+
+int sluice_tls_flush(struct sluice_tls_io *io) {
+    struct sluice_tls_room *room = io->room;
+    if (io->kept_count > 0) {
+        if (!empty_room(io, 0)) return -ENOMEM;
+        int result = flush_kept(io);
+        if (result < 0) io->error = -result;
+        return result;
+    }
+    if (room->collected == 0) return 0;
+    ssize_t sent = send_once(io, room->bytes, room->collected);
+    if (sent == -EAGAIN) sent = 0;
+    if (sent < 0) {
+        room->collected = 0;
+        io->error = (int)-sent;
+        return (int)sent;
+    }
+    if (!empty_room(io, sent)) return -ENOMEM;
+    return io->kept_count > 0;
+}
+
+int sluice_tls_shutdown_write(struct sluice_tls_io *io) {
+    return shutdown(io->fd, SHUT_WR) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,25 @@
+import COpenSSL
+
+// What the room's tests need of a peer and no gateway does.
+
+extension ClientContext {
+    func setMaximumVersionTLS12() {
+        // SAFETY: the context is alive.
+        unsafe sluice_set_maximum_tls12(context)
+    }
+
+    func setCiphers(_ list: String) {
+        // SAFETY: the context is alive.
+        _ = unsafe SSL_CTX_set_cipher_list(context, list)
+    }
+}
+
+extension TLSTransport {
+    /// Sends a KeyUpdate (RFC 8446 section 4.6.3).
+    func updateKey() {
+        // SAFETY: the session is alive as long as this object.
+        unsafe SSL_key_update(session, SSL_KEY_UPDATE_NOT_REQUESTED)
+        _ = unsafe SSL_do_handshake(session)
+        if let io = unsafe io { _ = unsafe sluice_tls_flush(io) }
+    }
+}
