@@ -90,6 +90,9 @@ final class TLSPair {
         return outcome
     }
 
+    /// Bytes in the server's output.
+    var waiting: Int { serverOutput.byteCount }
+
     /// Moves everything in the server's output to the client and returns what arrived.
     func download(_ limit: Int = 1_000_000) -> [UInt8] {
         var received: [UInt8] = []
