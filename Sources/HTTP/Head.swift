@@ -160,6 +160,13 @@ public struct Head: ~Copyable {
         removeAll(id, after: first)
     }
 
+    /// Replaces the first field of this name by text that is already in the arena, removes further ones, or adds it.
+    public mutating func set(_ id: FieldName, range value: ByteRange) {
+        guard let first = firstIndex(of: id) else { return add(id, range: value) }
+        fields[first].value = value
+        removeAll(id, after: first)
+    }
+
     public mutating func set(_ id: FieldName, _ value: StaticString) { set(id, Span(value)) }
 
     public mutating func set(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {

@@ -8,6 +8,8 @@ public import HTTP
 public enum PathNormalizer {
     public enum Verdict: Sendable { case clean, needsWork, refused }
 
+    public static func check(_ head: borrowing Head) -> Verdict { check(head.bytes(head.path)) }
+
     /// One pass; a clean path costs nothing more.
     public static func check(_ path: borrowing Span<UInt8>) -> Verdict {
         var verdict = Verdict.clean

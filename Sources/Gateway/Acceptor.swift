@@ -1,0 +1,149 @@
+import Buffers
+import HTTP
+import Reactor
+import Rules
+import TLS
+import Telemetry
+
+/// A listening socket of this worker: accepts and starts connections.
+final class Acceptor: Channel {
+    let key: String
+    let name: String
+    unowned let worker: Worker
+    /// One descriptor kept in reserve, so that a full table can still accept and close instead of spinning.
+    private var accepting = true
+    private let pause: AcceptPause
+
+    init(_ inherited: InheritedListener, worker: Worker) {
+        key = inherited.key
+        name = inherited.listener.name
+        self.worker = worker
+        pause = AcceptPause()
+        super.init(fd: inherited.descriptor)
+        pause.acceptor = self
+    }
+
+    override func ready(_ events: ReadyEvents) {
+        // Bounded, so that a flood of connections does not keep established ones waiting.
+        for _ in 0..<64 {
+            switch Listening.accept(fd, reactor: worker) {
+            case .accepted(let fd, let address, let port): begin(fd, address, port)
+            case .wouldBlock: return
+            case .failed(let error): return failed(error)
+            }
+        }
+    }
+
+    private func begin(_ fd: Int32, _ address: IPAddress, _ port: UInt16) {
+        guard let listener = worker.listener(named: name), worker.admit(address, listener.limits) else {
+            worker.metrics.add(.connectionsRefused)
+            Listening.reject(fd)
+            return
+        }
+        var client = ClientInfo()
+        client.address = address
+        client.port = port
+        if let tls = listener.tls {
+            worker.metrics.add(.connectionsAcceptedTLS)
+            HandshakingConnection.start(worker, listener, client, fd: fd, context: tls)
+        } else {
+            worker.metrics.add(.connectionsAcceptedPlain)
+            let transport = SocketTransport(fd: fd, reactor: worker)
+            worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+        }
+    }
+
+    /// Out of descriptors or memory: stop accepting for 10 ms instead of turning in circles.
+    private func failed(_ error: SystemError) {
+        worker.metrics.add(.acceptErrors)
+        worker.note(.warning, "listener \(name): \(error); accepting again in 10 ms")
+        worker.remove(self)
+        worker.schedule(pause, after: 10)
+    }
+
+    fileprivate func resumeAccepting() {
+        guard fd >= 0 else { return }
+        do { try worker.addLevelTriggered(self) } catch { worker.schedule(pause, after: 100) }
+    }
+}
+
+private final class AcceptPause: Timer {
+    weak var acceptor: Acceptor?
+    override func fire() { acceptor?.resumeAccepting() }
+}
+
+/// A TLS connection until its handshake is done; then it becomes an HTTP/1.1 or HTTP/2 connection.
+final class HandshakingConnection: Channel {
+    unowned let worker: Worker
+    let listener: ListenerState
+    var client: ClientInfo
+    let transport: TLSTransport
+    private let deadline = HandshakeDeadline()
+
+    static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, context: ServerContext) {
+        do {
+            let transport = TLSTransport(server: context, fd: fd, reactor: worker)
+            let connection = HandshakingConnection(worker, listener, client, fd: fd, transport: transport)
+            try worker.add(connection)
+            worker.handshakeStarted(connection)
+            worker.schedule(connection.deadline, after: UInt64(listener.limits.tlsHandshake))
+            connection.advance()
+        } catch {
+            worker.metrics.add(.tlsHandshakesFailed)
+            worker.connectionClosed(client)
+            Listening.reject(fd)
+        }
+    }
+
+    private init(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: TLSTransport) {
+        self.worker = worker
+        self.listener = listener
+        self.client = client
+        self.transport = transport
+        super.init(fd: fd)
+        deadline.connection = self
+    }
+
+    override func ready(_ events: ReadyEvents) { advance() }
+
+    private func advance() {
+        switch transport.handshake() {
+        case .wantsRead, .wantsWrite: return
+        case .failed: fail()
+        case .done(let info): finish(info)
+        }
+    }
+
+    func fail() {
+        worker.metrics.add(.tlsHandshakesFailed)
+        worker.cancel(deadline)
+        worker.handshakeEnded(self)
+        worker.close(self)
+        worker.connectionClosed(client)
+    }
+
+    private func finish(_ info: TLSConnectionInfo) {
+        worker.metrics.add(info.resumed ? .tlsHandshakesResumed : .tlsHandshakesFull)
+        worker.cancel(deadline)
+        worker.handshakeEnded(self)
+        client.tls = TLSInfo(version: info.version, cipher: info.cipher, serverName: info.serverName)
+        let fd = self.fd
+        worker.remove(self)
+        self.fd = -1
+        if info.alpn == "h2" {
+            worker.serveHTTP2(listener, client, fd: fd, transport: transport)
+        } else {
+            worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+        }
+    }
+
+    func timeIsUp() {
+        worker.metrics.add(.timeoutsHandshake)
+        fail()
+    }
+}
+
+private final class HandshakeDeadline: Timer {
+    weak var connection: HandshakingConnection?
+    override func fire() { connection?.timeIsUp() }
+}

@@ -1,0 +1,35 @@
+import HTTP
+import Reactor
+import Upstream
+
+/// The client's end of one exchange: an HTTP/1.1 connection or one HTTP/2 stream.
+///
+/// The runner tells it what to send; it tells the runner what arrived. Codecs know bytes, the runner
+/// knows exchanges, and this is the seam between them.
+class ClientStream: Channel {
+    /// The exchange being worked on; nil between exchanges.
+    final var runner: ExchangeRunner?
+
+    /// Sends an interim response head (1xx) now.
+    func sendInterim(status: Int) {}
+
+    /// Sends the final head in `runner.response`. Its body follows from `runner.responseBody`.
+    func sendHead() {}
+
+    /// `runner.responseBody` grew or ended.
+    func responseBodyChanged() {}
+
+    /// The runner took bytes out of `runner.requestBody`: reading may go on.
+    func resumeRequestBody() {}
+
+    /// The exchange cannot be completed: cut it so that the client cannot take it for a success.
+    func abort(_ kind: ErrorKind) {}
+
+    /// From now on both directions are raw bytes (after a 101).
+    func becomeTunnel() {}
+
+    /// Bytes sent to the client in this exchange, heads and framing included.
+    var bytesSent: Int { 0 }
+
+    var clientProtocol: HTTPVersion { .http11 }
+}

@@ -1,0 +1,269 @@
+import Buffers
+import HTTP
+import Hooks
+import Rules
+import Telemetry
+import Upstream
+
+/// Where an exchange stands with its hooks.
+struct HookState: ~Copyable {
+    /// The call whose result is awaited.
+    var call: GatewayHookCall?
+    /// The call that is inside `fetch()` and waits for the origin.
+    var awaitsOrigin = false
+    /// The side whose body is being collected for the call.
+    var collecting: HookSide?
+    var collected = Chain()
+    /// `ctx.state`, handed from the request phase to the response phase.
+    var state: [UInt8] = []
+    /// Status that a hook's policy chose for the failure.
+    var policyStatus = 0
+
+    mutating func reset() {
+        call = nil
+        awaitsOrigin = false
+        collecting = nil
+        collected.removeAll()
+        if !state.isEmpty { state.removeAll() }
+        policyStatus = 0
+    }
+}
+
+/// Hooks in the walk of an exchange.
+extension ExchangeRunner {
+    /// Starts the hook of a `run` action. True when the walk may go on at once.
+    func runHook(_ step: Rules.HookCall) -> Bool {
+        guard let generation, let hooks = worker.hooks, let bound = generation.functions.hook(for: step) else {
+            worker.bug("a run action without its function")
+            return true
+        }
+        let function = bound.shared.function
+        let phase = hookPhase(function)
+        countHookCall(phase)
+        if !hooks.fenced.isEmpty, hooks.fenced.contains(function.name) {
+            let failure = HookFailure(.unavailable, function: function.name, message: "the function is fenced: it stopped workers before")
+            return hookFailed(failure, step.function, .hookFenced)
+        }
+        let call = hooks.takeCall(self, bound, rule: step.rule)
+        call.requestID = requestID
+        if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
+        self.hooks.call = call
+        switch hooks.runtime.start(call, function, bound.binding, phase, self) {
+        case .pending: return false
+        case .finished(let outcome): return hookEnded(call, outcome)
+        }
+    }
+
+    private func hookPhase(_ function: HookFunction) -> HookPhase {
+        switch station {
+        case .responseRules: .response
+        case .errorRules: .error
+        default: function.handles(.request) ? .request : .fetch
+        }
+    }
+
+    private func countHookCall(_ phase: HookPhase) {
+        switch phase {
+        case .request: worker.metrics.add(.hookCallsRequest)
+        case .response: worker.metrics.add(.hookCallsResponse)
+        case .error: worker.metrics.add(.hookCallsError)
+        case .fetch: worker.metrics.add(.hookCallsFetch)
+        }
+    }
+
+    /// The result of a pending call arrived.
+    func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+        guard hooks.call === call else { return }
+        if hookEnded(call, outcome) { advance() }
+    }
+
+    /// Puts a result into effect. True when the walk goes on with the next rule.
+    private func hookEnded(_ call: GatewayHookCall, _ outcome: HookOutcome) -> Bool {
+        hooks.call = nil
+        let fromOrigin = hooks.awaitsOrigin
+        hooks.awaitsOrigin = false
+        recordHook(call, outcome)
+        if station == .requestRules || station == .origin { hooks.state = call.state }
+        let function = call.bound?.functionIndex ?? -1
+        worker.hooks?.giveBack(call)
+        switch outcome {
+        case .proceed(let body):
+            restore(body, response: station == .responseRules)
+            return true
+        case .respond(let body): return hookResponds(body, fromOrigin)
+        case .deny(let status):
+            deliverStock(status: status, proxyStatus: "http_request_denied", side: .client)
+            return false
+        case .failed(let failure):
+            restore(.unchanged, response: station != .requestRules)
+            return hookFailed(failure, function, failure.errorKind)
+        }
+    }
+
+    /// Gives a body that was collected for the hook back, or puts the hook's own in its place.
+    private func restore(_ body: HookBody, response: Bool) {
+        switch body {
+        case .unchanged:
+            if hooks.collecting == .request { requestBody.append(contentsOf: &hooks.collected) }
+            if hooks.collecting == .response { responseBody.append(contentsOf: &hooks.collected) }
+        case .none: replaceBody([], response: response)
+        case .bytes(let bytes): replaceBody(bytes, response: response)
+        }
+        hooks.collecting = nil
+        hooks.collected.removeAll()
+    }
+
+    private func replaceBody(_ bytes: [UInt8], response: Bool) {
+        worker.pool.copied.hook += bytes.count
+        if response {
+            cancelOrigin()
+            setBody(bytes.span)
+        } else {
+            replacedRequestBody = true
+            requestBody.removeAll()
+            requestBody.append(copying: bytes.span, from: worker.pool)
+            request.remove(.contentLength)
+            request.body = .known(bytes.count)
+        }
+    }
+
+    private func hookResponds(_ body: HookBody, _ fromOrigin: Bool) -> Bool {
+        let local = station == .requestRules || (station == .origin && !fromOrigin) || station == .errorRules
+        restore(body, response: true)
+        guard local else {
+            if station == .origin { walk(.responseRules, .response) }
+            return station == .responseRules && !fromOrigin
+        }
+        cancelOrigin()
+        if case .unchanged = body { setBody(Span()) }
+        if !responseHasBody { responseBody.removeAll() }
+        responseBodyEnded = true
+        deliver()
+        return false
+    }
+
+    private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+        let microseconds = call.cpuNanoseconds / 1000
+        worker.metrics.add(.hookCPUMicroseconds, Int(microseconds))
+        let word: String
+        switch outcome {
+        case .proceed: word = "continue"
+        case .respond: word = "respond"
+        case .deny: word = "deny"
+        case .failed(let failure): word = failure.kind.word
+        }
+        let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
+        hookCalls.append(HookRecord(function: call.bound?.functionIndex ?? 0, phase: phase, outcome: word, microseconds: microseconds))
+    }
+
+    // MARK: Failure is a policy
+
+    /// Applies the function's `on_error`. True when the walk goes on.
+    private func hookFailed(_ failure: HookFailure, _ function: Int, _ kind: ErrorKind) -> Bool {
+        countHookFailure(failure, fenced: kind == .hookFenced)
+        worker.noteHook("error", function: failure.function, request: requestID.text, text: failure.description)
+        failedHook = failure.function
+        guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
+        let policy = generation.configuration.functions[function].onError
+        if failure.passThrough || policy == .continue || station == .errorRules {
+            worker.metrics.add(.hookPolicyContinue)
+            return true
+        }
+        switch policy {
+        case .continue: break
+        case .deny(let status):
+            worker.metrics.add(.hookPolicyDeny)
+            hooks.policyStatus = Int(status)
+        case .respond(let status):
+            worker.metrics.add(.hookPolicyRespond)
+            hooks.policyStatus = Int(status)
+        }
+        fail(GatewayError(kind, in: station == .responseRules ? .responseHook : .requestHook, note: failure.description))
+        return false
+    }
+
+    private func countHookFailure(_ failure: HookFailure, fenced: Bool) {
+        if fenced { return worker.metrics.add(.hookFailuresFenced) }
+        switch failure.kind {
+        case .error, .origin, .unavailable: worker.metrics.add(.hookFailuresThrown)
+        case .badReturn: worker.metrics.add(.hookFailuresResult)
+        case .subrequests: worker.metrics.add(.hookFailuresSubrequests)
+        case .cpu: worker.metrics.add(.hookFailuresCPU)
+        case .wall: worker.metrics.add(.hookFailuresWall)
+        case .memory: worker.metrics.add(.hookFailuresMemory)
+        }
+    }
+
+    /// The exchange ends: no result is awaited any more.
+    func cancelHooks() {
+        guard let call = hooks.call else { return }
+        hooks.call = nil
+        hooks.awaitsOrigin = false
+        hooks.collecting = nil
+        hooks.collected.removeAll()
+        call.cancel()
+        worker.hooks?.giveBack(call)
+    }
+
+    // MARK: What a call asks for
+
+    /// The hook wants a body in one piece.
+    func collectBody(_ side: HookSide) {
+        hooks.collecting = side
+        if side == .request {
+            wantsRequestBody = true
+            stream?.resumeRequestBody()
+        }
+        bodyCollected()
+    }
+
+    /// Moves what arrived into the collection; answers the hook when all is there or too much.
+    func bodyCollected() {
+        guard let side = hooks.collecting, let call = hooks.call else { return }
+        let ended = side == .request ? requestBodyEnded : responseBodyEnded
+        if side == .request {
+            hooks.collected.append(contentsOf: &requestBody)
+        } else {
+            hooks.collected.append(contentsOf: &responseBody)
+            originStream?.responseBodyDrained()
+        }
+        if hooks.collected.byteCount > worker.bufferedBodyLimit(self) {
+            call.bodyFailed(side, "the body is larger than the limit for hooks (limits.buffered_body)")
+        } else if ended {
+            worker.pool.copied.hook += hooks.collected.byteCount
+            call.bodyArrived(side, hooks.collected.copyBytes())
+        } else if side == .request {
+            stream?.resumeRequestBody()
+        }
+    }
+
+    /// `fetch(request)`: the rest of the request rules, then the origin.
+    func hookSendsToOrigin(_ call: GatewayHookCall, _ body: HookBody) {
+        restore(body, response: false)
+        hooks.awaitsOrigin = true
+        advance()
+    }
+
+    func hookOriginResponded() { hooks.call?.originArrived() }
+
+    func hookOriginFailed(_ failure: GatewayError) {
+        error = failure
+        hooks.call?.originFailed("the origin failed: \(failure.kind.name)")
+    }
+}
+
+extension HookFailure.Kind {
+    /// The word in the access log.
+    var word: String {
+        switch self {
+        case .error: "error"
+        case .badReturn: "bad_return"
+        case .origin: "origin"
+        case .subrequests: "subrequests"
+        case .cpu: "cpu"
+        case .wall: "wall"
+        case .memory: "memory"
+        case .unavailable: "unavailable"
+        }
+    }
+}

@@ -1,0 +1,307 @@
+import Buffers
+import HTTP
+import HTTP1
+import Hooks
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// Runs one exchange from its first byte to its last. `docs/WALK.md` follows it.
+///
+/// The stations, in order: request rules (and their hooks), the origin, response rules (and their
+/// hooks), delivery, access log. A failure leads over the error rules. Runners are reused.
+final class ExchangeRunner: ForwardedExchange {
+    enum Station {
+        case idle
+        case requestRules
+        /// With the origin; nothing has been answered yet.
+        case origin
+        case responseRules
+        case errorRules
+        /// The response head is sent; the body follows.
+        case streaming
+    }
+
+    /// What one hook call of this exchange came to, for the access log.
+    struct HookRecord {
+        var function: Int
+        var phase: Phase
+        var outcome: String
+        var microseconds: UInt64
+    }
+
+    unowned let worker: Worker
+    /// Where the answer goes.
+    var stream: ClientStream?
+    var generation: ServingGeneration?
+    var station = Station.idle
+    var rules = RuleRunner()
+    /// The request body may be read now: someone will take it.
+    var wantsRequestBody = false
+    var requestBytes = 0
+    var statusSent = 0
+    var hookCalls: [HookRecord] = []
+    /// A hook put its own body in the place of the client's.
+    var replacedRequestBody = false
+    var hooks = HookState()
+
+    init(worker: Worker) {
+        self.worker = worker
+        super.init()
+    }
+
+    override func reset() {
+        super.reset()
+        stream = nil
+        rules.end()
+        generation = nil
+        station = .idle
+        wantsRequestBody = false
+        requestBytes = 0
+        statusSent = 0
+        replacedRequestBody = false
+        hookCalls.removeAll(keepingCapacity: true)
+        hooks.reset()
+    }
+
+    // MARK: The walk
+
+    /// The request head is complete.
+    func begin() {
+        start()
+        guard normalizePath() else { return fail(GatewayError(.badRequest, in: .requestHead, note: "the path cannot be normalised")) }
+        guard let generation, rules.begin(generation.rules, self) else {
+            return fail(GatewayError(.noSite, in: .requestHead, note: "no site answers for this host"))
+        }
+        walk(.requestRules, .request)
+    }
+
+    private func start() {
+        generation = worker.generation
+        started = worker.nowNanoseconds
+        startedWall = worker.wallSeconds
+        requestID = worker.nextRequestID()
+        keepOriginal()
+        worker.metrics.add(request.version == .http2 ? .requestsHTTP2 : request.version == .http11 ? .requestsHTTP11 : .requestsHTTP10)
+        worker.metrics.add(.requestsActive)
+    }
+
+    /// Enters the rules of one phase.
+    func walk(_ station: Station, _ phase: Phase) {
+        self.station = station
+        rules.enter(phase, self)
+        advance()
+    }
+
+    /// Goes from rule to rule until the phase is over or something has to be waited for.
+    func advance() {
+        while true {
+            switch rules.next(self) {
+            case .done: return phaseDone()
+            case .run(let call): if !runHook(call) { return }
+            case .respond(let reply): return answer(reply)
+            case .log(let line): note(line)
+            case .drop: return drop()
+            }
+        }
+    }
+
+    /// A `log` action.
+    private func note(_ line: LogLine) {
+        let rule = generation?.rules.ruleID(line.rule) ?? ""
+        worker.noteRule(rule, request: requestID.text, text: request.text(line.text))
+    }
+
+    func phaseDone() {
+        switch station {
+        case .requestRules: forward()
+        case .responseRules: deliver()
+        case .errorRules: deliverError()
+        case .idle, .origin, .streaming: worker.bug("a phase ended outside its station")
+        }
+    }
+
+    // MARK: To the origin
+
+    func forward() {
+        guard let generation else { return }
+        let chosen = upstream
+        guard chosen >= 0 else {
+            return fail(GatewayError(.noSite, in: .requestRules, note: "no rule answered and the site has no upstream"))
+        }
+        guard addForwardingFields() else {
+            return fail(GatewayError(.loop, in: .requestRules, note: "the request has passed this gateway too often"))
+        }
+        station = .origin
+        wantsRequestBody = true
+        origin.upstream = chosen
+        generation.upstreams.open(self, upstream: chosen)
+        stream?.resumeRequestBody()
+    }
+
+    func requestBodyArrived() {
+        if hooks.collecting == .request { return bodyCollected() }
+        if let originStream { return originStream.requestBodyArrived() }
+        // Answered without the origin: nobody wants the rest.
+        if station == .streaming || station == .idle { requestBody.removeAll() }
+    }
+
+    override func originWantsBody() { stream?.resumeRequestBody() }
+
+    override func originInterim() {
+        guard station == .origin, response.status != 100 else { return }
+        stream?.sendInterim(status: response.status)
+    }
+
+    // MARK: From the origin
+
+    override func originResponded() {
+        origin.called = true
+        origin.status = response.status
+        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- origin.requestSent) / 1000)
+        guard station == .origin else { return }
+        if hooks.awaitsOrigin { return hookOriginResponded() }
+        walk(.responseRules, .response)
+    }
+
+    override func originBodyArrived() {
+        if station == .streaming { stream?.responseBodyChanged() } else if hooks.collecting == .response { bodyCollected() }
+    }
+
+    override func originUpgraded() {
+        origin.called = true
+        origin.status = 101
+        worker.metrics.add(.tunnelsOpened)
+        deliver()
+        stream?.becomeTunnel()
+    }
+
+    override func originFailed(_ error: GatewayError) {
+        originStream = nil
+        if hooks.awaitsOrigin, station == .origin { return hookOriginFailed(error) }
+        fail(error)
+    }
+
+    // MARK: To the client
+
+    /// Sends the response head and whatever body there is.
+    func deliver() {
+        station = .streaming
+        if !responseHasBody { dropBody() }
+        statusSent = response.status
+        countResponse()
+        stream?.sendHead()
+        stream?.responseBodyChanged()
+    }
+
+    /// True when the client expects body bytes (RFC 9112 section 6.3).
+    var responseHasBody: Bool {
+        original.method != .head && response.status >= 200 && response.status != 204 && response.status != 304
+    }
+
+    /// A response without a body (HEAD, 204, 304): what an answer of our own carries is not sent.
+    private func dropBody() {
+        guard originStream == nil, response.status != 101 else { return }
+        responseBody.removeAll()
+        responseBodyEnded = true
+    }
+
+    /// The client took body bytes: the origin may send more.
+    func clientDrained() { originStream?.responseBodyDrained() }
+
+    // MARK: Failures
+
+    /// Ends the exchange with an error: error rules first, then the stock answer. After the head was
+    /// sent only a cut is left.
+    func fail(_ failure: GatewayError) {
+        error = failure
+        countFailure(failure)
+        cancelOrigin()
+        cancelHooks()
+        if statusSent != 0 { return cut(failure.kind) }
+        responseBody.removeAll()
+        responseBodyEnded = false
+        let hasRules = site >= 0 && station != .errorRules && failure.kind.side != .client
+        if hasRules { walk(.errorRules, .error) } else { deliverError() }
+    }
+
+    private func cut(_ kind: ErrorKind) {
+        let stream = self.stream
+        log()
+        stream?.abort(kind)
+        worker.giveBack(self)
+    }
+
+    /// Closes without an answer (the `drop` action).
+    func drop() {
+        cancelOrigin()
+        cut(.clientGone)
+    }
+
+    /// A request that could not be read. There is no head to run rules on.
+    func refuse(_ kind: ErrorKind, note: String) {
+        start()
+        let failure = GatewayError(kind, in: .requestHead, note: note)
+        error = failure
+        countFailure(failure)
+        requestBodyEnded = true
+        deliverError()
+    }
+
+    /// The request broke off or broke the protocol after its head.
+    func clientFailed(_ kind: ErrorKind, note: String) {
+        requestBody.removeAll()
+        requestBodyEnded = true
+        fail(GatewayError(kind, in: .requestBody, note: note))
+    }
+
+    /// The client is gone: everything that was done for it stops.
+    func clientGone() {
+        cancelOrigin()
+        cancelHooks()
+        if error == nil { error = GatewayError(.clientGone, in: .responseBody) }
+        if statusSent == 0 { worker.metrics.add(.responsesNone) }
+        log()
+        worker.giveBack(self)
+    }
+
+    // MARK: The end
+
+    /// The response is sent and the request is read.
+    func finish() {
+        cancelOrigin()
+        log()
+        worker.giveBack(self)
+    }
+
+    private func log() {
+        let now = worker.nowNanoseconds
+        worker.metrics.add(.forwardedRequest, requestBytes)
+        worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
+        worker.metrics.subtract(.requestsActive)
+        worker.metrics.observe(.requestDuration, microseconds: (now &- started) / 1000)
+        guard let logger = worker.accessLog else { return }
+        logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
+    }
+
+    private func countResponse() {
+        let counter: Counter =
+            switch response.status {
+            case ..<200: .responses1xx
+            case ..<300: .responses2xx
+            case ..<400: .responses3xx
+            case ..<500: .responses4xx
+            default: .responses5xx
+            }
+        worker.metrics.add(counter)
+    }
+
+    private func countFailure(_ failure: GatewayError) {
+        switch failure.kind.side {
+        case .client: worker.metrics.add(.errorsClient)
+        case .origin: worker.metrics.add(.errorsOrigin)
+        case .gateway: worker.metrics.add(.errorsGateway)
+        }
+    }
+}

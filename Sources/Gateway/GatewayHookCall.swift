@@ -1,0 +1,128 @@
+import Buffers
+import HTTP
+import Hooks
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// One hook call of an exchange, as the gateway carries out what it asks for.
+final class GatewayHookCall: Hooks.HookCall {
+    unowned let worker: Worker
+    var runner: ExchangeRunner?
+    var generation: ServingGeneration?
+    var bound: BoundHook?
+    var ruleIndex: Int32 = 0
+    var requestID = RequestID()
+    private var subrequests: [Subrequest] = []
+
+    init(worker: Worker) {
+        self.worker = worker
+        super.init()
+    }
+
+    func forget() {
+        runner = nil
+        generation = nil
+        bound = nil
+        if !state.isEmpty { state = [] }
+        for subrequest in subrequests { subrequest.stop() }
+        subrequests.removeAll()
+    }
+
+    override func finished(_ outcome: HookOutcome) { runner?.hookFinished(self, outcome) }
+
+    override func released() { worker.hooks?.giveBack(self) }
+
+    override func readBody(_ side: HookSide) {
+        guard let runner else { return bodyFailed(side, "the exchange is over") }
+        runner.collectBody(side)
+    }
+
+    override func sendToOrigin(_ body: HookBody) {
+        guard let runner else { return originFailed("the exchange is over") }
+        runner.hookSendsToOrigin(self, body)
+    }
+
+    override func subrequest(_ request: HookSubrequest) {
+        worker.metrics.add(.hookSubrequests)
+        guard let generation, let bound else { return subrequestFailed(request.id, "the exchange is over") }
+        let granted = generation.configuration.functions[bound.functionIndex].upstreams
+        guard granted.indices.contains(request.upstream) else {
+            return subrequestFailed(request.id, "the function was not granted this upstream")
+        }
+        let exchange = Subrequest(call: self, request: request, worker: worker)
+        subrequests.append(exchange)
+        exchange.origin.upstream = granted[exchange.grantIndex]
+        generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
+    }
+
+    override func cancelSubrequest(_ id: Int32) {
+        for subrequest in subrequests where subrequest.id == id { subrequest.stop() }
+        subrequests.removeAll { $0.id == id }
+    }
+
+    fileprivate func subrequestEnded(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
+}
+
+/// A request that a hook makes: an exchange without a client, its answer collected in memory.
+final class Subrequest: ForwardedExchange {
+    let id: Int32
+    let grantIndex: Int
+    private weak var call: GatewayHookCall?
+    private unowned let worker: Worker
+    private var collected = Chain()
+
+    init(call: GatewayHookCall, request subrequest: HookSubrequest, worker: Worker) {
+        id = subrequest.id
+        grantIndex = subrequest.upstream
+        self.call = call
+        self.worker = worker
+        super.init()
+        request.copy(from: subrequest.head)
+        requestBodyEnded = true
+        requestBody.append(copying: subrequest.body.span, from: worker.pool)
+        worker.pool.copied.hook += subrequest.body.count
+        keepOriginal()
+        request.add(.via, "1.1 sluice")
+        started = worker.nowNanoseconds
+    }
+
+    func stop() {
+        call = nil
+        cancelOrigin()
+    }
+
+    override func originBodyArrived() {
+        collected.append(contentsOf: &responseBody)
+        if collected.byteCount > Limits_bufferedBody {
+            return end("the answer is larger than 1 MiB")
+        }
+        if responseBodyEnded { return deliver() }
+        originStream?.responseBodyDrained()
+    }
+
+    override func originResponded() {
+        if responseBodyEnded, responseBody.isEmpty { deliver() }
+    }
+
+    override func originFailed(_ error: GatewayError) { end("upstream failed: \(error.kind.name)") }
+
+    private func deliver() {
+        guard let call else { return }
+        self.call = nil
+        worker.pool.copied.hook += collected.byteCount
+        call.subrequestEnded(self)
+        call.subrequestFinished(id, response, body: collected.copyBytes())
+    }
+
+    private func end(_ reason: String) {
+        guard let call else { return }
+        stop()
+        call.subrequestEnded(self)
+        call.subrequestFailed(id, reason)
+    }
+}
+
+/// The largest answer to a sub-request, in bytes.
+private let Limits_bufferedBody = 1 << 20

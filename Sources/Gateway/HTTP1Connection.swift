@@ -1,0 +1,321 @@
+import Buffers
+import HTTP
+import HTTP1
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// One client connection that speaks HTTP/1.1.
+///
+/// `pump` reads and feeds the runner; `resume` (end of the turn) sends what gathered. Reading stops when
+/// the exchange holds enough, and pipelined requests wait in the input until their turn.
+final class HTTP1Connection: ClientStream, Drainable {
+    enum Reading {
+        /// Waiting for, or inside, a request head.
+        case head
+        case body
+        /// The request is complete; its response is not.
+        case complete
+        /// The response went out before the request ended: the rest is read and thrown away.
+        case lingering
+        case tunnel
+    }
+
+    unowned let worker: Worker
+    let listener: ListenerState
+    let client: ClientInfo
+    let transport: Transport
+    var input: ReadBuffer
+    var output: OutputBuffer
+    var parser: RequestParser
+    var decoder = BodyDecoder()
+    let timer = ConnectionTimer()
+
+    var reading = Reading.head
+    var canRead = true
+    var canWrite = true
+    var endOfInput = false
+    var flushPending = false
+    var pumping = false
+
+    // The response being sent.
+    var persistent = true
+    var headSent = false
+    var chunked = false
+    var responseQueued = false
+    var awaitsContinue = false
+    var requests = 0
+    var sent = 0
+
+    // Progress, for time limits: monotonic milliseconds and byte counts.
+    var headStarted: UInt64 = 0
+    var lastActivity: UInt64
+    var bytesReceived = 0
+    var bytesAtCheck = 0
+
+    init(worker: Worker, listener: ListenerState, client: ClientInfo, fd: Int32, transport: Transport) {
+        self.worker = worker
+        self.listener = listener
+        self.client = client
+        self.transport = transport
+        input = ReadBuffer(pool: worker.pool)
+        output = OutputBuffer(pool: worker.pool)
+        parser = RequestParser(limits: HeadLimits(listener.limits))
+        lastActivity = worker.now
+        super.init(fd: fd)
+        timer.connection = self
+        worker.schedule(timer, after: UInt64(listener.limits.headTimeout))
+    }
+
+    override var bytesSent: Int { sent }
+
+    override func ready(_ events: ReadyEvents) {
+        if events.contains(.readable) { canRead = true }
+        if events.contains(.writable) {
+            canWrite = true
+            if !output.isEmpty { flushSoon() }
+        }
+        pump()
+    }
+
+    // MARK: Reading
+
+    /// Reads and processes until nothing more can be done now.
+    func pump() {
+        guard !pumping else { return }
+        pumping = true
+        while fd >= 0, step() {}
+        pumping = false
+    }
+
+    /// One step of reading; false when it has to wait.
+    private func step() -> Bool {
+        switch reading {
+        case .head: readHead()
+        case .body: readBody()
+        case .complete: false
+        case .lingering: discard()
+        case .tunnel: readTunnel()
+        }
+    }
+
+    /// Gets more bytes; false when none are to be had now.
+    private func receive() -> Bool {
+        guard canRead, !endOfInput else { return false }
+        switch transport.receive(into: &input) {
+        case .moved(let count, let drained):
+            if drained { canRead = false }
+            lastActivity = worker.now
+            bytesReceived &+= count
+            return true
+        case .wouldBlock:
+            canRead = false
+            return false
+        case .endOfStream:
+            endOfInput = true
+            return reading != .complete
+        case .failed:
+            clientGone()
+            return false
+        }
+    }
+
+    private func readHead() -> Bool {
+        if input.isEmpty {
+            if endOfInput {
+                close()
+                return false
+            }
+            return receive()
+        }
+        if headStarted == 0 { headStarted = worker.now }
+        let runner = self.runner ?? worker.takeRunner(for: self, client)
+        self.runner = runner
+        switch parser.parse(input.bytes, into: &runner.request) {
+        case .needMore:
+            return needMoreOfHead()
+        case .failed(let kind, let note):
+            refuse(kind, note)
+            return false
+        case .complete(let consumed):
+            input.consume(consumed)
+            beginExchange(runner)
+            return true
+        }
+    }
+
+    private func needMoreOfHead() -> Bool {
+        if endOfInput {
+            close()
+            return false
+        }
+        if canRead { return receive() }
+        worker.schedule(timer, after: remaining(UInt64(listener.limits.headTimeout), since: headStarted))
+        return false
+    }
+
+    private func beginExchange(_ runner: ExchangeRunner) {
+        requests += 1
+        headStarted = 0
+        headSent = false
+        chunked = false
+        responseQueued = false
+        sent = 0
+        persistent = parser.persistent && requests < listener.limits.requestsPerConnection && !worker.isDraining
+        decoder = BodyDecoder(runner.request.body)
+        awaitsContinue = parser.expectsContinue && runner.request.body != .none
+        runner.request.scheme = listener.scheme
+        runner.wantsUpgrade = parser.wantsUpgrade
+        reading = runner.request.body == .none ? .complete : .body
+        runner.requestBodyEnded = reading == .complete
+        parser.reset()
+        if reading == .body {
+            bytesAtCheck = bytesReceived
+            worker.schedule(timer, after: UInt64(listener.limits.bodyRateTime))
+        }
+        runner.begin()
+    }
+
+    private func readBody() -> Bool {
+        guard let runner else { return false }
+        guard runner.requestBody.byteCount < listener.limits.exchangeBuffer else { return false }
+        if awaitsContinue {
+            guard runner.wantsRequestBody else { return false }
+            awaitsContinue = false
+            if input.isEmpty { writeInterim(100) }
+        }
+        return decodeBody(runner)
+    }
+
+    private func decodeBody(_ runner: ExchangeRunner) -> Bool {
+        switch decoder.next(input.bytes) {
+        case .data(let skip, let count):
+            input.consume(skip)
+            runner.requestBody.append(input.takeSlice(count))
+            runner.requestBytes += count
+            runner.requestBodyArrived()
+            return true
+        case .needMore(let consumed):
+            input.consume(consumed)
+            if endOfInput {
+                runner.clientFailed(.badRequest, note: "the request body was cut short")
+                return false
+            }
+            return receive()
+        case .end(let consumed):
+            input.consume(consumed)
+            reading = .complete
+            runner.requestBodyEnded = true
+            runner.requestBodyArrived()
+            finishIfComplete()
+            return true
+        case .failed(let kind, let note):
+            persistent = false
+            reading = .lingering
+            runner.clientFailed(kind, note: note)
+            return false
+        }
+    }
+
+    private func discard() -> Bool {
+        input.consume(input.count)
+        if endOfInput || bytesReceived - bytesAtCheck > 1 << 20 {
+            if output.isEmpty { close() }
+            return false
+        }
+        return receive()
+    }
+
+    private func readTunnel() -> Bool {
+        guard let runner else { return false }
+        if !input.isEmpty {
+            guard runner.requestBody.byteCount < listener.limits.exchangeBuffer else { return false }
+            runner.requestBody.append(input.takeSlice(input.count))
+            runner.requestBodyArrived()
+            return true
+        }
+        if endOfInput {
+            if !runner.requestBodyEnded {
+                runner.requestBodyEnded = true
+                runner.requestBodyArrived()
+            }
+            return false
+        }
+        return receive()
+    }
+
+    override func resume() {
+        flushPending = false
+        guard fd >= 0 else { return }
+        flush()
+    }
+
+    override func sendInterim(status: Int) { writeInterim(status) }
+    override func sendHead() { writeHead() }
+    override func responseBodyChanged() { moveBody() }
+
+    override func becomeTunnel() { reading = .tunnel }
+
+    override func resumeRequestBody() {
+        if reading == .body || reading == .tunnel { pump() }
+    }
+
+    // MARK: Ends
+
+    /// Answers a request that could not be read, and closes.
+    private func refuse(_ kind: ErrorKind, _ note: String) {
+        guard let runner else { return }
+        worker.metrics.add(.http1Errors)
+        persistent = false
+        reading = .lingering
+        headStarted = 0
+        bytesAtCheck = bytesReceived
+        runner.refuse(kind, note: note)
+    }
+
+    func clientGone() {
+        if let runner {
+            self.runner = nil
+            runner.clientGone()
+        }
+        close()
+    }
+
+    override func abort(_ kind: ErrorKind) {
+        // A response whose length is known or chunked is cut: the client sees that it is incomplete.
+        runner = nil
+        close(reset: true)
+    }
+
+    /// Idle connections close at once, the others after their response.
+    func drain() {
+        if runner == nil || (reading == .head && headStarted == 0) { close() } else { persistent = false }
+    }
+
+    func close(reset: Bool = false) {
+        guard fd >= 0 else { return }
+        worker.cancel(timer)
+        timer.connection = nil
+        if let runner {
+            self.runner = nil
+            runner.clientGone()
+        }
+        if !reset { transport.finishSending() }
+        worker.retire(self, client, reset: reset)
+    }
+
+    // MARK: Timers
+
+    func remaining(_ limit: UInt64, since start: UInt64) -> UInt64 {
+        let due = start + limit
+        return due > worker.now ? due - worker.now : 0
+    }
+}
+
+/// The one timer of a connection; what it means depends on what the connection is doing.
+final class ConnectionTimer: Timer {
+    weak var connection: HTTP1Connection?
+
+    override func fire() { connection?.timeIsUp() }
+}

@@ -1,0 +1,196 @@
+import Buffers
+import HTTP
+import HTTP1
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// The sending half of an HTTP/1.1 connection.
+extension HTTP1Connection {
+    func writeInterim(_ status: Int) {
+        ResponseWriter.writeInterim(status: status, to: &output)
+        flushSoon()
+    }
+
+    func writeHead() {
+        guard let runner, !headSent else { return }
+        headSent = true
+        let before = output.byteCount
+        if reading == .body {
+            // The request is not fully read: after this response the connection cannot be trusted.
+            persistent = persistent && runner.originStream != nil
+        }
+        let upgrade = runner.response.status == 101
+        switch runner.response.body {
+        case .unknown, .untilClose:
+            chunked = runner.request.version == .http11 && runner.responseHasBody
+            if !chunked && runner.responseHasBody { persistent = false }
+            runner.response.body = chunked ? .unknown : (runner.responseHasBody ? .untilClose : .none)
+        case .none, .known:
+            break
+        }
+        ResponseWriter.write(
+            runner.response, to: &output,
+            connection: upgrade ? .upgrade : (persistent ? .keepAlive : .close), clientVersion: runner.request.version)
+        sent += output.byteCount - before
+        flushSoon()
+    }
+
+    /// Moves body bytes into the output as far as it has room.
+    func moveBody() {
+        guard let runner, headSent, !responseQueued else { return }
+        let before = output.byteCount
+        while !runner.responseBody.isEmpty, output.byteCount < listener.limits.exchangeBuffer {
+            if chunked {
+                BodyWriter.beginChunk(runner.responseBody.byteCount, to: &output)
+                output.append(contentsOf: &runner.responseBody)
+                BodyWriter.endChunk(to: &output)
+            } else {
+                output.append(contentsOf: &runner.responseBody)
+            }
+        }
+        if runner.responseBody.isEmpty, runner.responseBodyEnded {
+            if chunked { BodyWriter.endBody(to: &output) }
+            responseQueued = true
+        }
+        sent += output.byteCount - before
+        flushSoon()
+    }
+
+    func flushSoon() {
+        guard !flushPending else { return }
+        flushPending = true
+        worker.later(self)
+    }
+
+    /// Sends what is queued; called at the end of the turn.
+    func flush() {
+        while canWrite, !output.isEmpty, fd >= 0 {
+            switch transport.send(&output) {
+            case .moved(_, let drained):
+                lastActivity = worker.now
+                if drained { canWrite = false }
+            case .wouldBlock:
+                canWrite = false
+            case .endOfStream, .failed:
+                clientGone()
+                return
+            }
+        }
+        afterFlush()
+    }
+
+    private func afterFlush() {
+        guard fd >= 0 else { return }
+        if output.byteCount < listener.limits.exchangeBuffer / 2, let runner, headSent, !responseQueued {
+            moveBody()
+            runner.clientDrained()
+        }
+        if output.isEmpty { finishIfComplete() }
+    }
+
+    /// Ends the exchange when the response is sent and the request is read.
+    func finishIfComplete() {
+        guard fd >= 0, output.isEmpty, responseQueued, let runner else {
+            if fd >= 0, output.isEmpty, reading == .lingering, runner == nil, endOfInput { close() }
+            return
+        }
+        guard reading != .tunnel else { return finishTunnel(runner) }
+        let unread = reading == .body
+        self.runner = nil
+        responseQueued = false
+        runner.finish()
+        if persistent && !unread {
+            nextRequest()
+        } else {
+            closeAfterResponse()
+        }
+    }
+
+    private func nextRequest() {
+        reading = .head
+        lastActivity = worker.now
+        if worker.isDraining {
+            close()
+            return
+        }
+        if input.isEmpty {
+            input.releaseIfEmpty()
+            output.releaseIfEmpty()
+        }
+        worker.schedule(timer, after: UInt64(listener.limits.keepAlive))
+        pump()
+    }
+
+    /// Says that nothing more comes and waits shortly for the client to close, so that a reset does not
+    /// destroy the answer on its way (RFC 9112 section 9.6).
+    private func closeAfterResponse() {
+        if endOfInput || reading == .complete && input.isEmpty && canReadNothingMore {
+            close()
+            return
+        }
+        reading = .lingering
+        bytesAtCheck = bytesReceived
+        transport.finishSending()
+        lastActivity = worker.now
+        worker.schedule(timer, after: 2000)
+        pump()
+    }
+
+    private var canReadNothingMore: Bool { !persistent && endOfInput }
+
+    private func finishTunnel(_ runner: ExchangeRunner) {
+        self.runner = nil
+        runner.finish()
+        close()
+    }
+
+    // MARK: Time limits
+
+    func timeIsUp() {
+        guard fd >= 0 else { return }
+        let limits = listener.limits
+        if !output.isEmpty {
+            let left = remaining(UInt64(limits.writeStall), since: lastActivity)
+            if left > 0 { return worker.schedule(timer, after: left) }
+            worker.metrics.add(.timeoutsWriteStall)
+            return clientGone()
+        }
+        switch reading {
+        case .head: headTimeIsUp(limits.headTimeout, limits.keepAlive)
+        case .body: bodyTimeIsUp(limits.bodyRateBytes, limits.bodyRateTime)
+        case .lingering: close()
+        case .complete, .tunnel: worker.schedule(timer, after: 10_000)
+        }
+    }
+
+    private func headTimeIsUp(_ headTimeout: Int, _ keepAlive: Int) {
+        if headStarted == 0 {
+            let left = requests == 0 ? 0 : remaining(UInt64(keepAlive), since: lastActivity)
+            if left > 0 { return worker.schedule(timer, after: left) }
+            worker.metrics.add(.timeoutsIdle)
+            return close()
+        }
+        let left = remaining(UInt64(headTimeout), since: headStarted)
+        if left > 0 { return worker.schedule(timer, after: left) }
+        worker.metrics.add(.timeoutsHead)
+        persistent = false
+        reading = .lingering
+        bytesAtCheck = bytesReceived
+        runner?.refuse(.requestTimeout, note: "the request head took too long")
+        worker.schedule(timer, after: 2000)
+    }
+
+    private func bodyTimeIsUp(_ bytes: Int, _ time: Int) {
+        let progress = bytesReceived - bytesAtCheck
+        bytesAtCheck = bytesReceived
+        let paused = (runner?.requestBody.byteCount ?? 0) > 0 || awaitsContinue
+        if paused || progress >= bytes { return worker.schedule(timer, after: UInt64(time)) }
+        worker.metrics.add(.timeoutsBody)
+        persistent = false
+        reading = .lingering
+        runner?.clientFailed(.requestTimeout, note: "the request body made no progress")
+        worker.schedule(timer, after: 2000)
+    }
+}

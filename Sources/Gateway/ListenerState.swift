@@ -1,0 +1,22 @@
+import HTTP
+import Rules
+import TLS
+
+/// One listener of one generation, as its connections need it. Connections keep the one they began with.
+final class ListenerState {
+    let name: String
+    let port: UInt16
+    let scheme: Scheme
+    let limits: Limits
+    let protocols: Protocols
+    let tls: ServerContext?
+
+    init(_ listener: Listener, tls: ServerContext?) {
+        name = listener.name
+        if case .tcp(_, let port) = listener.address { self.port = port } else { port = 0 }
+        scheme = listener.tls == nil ? .http : .https
+        limits = listener.limits
+        protocols = listener.protocols
+        self.tls = tls
+    }
+}

@@ -1,0 +1,42 @@
+import HTTP
+import Hooks
+import Reactor
+import Rules
+import TLS
+import Telemetry
+import Upstream
+
+/// Why a configuration cannot be served.
+struct GenerationError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Everything one configuration needs at run time. A request keeps the generation it began with.
+final class ServingGeneration {
+    let number: UInt64
+    let configuration: Configuration
+    let rules: Generation
+    let upstreams: UpstreamSet
+    let listeners: [String: ListenerState]
+    let functions: GenerationHooks
+
+    init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
+        let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
+        let result = RuleFile.load(bundle.mainFile, provider: files)
+        guard let configuration = result.configuration else {
+            throw GenerationError(description: result.diagnostics.first.map { $0.message } ?? "the configuration is empty")
+        }
+        self.number = number
+        self.configuration = configuration
+        rules = Generation(configuration)
+        listeners = try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
+        upstreams = try UpstreamSet(
+            settings: configuration.upstreams.map { UpstreamSettings($0, files: files) },
+            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver)
+        let hooks = worker.hooks
+        functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
+    }
+
+    /// New requests go elsewhere: idle origin connections close, running exchanges finish.
+    func retire() { upstreams.retire() }
+}

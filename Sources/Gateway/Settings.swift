@@ -1,0 +1,87 @@
+import HTTP1
+import Rules
+import TLS
+import Upstream
+
+/// From what the rule files say to what the rooms need.
+extension HeadLimits {
+    init(_ limits: Limits) {
+        self.init()
+        line = limits.requestLine
+        total = limits.headerBytes
+        field = limits.headerField
+        fields = limits.headerFields
+    }
+}
+
+extension UpstreamSettings {
+    init(_ upstream: Rules.Upstream, files: FileBundle) {
+        self.init(
+            name: upstream.name,
+            servers: upstream.servers.map { Server(secure: $0.secure, host: $0.host, port: $0.port) })
+        leastRequests = upstream.balance == .leastRequests
+        connectTimeout = UInt64(upstream.timeouts.connect)
+        firstByteTimeout = UInt64(upstream.timeouts.firstByte)
+        idleTimeout = UInt64(upstream.timeouts.idle)
+        maximumConnections = upstream.maximumConnections
+        keepAlive = upstream.keepAlive
+        tls.verifiesPeer = upstream.tls.verify
+        serverName = upstream.tls.serverName
+        if let authorities = upstream.tls.authorities {
+            tls.trustedCertificates = files.files[authorities.path]
+            tls.trustedName = authorities.path
+        }
+    }
+}
+
+extension ListenerState {
+    /// The listeners of a configuration by name.
+    /// - Throws: when a certificate cannot be used; the message names file and remedy.
+    static func all(_ configuration: Configuration, files: FileBundle, ticketKeys: [TicketKey]) throws -> [String: ListenerState] {
+        var all: [String: ListenerState] = [:]
+        for listener in configuration.listeners {
+            let tls = try listener.tls.map { try context($0, listener.protocols, files, ticketKeys) }
+            all[listener.name] = ListenerState(listener, tls: tls)
+        }
+        return all
+    }
+
+    private static func context(
+        _ tls: ListenerTLS, _ protocols: Protocols, _ files: FileBundle, _ ticketKeys: [TicketKey]
+    ) throws -> ServerContext {
+        var options = ServerOptions()
+        options.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
+        options.alpn = protocols.contains(.http2) ? ["h2", "http/1.1"] : ["http/1.1"]
+        options.ticketKeys = ticketKeys
+        let sources = tls.certificates.map { pair in
+            CertificateSource(
+                certificate: files.files[pair.certificate.path] ?? [], key: files.files[pair.key.path] ?? [],
+                certificateName: pair.certificate.path, keyName: pair.key.path)
+        }
+        return try ServerContext(sources, options: options)
+    }
+}
+
+/// Ticket keys on their way from the supervisor to its workers: hexadecimal, comma-separated.
+public enum TicketKeys {
+    /// A fresh key as text, for a worker's settings. Lives in memory only.
+    public static func make() -> String {
+        var random = SystemRandomNumberGenerator()
+        return (0..<TicketKey.byteCount).map { _ in
+            let byte = UInt8.random(in: 0...255, using: &random)
+            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+    }
+
+    static func decode(_ text: String?) -> [TicketKey] {
+        guard let text else { return [] }
+        return text.split(separator: ",").compactMap { part in
+            let digits = Array(part.utf8)
+            guard digits.count == TicketKey.byteCount * 2 else { return nil }
+            let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+                UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
+            }
+            return TicketKey(bytes)
+        }
+    }
+}

@@ -1,0 +1,331 @@
+import Buffers
+import HTTP
+import HTTP1
+import Hooks
+public import Reactor
+import Rules
+import TLS
+import Telemetry
+import Upstream
+
+/// One worker: an event loop with everything a request needs, on one thread, sharing nothing.
+public final class Worker: Reactor {
+    let pool = SlabPool()
+    let metrics = Metrics()
+    let context: WorkerContext
+    let log: WorkerLog
+    var hooks: WorkerHooks?
+    var accessLog: AccessLogger?
+    private(set) var generation: ServingGeneration?
+    private var acceptors: [Acceptor] = []
+    private var control: GatewayControl?
+    private var idleRunners: [ExchangeRunner] = []
+    var idleStreams: [HTTP2RequestStream] = []
+    private(set) var resolver: Resolver?
+    private var random: FastRandom
+    private let publisher = PublishTimer()
+    private let drainTimer = DrainTimer()
+    private(set) var isDraining = false
+    private var handshakes: [ObjectIdentifier: HandshakingConnection] = [:]
+    private var connectionsByAddress: [IPAddress: Int] = [:]
+    private var connections = 0
+    private(set) var openConnections: [ObjectIdentifier: Channel] = [:]
+
+    /// Runs a worker until it is told to stop. Returns the process's exit status.
+    public static func main(_ context: WorkerContext) -> Int32 {
+        do {
+            let worker = try Worker(context)
+            try worker.begin()
+            worker.run()
+            worker.end()
+            return 0
+        } catch {
+            WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
+                .write("error", "worker_failed", "cannot start: \(error)")
+            return 1
+        }
+    }
+
+    private init(_ context: WorkerContext) throws {
+        self.context = context
+        random = FastRandom()
+        log = WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
+        try super.init()
+        publisher.worker = self
+        drainTimer.worker = self
+    }
+
+    private func begin() throws {
+        resolver = try Resolver(reactor: self)
+        hooks = WorkerHooks(worker: self)
+        let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
+        generation = first
+        try openAccessLog(first.configuration.accessLog.destination)
+        control = try GatewayControl(worker: self)
+        hooks?.fenced = Set(context.fenced)
+        for inherited in context.listeners { try open(inherited) }
+        schedule(publisher, after: 100)
+        control?.ready(generation: context.generation)
+    }
+
+    private func openAccessLog(_ destination: AccessLog.Destination) throws {
+        switch destination {
+        case .off: accessLog = nil
+        case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
+        case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
+        }
+    }
+
+    // MARK: Listeners
+
+    func open(_ inherited: InheritedListener) throws {
+        let acceptor = Acceptor(inherited, worker: self)
+        try addLevelTriggered(acceptor)
+        acceptors.append(acceptor)
+    }
+
+    func closeListener(key: String) {
+        for acceptor in acceptors where acceptor.key == key { close(acceptor) }
+        acceptors.removeAll { $0.key == key }
+    }
+
+    func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
+
+    /// Whether one more connection of this address may be served; counts it if so.
+    func admit(_ address: IPAddress, _ limits: Limits) -> Bool {
+        guard !isDraining, connections < limits.connections else { return false }
+        let ofAddress = connectionsByAddress[address, default: 0]
+        guard ofAddress < limits.connectionsPerAddress else { return false }
+        connectionsByAddress[address] = ofAddress + 1
+        connections += 1
+        metrics.add(.connectionsActive)
+        return true
+    }
+
+    func connectionClosed(_ client: ClientInfo) {
+        connections -= 1
+        metrics.subtract(.connectionsActive)
+        metrics.add(.connectionsClosed)
+        let left = connectionsByAddress[client.address, default: 1] - 1
+        connectionsByAddress[client.address] = left > 0 ? left : nil
+        if isDraining, connections == 0 { finishDraining() }
+    }
+
+    func handshakeStarted(_ connection: HandshakingConnection) { handshakes[ObjectIdentifier(connection)] = connection }
+    func handshakeEnded(_ connection: HandshakingConnection) { handshakes[ObjectIdentifier(connection)] = nil }
+
+    func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
+        let connection = HTTP1Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
+        guard watch(connection, client) else { return }
+        connection.pump()
+    }
+
+    func serveHTTP2(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
+        let connection = HTTP2Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
+        guard watch(connection, client) else { return }
+        connection.pump()
+    }
+
+    private func watch(_ connection: Channel, _ client: ClientInfo) -> Bool {
+        do {
+            try add(connection)
+            openConnections[ObjectIdentifier(connection)] = connection
+            return true
+        } catch {
+            note(.warning, "cannot watch a connection: \(error)")
+            close(connection)
+            connectionClosed(client)
+            return false
+        }
+    }
+
+    /// Closes a client connection and forgets it.
+    func retire(_ connection: Channel, _ client: ClientInfo, reset: Bool) {
+        openConnections[ObjectIdentifier(connection)] = nil
+        close(connection, reset: reset)
+        connectionClosed(client)
+    }
+
+    // MARK: Runners
+
+    func takeRunner(for stream: ClientStream, _ client: ClientInfo) -> ExchangeRunner {
+        let runner = idleRunners.popLast() ?? ExchangeRunner(worker: self)
+        runner.stream = stream
+        runner.client = client
+        return runner
+    }
+
+    func giveBack(_ runner: ExchangeRunner) {
+        runner.reset()
+        if idleRunners.count < 1024 { idleRunners.append(runner) }
+    }
+
+    /// Bytes of a body that a hook may have in memory.
+    func bufferedBodyLimit(_ runner: ExchangeRunner) -> Int {
+        runner.generation?.configuration.limits.bufferedBody ?? 1 << 20
+    }
+
+    /// Shared by all workers, so that a session resumes on whichever worker the client meets.
+    var ticketKeys: [TicketKey] { TicketKeys.decode(context.settings["ticket-keys"]) }
+
+    func nextRequestID() -> RequestID { RequestID(high: random.next(), low: random.next()) }
+
+    func stockText(_ status: Int) -> [UInt8] {
+        let reason = Span<UInt8>(StatusText.reason(status)).text()
+        return Array("\(status) \(reason)\n".utf8)
+    }
+
+    // MARK: Generations
+
+    /// Swaps the configuration for new requests; running ones keep theirs.
+    func configure(generation number: UInt64, bundle: ConfigurationBundle) throws {
+        let next = try ServingGeneration(number: number, bundle: bundle, worker: self)
+        let old = generation
+        generation = next
+        old?.retire()
+        hooks?.sweepSoon = true
+        metrics.add(.reloadsApplied)
+    }
+
+    // MARK: The end of turns and of life
+
+    public override func endOfTurn() {
+        metrics.add(.loopTurns)
+        accessLog?.flush()
+        hooks?.endOfTurn()
+    }
+
+    fileprivate func publish() {
+        metrics.set(.slabsLive, pool.slabs.live)
+        metrics.set(.slabsHighWater, pool.slabs.highWater)
+        metrics.set(.slabBytes, pool.slabs.liveBytes)
+        metrics.set(.copiedHead, pool.copied.head)
+        metrics.set(.copiedPartial, pool.copied.partial)
+        metrics.set(.copiedBody, pool.copied.body)
+        metrics.set(.copiedHook, pool.copied.hook)
+        metrics.set(.syscallsReceive, syscalls.receive)
+        metrics.set(.syscallsSend, syscalls.send)
+        metrics.set(.syscallsAccept, syscalls.accept)
+        metrics.set(.syscallsConnect, syscalls.connect)
+        metrics.set(.syscallsWait, syscalls.wait)
+        metrics.set(.syscallsSplice, syscalls.splice)
+        metrics.set(.logLines, accessLog?.lines ?? 0)
+        metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        context.shared.beat(worker: context.worker, now: nowNanoseconds)
+        metrics.withWords { context.shared.publish(worker: context.worker, $0) }
+        schedule(publisher, after: 100)
+    }
+
+    /// Stops accepting, lets running exchanges finish, closes what is idle.
+    func drain(milliseconds: UInt64) {
+        guard !isDraining else { return }
+        isDraining = true
+        for acceptor in acceptors { remove(acceptor) }
+        for connection in Array(openConnections.values) { (connection as? any Drainable)?.drain() }
+        if connections == 0 { return finishDraining() }
+        schedule(drainTimer, after: milliseconds)
+    }
+
+    fileprivate func drainTimeIsUp() { finishDraining() }
+
+    private func finishDraining() {
+        publish()
+        accessLog?.flush()
+        control?.drained()
+        stop()
+    }
+
+    private func end() { accessLog?.flush() }
+
+    enum NoteLevel: String { case info, warning, error }
+
+    /// A line for the operator on standard error.
+    func note(_ level: NoteLevel, _ text: String) {
+        log.write(level.rawValue, "note", text)
+    }
+
+    /// A line that a rule asked for.
+    func noteRule(_ rule: String, request: String, text: String) {
+        log.write("info", "rule", text, [("rule", rule), ("request", request)])
+    }
+
+    /// A line about a hook: its console output, or why it failed.
+    func noteHook(_ level: String, function: String, request: String, text: String) {
+        log.write(level, "hook", text, [("function", function), ("request", request)])
+    }
+
+    /// A state that should not be: a trap in debug builds, counted in release.
+    func bug(_ what: String) {
+        assertionFailure(what)
+        metrics.add(.bugs)
+        note(.error, "bug: \(what)")
+    }
+}
+
+/// Connections that can be asked to end when they next can.
+protocol Drainable {
+    func drain()
+}
+
+private final class PublishTimer: Timer {
+    weak var worker: Worker?
+    override func fire() { worker?.publish() }
+}
+
+private final class DrainTimer: Timer {
+    weak var worker: Worker?
+    override func fire() { worker?.drainTimeIsUp() }
+}
+
+/// What the supervisor may ask of a worker.
+private final class GatewayControl: WorkerControl {
+    unowned let worker: Worker
+
+    init(worker: Worker) throws(SystemError) {
+        self.worker = worker
+        try super.init(worker.context, reactor: worker)
+    }
+
+    override func configure(generation: UInt64, bundle: ConfigurationBundle) {
+        do {
+            try worker.configure(generation: generation, bundle: bundle)
+            ready(generation: generation)
+        } catch {
+            worker.metrics.add(.reloadsRefused)
+            refuse(generation: generation, reason: "\(error)")
+        }
+    }
+
+    override func openListener(_ listener: InheritedListener) {
+        do { try worker.open(listener) } catch { worker.note(.error, "listener \(listener.listener.name): \(error)") }
+    }
+
+    override func closeListener(key: String) { worker.closeListener(key: key) }
+    override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
+    override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
+    override func reopenLogs() { try? worker.accessLog?.reopen() }
+    override func supervisorGone() { worker.stop() }
+}
+
+/// xoshiro256**: unique request ids without a system call each. Not for secrets.
+struct FastRandom: RandomNumberGenerator {
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    init() {
+        var system = SystemRandomNumberGenerator()
+        state = (system.next(), system.next(), system.next(), system.next() | 1)
+    }
+
+    mutating func next() -> UInt64 {
+        let product = state.1 &* 5
+        let result = (product << 7 | product >> 57) &* 9
+        let shifted = state.1 << 17
+        state.2 ^= state.0
+        state.3 ^= state.1
+        state.1 ^= state.2
+        state.0 ^= state.3
+        state.2 ^= shifted
+        state.3 = state.3 << 45 | state.3 >> 19
+        return result
+    }
+}

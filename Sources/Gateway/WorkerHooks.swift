@@ -1,0 +1,249 @@
+import Buffers
+import HTTP
+import Hooks
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// A function loaded into this worker. Generations whose function did not change share it.
+final class SharedFunction {
+    let function: HookFunction
+    let key: FunctionKey
+
+    init(_ function: HookFunction, _ key: FunctionKey) {
+        self.function = function
+        self.key = key
+    }
+}
+
+/// All that makes a function what it is: equal keys may share an isolate.
+struct FunctionKey: Hashable {
+    var name: String
+    var main: String
+    var modules: [String: String]
+    var limits: FunctionLimits
+    var upstreams: [String]
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        hasher.combine(main)
+    }
+
+    static func == (a: FunctionKey, b: FunctionKey) -> Bool {
+        a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams && a.modules == b.modules
+    }
+}
+
+/// One `run` action: the function bound to its rule, and the label for the "who is running" slot.
+final class BoundHook {
+    let shared: SharedFunction
+    let functionIndex: Int
+    let binding: HookBinding
+    let label: RunningLabel
+    /// Nanoseconds after which the supervisor takes the call for unstoppable.
+    let patience: UInt64
+
+    init(_ shared: SharedFunction, functionIndex: Int, binding: HookBinding, label: consuming RunningLabel, cpu: Int) {
+        self.shared = shared
+        self.functionIndex = functionIndex
+        self.binding = binding
+        self.label = label
+        patience = UInt64(cpu) * 2_000_000 + 250_000_000
+    }
+}
+
+/// The hooks of one worker: the runtime, loaded functions, and calls kept for reuse.
+final class WorkerHooks {
+    unowned let worker: Worker
+    let host: GatewayHookHost
+    let runtime: HookRuntime
+    private var loaded: [FunctionKey: SharedFunction] = [:]
+    private var idleCalls: [GatewayHookCall] = []
+    private var labels: UInt32 = 0
+    /// Some generation was retired: functions may have become unused.
+    var sweepSoon = false
+    /// Functions that must not run, by name.
+    var fenced: Set<String> = []
+
+    init(worker: Worker) {
+        self.worker = worker
+        host = GatewayHookHost(worker: worker)
+        runtime = HookRuntime(host: host)
+        host.hooks = self
+    }
+
+    /// The function of this key, loaded now or kept from an earlier generation.
+    func function(_ key: FunctionKey) throws(HookLoadError) -> SharedFunction {
+        if let kept = loaded[key] { return kept }
+        var source = HookSource(name: key.name, main: key.main, modules: key.modules)
+        source.limits = HookLimits(key.limits)
+        source.upstreams = key.upstreams
+        let shared = SharedFunction(try runtime.load(source), key)
+        loaded[key] = shared
+        worker.metrics.set(.isolatesLive, loaded.count)
+        return shared
+    }
+
+    func nextLabel() -> UInt32 {
+        labels &+= 1
+        return max(labels, 1)
+    }
+
+    func takeCall(_ runner: ExchangeRunner, _ bound: BoundHook, rule: Int32) -> GatewayHookCall {
+        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        call.runner = runner
+        call.generation = runner.generation
+        call.bound = bound
+        call.ruleIndex = rule
+        return call
+    }
+
+    /// Takes a call back; it is reused once the runtime is done with it (`released`).
+    func giveBack(_ call: GatewayHookCall) {
+        call.runner = nil
+        guard call.isIdle else { return }
+        call.forget()
+        if idleCalls.count < 256 { idleCalls.append(call) }
+    }
+
+    func endOfTurn() {
+        guard sweepSoon else { return }
+        sweepSoon = false
+        for key in Array(loaded.keys) {
+            guard var shared = loaded.removeValue(forKey: key) else { continue }
+            if isKnownUniquelyReferenced(&shared) { runtime.unload(shared.function) } else { loaded[key] = shared }
+        }
+        worker.metrics.set(.isolatesLive, loaded.count)
+    }
+}
+
+extension HookLimits {
+    init(_ limits: FunctionLimits) {
+        self.init()
+        cpuMicroseconds = UInt64(limits.cpu) * 1000
+        wallMilliseconds = UInt64(limits.wall)
+        memoryBytes = limits.memory
+        subrequests = limits.subrequests
+        logBytes = limits.logBytes
+    }
+}
+
+/// What the worker gives to hooks: its clock, its log and its "who is running" slot.
+final class GatewayHookHost: HookHost {
+    unowned let worker: Worker
+    weak var hooks: WorkerHooks?
+    private let timer = HookTimer()
+    private var loading: RunningLabel
+
+    init(worker: Worker) {
+        self.worker = worker
+        loading = RunningLabel(identity: UInt32.max, function: "(loading)", rule: "", place: "")
+        super.init()
+        timer.host = self
+    }
+
+    override var now: UInt64 { worker.nowNanoseconds }
+
+    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) {
+        let now = worker.preciseNow
+        guard let call = call as? GatewayHookCall, let bound = call.bound else {
+            let none = Span<UInt8>()
+            worker.context.running.enter(
+                loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
+            return
+        }
+        let digits = call.requestID.digits
+        worker.context.running.enter(
+            bound.label, request: digits.span, started: now, deadline: now + bound.patience,
+            generation: call.generation?.number ?? 0)
+    }
+
+    override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }
+
+    override func log(_ level: Int, function: HookFunction, call: Hooks.HookCall?, text: String) {
+        let names = ["debug", "info", "warning", "error"]
+        let id = (call as? GatewayHookCall)?.requestID.text ?? ""
+        worker.noteHook(names[min(max(level, 0), 3)], function: function.name, request: id, text: text)
+    }
+
+    override func deadlineMoved(to nanoseconds: UInt64) {
+        let wait = nanoseconds > worker.nowNanoseconds ? (nanoseconds - worker.nowNanoseconds + 999_999) / 1_000_000 : 0
+        worker.schedule(timer, after: wait)
+    }
+
+    fileprivate func fire() {
+        hooks?.runtime.fireTimers(worker.nowNanoseconds)
+        if let next = hooks?.runtime.nextDeadline { deadlineMoved(to: next) }
+    }
+}
+
+private final class HookTimer: Timer {
+    weak var host: GatewayHookHost?
+    override func fire() { host?.fire() }
+}
+
+/// The functions of one generation and their uses in rules.
+struct GenerationHooks {
+    private(set) var functions: [SharedFunction] = []
+    /// By rule index: the `run` actions of the rule, told apart by where their arguments begin.
+    private var bound: [[(arguments: UInt32, function: Int, hook: BoundHook)]] = []
+
+    init() {}
+
+    /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
+    init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
+        for function in configuration.functions {
+            functions.append(try hooks.function(try FunctionKey(function, configuration, files)))
+        }
+        bound = Array(repeating: [], count: rules.ruleCount)
+        for use in rules.hookUses {
+            let shared = functions[use.call.function]
+            try GenerationHooks.check(use.phase, shared, configuration.functions[use.call.function], configuration)
+            let place = "\(configuration.files[Int(use.position.file)]):\(use.position.line)"
+            let name = rules.ruleID(use.call.rule)
+            let arguments = rules.withBytes(use.call.arguments) { $0.text() }
+            let rule = HookRule(
+                name: name, file: configuration.files[Int(use.position.file)], line: Int(use.position.line),
+                arguments: arguments.isEmpty ? "{}" : arguments)
+            let label = RunningLabel(identity: hooks.nextLabel(), function: shared.function.name, rule: name, place: place)
+            let hook = BoundHook(
+                shared, functionIndex: use.call.function, binding: try shared.function.bind(rule), label: label,
+                cpu: configuration.functions[use.call.function].limits.cpu)
+            bound[Int(use.call.rule)].append((use.call.arguments.start, use.call.function, hook))
+        }
+    }
+
+    private static func check(
+        _ phase: Phase, _ shared: SharedFunction, _ function: Function, _ configuration: Configuration
+    ) throws {
+        let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
+        guard !wanted.contains(where: { shared.function.handles($0) }) else { return }
+        let names = wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
+        throw GenerationError(
+            description: "\(configuration.describe(function.position)): function \"\(function.name)\" is run in the "
+                + "\(phase.name) phase, but \(function.module.path) does not export \(names)")
+    }
+
+    func hook(for call: Rules.HookCall) -> BoundHook? {
+        guard bound.indices.contains(Int(call.rule)) else { return nil }
+        for entry in bound[Int(call.rule)] where entry.arguments == call.arguments.start && entry.function == call.function {
+            return entry.hook
+        }
+        return nil
+    }
+}
+
+extension FunctionKey {
+    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) throws {
+        name = function.name
+        main = function.module.path
+        limits = function.limits
+        upstreams = function.upstreams.map { configuration.upstreams[$0].name }
+        modules = [:]
+        for path in function.moduleFiles {
+            guard let bytes = files.files[path] else { continue }
+            modules[path] = String(decoding: bytes, as: UTF8.self)
+        }
+    }
+}

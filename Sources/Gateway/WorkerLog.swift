@@ -1,0 +1,44 @@
+import Reactor
+import Telemetry
+
+/// What a worker tells its operator, on standard error: one line per event, text or JSON.
+final class WorkerLog {
+    private let file: LogFile?
+    private let json: Bool
+    private let worker: Int
+    private var line = JSONLineWriter()
+
+    init(worker: Int, json: Bool) {
+        self.worker = worker
+        self.json = json
+        // Without a usable standard error there is nobody to tell.
+        file = try? LogFile(inherited: 2)
+    }
+
+    func write(_ level: String, _ event: String, _ message: String, _ details: [(String, String)] = []) {
+        line.reset()
+        if json { writeJSON(level, event, message, details) } else { writeText(level, message, details) }
+        file?.flush()
+    }
+
+    private func writeJSON(_ level: String, _ event: String, _ message: String, _ details: [(String, String)]) {
+        line.beginObject()
+        line.field("time", SystemClock.timestamp())
+        line.field("level", level)
+        line.field("event", event)
+        line.field("worker", worker)
+        line.field("message", message)
+        for (key, value) in details { line.field(key, value) }
+        line.endObject()
+        line.endLine()
+        file?.append(of: line)
+    }
+
+    private func writeText(_ level: String, _ message: String, _ details: [(String, String)]) {
+        var text = "\(SystemClock.timestamp()) sluice: worker \(worker): \(level == "info" ? "" : level + ": ")\(message)"
+        for (key, value) in details where !value.isEmpty { text += " \(key)=\(value)" }
+        let safe = text.unicodeScalars.map { $0.value < 0x20 || ($0.value >= 0x7F && $0.value < 0xA0) ? " " : Character($0) }
+        let bytes = Array((String(safe) + "\n").utf8)
+        file?.append(bytes.span)
+    }
+}
