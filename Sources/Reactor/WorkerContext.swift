@@ -40,6 +40,19 @@ public final class WorkerContext {
         control = birth.control
     }
 
+    /// A context without a supervisor, for a process that only tries whether a configuration works.
+    public init(examining bundle: ConfigurationBundle, settings: [String: String] = [:]) throws(SystemError) {
+        worker = 0
+        workers = 1
+        self.settings = settings
+        shared = try SharedRegion.create()
+        running = RunningSlot(region: shared, worker: 0)
+        listeners = []
+        fenced = []
+        generation = 0
+        self.bundle = bundle
+    }
+
     fileprivate func takeControl() -> ControlSocket {
         guard let socket = control else { preconditionFailure("the control channel is taken once") }
         control = nil

@@ -202,6 +202,24 @@ import Testing
         while (try? Client(port)) != nil { try #require(Date() < end, "the removed address still accepts") }
     }
 
+    @Test func reloadsLeaveNoDescriptorsBehind() throws {
+        let gateway = try Gateway(Gateway.plain)
+        _ = gateway.knownPorts
+        func reload(_ name: String) throws -> Int {
+            try gateway.configure("listener \(name) 127.0.0.1 0\nadmin 127.0.0.1:0\n")
+            gateway.signal(.hangup)
+            let port = try gateway.wait("reload", "(\(name))")["message"] as? String
+            // Answers only when the worker has dealt with all that was sent before.
+            let address = try #require(port?.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") })
+            _ = try Client(try #require(UInt16(address.split(separator: ":")[1]))).ask("who")
+            return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(gateway.pid)/fd").count
+        }
+        // The process that examined a configuration may still be going when its successor's answer is logged.
+        let before = try reload("first")
+        for round in 0..<10 { _ = try reload("round\(round)") }
+        #expect(abs(try reload("last") - before) <= 3)
+    }
+
     @Test func anAddressInUseRefusesStartAndReloadByName() throws {
         let first = try Gateway(Gateway.plain, workers: 1)
         let port = try #require(first.knownPorts["public"])
