@@ -63,16 +63,7 @@ extension ListenerState {
 }
 
 /// Ticket keys on their way from the supervisor to its workers: hexadecimal, comma-separated.
-public enum TicketKeys {
-    /// A fresh key as text, for a worker's settings. Lives in memory only.
-    public static func make() -> String {
-        var random = SystemRandomNumberGenerator()
-        return (0..<TicketKey.byteCount).map { _ in
-            let byte = UInt8.random(in: 0...255, using: &random)
-            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
-    }
-
+enum TicketKeys {
     static func decode(_ text: String?) -> [TicketKey] {
         guard let text else { return [] }
         return text.split(separator: ",").compactMap { part in

@@ -166,7 +166,7 @@ public final class Worker: Reactor {
     }
 
     /// Shared by all workers, so that a session resumes on whichever worker the client meets.
-    var ticketKeys: [TicketKey] { TicketKeys.decode(context.settings["ticket-keys"]) }
+    var ticketKeys: [TicketKey] { TicketKeys.decode(context.settings["ticket-key"]) }
 
     func nextRequestID() -> RequestID { RequestID(high: random.next(), low: random.next()) }
 

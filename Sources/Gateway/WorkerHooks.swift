@@ -76,10 +76,7 @@ final class WorkerHooks {
     /// The function of this key, loaded now or kept from an earlier generation.
     func function(_ key: FunctionKey) throws(HookLoadError) -> SharedFunction {
         if let kept = loaded[key] { return kept }
-        var source = HookSource(name: key.name, main: key.main, modules: key.modules)
-        source.limits = HookLimits(key.limits)
-        source.upstreams = key.upstreams
-        let shared = SharedFunction(try runtime.load(source), key)
+        let shared = SharedFunction(try runtime.load(HookSource(key)), key)
         loaded[key] = shared
         worker.metrics.set(.isolatesLive, loaded.count)
         return shared
@@ -115,6 +112,14 @@ final class WorkerHooks {
             if isKnownUniquelyReferenced(&shared) { runtime.unload(shared.function) } else { loaded[key] = shared }
         }
         worker.metrics.set(.isolatesLive, loaded.count)
+    }
+}
+
+extension HookSource {
+    init(_ key: FunctionKey) {
+        self.init(name: key.name, main: key.main, modules: key.modules)
+        limits = HookLimits(key.limits)
+        upstreams = key.upstreams
     }
 }
 
@@ -194,12 +199,16 @@ struct GenerationHooks {
     /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
     init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
         for function in configuration.functions {
-            functions.append(try hooks.function(try FunctionKey(function, configuration, files)))
+            functions.append(try hooks.function(FunctionKey(function, configuration, files)))
         }
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]
-            try GenerationHooks.check(use.phase, shared, configuration.functions[use.call.function], configuration)
+            if let complaint = GenerationHooks.missingHandler(
+                use.phase, shared.function, configuration.functions[use.call.function], configuration)
+            {
+                throw GenerationError(description: complaint)
+            }
             let place = "\(configuration.files[Int(use.position.file)]):\(use.position.line)"
             let name = rules.ruleID(use.call.rule)
             let arguments = rules.withBytes(use.call.arguments) { $0.text() }
@@ -214,15 +223,15 @@ struct GenerationHooks {
         }
     }
 
-    private static func check(
-        _ phase: Phase, _ shared: SharedFunction, _ function: Function, _ configuration: Configuration
-    ) throws {
+    /// Why a function cannot serve a phase it is run in; nil when it can.
+    static func missingHandler(
+        _ phase: Phase, _ loaded: HookFunction, _ function: Function, _ configuration: Configuration
+    ) -> String? {
         let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
-        guard !wanted.contains(where: { shared.function.handles($0) }) else { return }
+        guard !wanted.contains(where: { loaded.handles($0) }) else { return nil }
         let names = wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
-        throw GenerationError(
-            description: "\(configuration.describe(function.position)): function \"\(function.name)\" is run in the "
-                + "\(phase.name) phase, but \(function.module.path) does not export \(names)")
+        return "\(configuration.describe(function.position)): function \"\(function.name)\" is run in the \(phase.name) phase, "
+            + "but \(function.module.path) does not export \(names)"
     }
 
     func hook(for call: Rules.HookCall) -> BoundHook? {
@@ -235,7 +244,7 @@ struct GenerationHooks {
 }
 
 extension FunctionKey {
-    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) throws {
+    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) {
         name = function.name
         main = function.module.path
         limits = function.limits
