@@ -74,10 +74,11 @@ let package = Package(
             "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"]),
+        room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
         // Floor 6
         .executableTarget(
             name: "sluice",
-            dependencies: ["Supervisor", "Gateway", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
+            dependencies: ["Supervisor", "Gateway", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
             exclude: ["README.md"],
             swiftSettings: strict),
 
