@@ -57,19 +57,18 @@ extension ConfigurationBuilder {
         configuration.functions.append(function)
     }
 
+    private static let policies: [String: Function.OnError] = [
+        "deny": .deny(status: 503), "continue": .continue, "respond": .respond(status: 500),
+    ]
+
     private func onError(_ parsed: Parsed) -> Function.OnError? {
-        switch parsed.text {
-        case "deny": return .deny(status: 503)
-        case "continue": return .continue
-        case "respond": return .respond(status: 500)
-        default: break
-        }
-        guard let object = parsed.object, object.fields.count == 1 else {
-            if parsed.object != nil { reporter.report(.actionShape, "`on_error` is one of deny, continue, respond", at: parsed.position) }
+        if let word = parsed.text { return Self.policies[word] }
+        let statuses = parsed.object?.fields ?? [:]
+        guard statuses.count == 1, let (name, value) = statuses.first, let status = value.integer else {
+            reporter.report(.actionShape, "`on_error` is one of deny, continue, respond", at: parsed.position)
             return nil
         }
-        if let status = object["deny"]?.integer { return .deny(status: UInt16(status)) }
-        return object["respond"]?.integer.map { .respond(status: UInt16($0)) }
+        return name == "deny" ? .deny(status: UInt16(status)) : .respond(status: UInt16(status))
     }
 
     /// The module and what it imports by relative path, so that they are in the bundle workers load from.
