@@ -94,9 +94,8 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
 
     /// Length, first and last letter leave at most one known name; a test holds that true.
     private static func candidate(length: Int, first: UInt8, last: UInt8) -> FieldName {
-        let table = candidates
-        let slot = slot(length: length, first: first, last: last)
-        return table[slot]
+        // Read in place: a local copy of the table would cost a kilobyte of memcpy for every name.
+        candidates[slot(length: length, first: first, last: last)]
     }
 
     private static let candidates: InlineArray<1024, FieldName> = {

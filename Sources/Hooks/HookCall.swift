@@ -20,7 +20,7 @@ open class HookCall {
 
     final var slot: Int32 = -1
     final var epoch: Int32 = 0
-    final var rule: HookRule?
+    final var binding: Int32 = 0
     final var edits = StagedEdits()
     final var progress = CallProgress()
 

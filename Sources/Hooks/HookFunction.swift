@@ -11,11 +11,8 @@ public final class HookFunction {
     private var rules: [HookRule] = []
     private var losses: [UInt64] = []
 
-    // Calls by slot. An epoch names one use of a slot; it moves on when the call ends.
-    private var calls: [HookCall?] = []
-    private var epochs: [Int32] = []
-    private var free: [Int32] = []
-    public private(set) var callsUnderWay = 0
+    private var slots = SlotTable()
+    public var callsUnderWay: Int { slots.inUse }
 
     var events: [HookEvent] = []
     /// Timers by number, with the slot of their call.
@@ -51,9 +48,7 @@ public final class HookFunction {
         return HookBinding(index: index)
     }
 
-    func rule(_ binding: HookBinding) -> HookRule? {
-        rules.indices.contains(Int(binding.index)) ? rules[Int(binding.index)] : nil
-    }
+    func rule(_ binding: Int32) -> HookRule? { rules.indices.contains(Int(binding)) ? rules[Int(binding)] : nil }
 
     private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
         let made: LoadedIsolate
@@ -146,52 +141,29 @@ public final class HookFunction {
         loaded = nil
         losses.append(runtime.host.now)
         timers.removeAll()
-        for call in calls {
-            guard let call else { continue }
+        for call in slots.all {
             if call.exchange == nil { endTail(call) } else { fail(call, HookFailure(.memory, call, "the function's memory limit was reached")) }
         }
     }
 
     func close() {
-        for call in calls { if let call { end(call) } }
+        for call in slots.all { end(call) }
         events.removeAll()
         loaded = nil
     }
 
     // MARK: Slots
 
-    func call(_ slot: Int32, _ epoch: Int32) -> HookCall? {
-        let index = Int(slot)
-        guard calls.indices.contains(index), epochs[index] == epoch else { return nil }
-        return calls[index]
-    }
+    func call(_ slot: Int32, _ epoch: Int32) -> HookCall? { slots.call(slot, epoch) }
 
-    func epoch(of slot: Int32) -> Int32 { epochs.indices.contains(Int(slot)) ? epochs[Int(slot)] : 0 }
+    func callInSlot(_ slot: Int32) -> HookCall? { slots.callInSlot(slot) }
 
-    func open(_ call: HookCall) {
-        let slot: Int32
-        if let reused = free.popLast() {
-            slot = reused
-        } else {
-            slot = Int32(calls.count)
-            calls.append(nil)
-            epochs.append(1)
-        }
-        calls[Int(slot)] = call
-        call.slot = slot
-        call.epoch = epochs[Int(slot)]
-        callsUnderWay += 1
-    }
+    func open(_ call: HookCall) { (call.slot, call.epoch) = slots.open(call) }
 
     /// Makes the call's objects unusable and its slot free.
     func end(_ call: HookCall) {
-        let index = Int(call.slot)
-        guard calls.indices.contains(index), calls[index] === call else { return }
+        guard slots.close(call.slot, call) else { return }
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
-        calls[index] = nil
-        epochs[index] = epochs[index] == .max ? 1 : epochs[index] + 1
-        free.append(call.slot)
-        callsUnderWay -= 1
         call.slot = -1
         call.exchange = nil
         call.edits.reset()
@@ -201,6 +173,44 @@ public final class HookFunction {
     func isWaiting(for entry: Deadlines.Entry) -> Bool {
         guard let call = call(entry.slot, entry.epoch) else { return false }
         return entry.timer == 0 ? call.progress.wallDeadline == entry.time : timers[entry.timer] != nil
+    }
+}
+
+/// Calls by slot. An epoch names one use of a slot and moves on when the call ends: what still holds the old one is dead.
+struct SlotTable {
+    private var calls: [HookCall?] = []
+    private var epochs: [Int32] = []
+    private var free: [Int32] = []
+
+    var inUse: Int { calls.count - free.count }
+    var all: [HookCall] { calls.compactMap { $0 } }
+
+    func call(_ slot: Int32, _ epoch: Int32) -> HookCall? {
+        let index = Int(slot)
+        guard calls.indices.contains(index), epochs[index] == epoch else { return nil }
+        return calls[index]
+    }
+
+    func callInSlot(_ slot: Int32) -> HookCall? { calls.indices.contains(Int(slot)) ? calls[Int(slot)] : nil }
+
+    mutating func open(_ call: HookCall) -> (slot: Int32, epoch: Int32) {
+        if let slot = free.popLast() {
+            calls[Int(slot)] = call
+            return (slot, epochs[Int(slot)])
+        }
+        calls.append(call)
+        epochs.append(1)
+        return (Int32(calls.count - 1), 1)
+    }
+
+    /// False when the call is not in the slot (any more).
+    mutating func close(_ slot: Int32, _ call: HookCall) -> Bool {
+        let index = Int(slot)
+        guard calls.indices.contains(index), calls[index] === call else { return false }
+        calls[index] = nil
+        epochs[index] = epochs[index] == .max ? 1 : epochs[index] + 1
+        free.append(slot)
+        return true
     }
 }
 

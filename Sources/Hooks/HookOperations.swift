@@ -11,7 +11,6 @@ final class HookOperations: NativeOperations {
     override func perform(_ operation: Int, _ native: borrowing NativeCall) throws(NativeFailure) {
         guard let operation = HookOperation(rawValue: operation) else { throw .error("unknown operation") }
         switch operation {
-        case .alive: _ = try exchange(native)
         case .header: try header(native)
         case .headers: try headers(native)
         case .edit: try edit(native)

@@ -2,7 +2,7 @@ import Isolates
 
 /// What the prelude calls, in this order: the names are the methods of `native`.
 enum HookOperation: Int, CaseIterable {
-    case alive, header, headers, edit, text, setText, status, setStatus
+    case header, headers, edit, text, setText, status, setStatus
     case hasBody, readBody, setBody, finish, fail, tailDone, passThrough
     case subrequest, cancelSubrequest, next
     case setTimer, rearmTimer, clearTimer, now, random, log

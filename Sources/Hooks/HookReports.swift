@@ -2,8 +2,6 @@ import Isolates
 
 // Log lines, and where in a function's source something went wrong.
 extension HookFunction {
-    func callInSlot(_ slot: Int32) -> HookCall? { call(slot, epoch(of: slot)) }
-
     /// Passes a line on, bounded per call and without control characters.
     func log(_ level: Int, _ call: HookCall?, _ text: String) {
         let limit = source.limits.logBytes

@@ -46,7 +46,7 @@ extension HookFunction {
         call.function = self
         call.exchange = exchange
         call.phase = phase
-        call.rule = rule(binding)
+        call.binding = binding.index
         call.cpuNanoseconds = 0
         call.progress = CallProgress()
         call.progress.started = runtime.host.now
@@ -54,6 +54,7 @@ extension HookFunction {
 
     /// The outcome that operations reported while `start` ran.
     private func takeOutcome(of call: HookCall) -> HookOutcome? {
+        if events.isEmpty { return nil }
         for (index, event) in events.enumerated() {
             if case .finished(let done, let outcome) = event, done === call {
                 events.remove(at: index)

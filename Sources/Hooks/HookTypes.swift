@@ -139,7 +139,7 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     }
 
     init(_ kind: Kind, _ call: HookCall, _ message: String) {
-        self.init(kind, function: call.function?.name ?? "", rule: call.rule?.name ?? "", message: message)
+        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "", message: message)
         file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
     }

@@ -100,17 +100,12 @@ struct StagedEdits: ~Copyable {
 
     // MARK: Applying
 
-    var changesRequest: Bool { touched }
-
-    mutating func applyRequest(_ head: inout Head) {
+    func applyRequest(_ head: inout Head) {
         guard touched else { return }
         if let method { head.setMethod(arena[method]) }
         if let target { apply(target, &head) }
         applyFields(.request, &head)
         StagedEdits.apply(requestBody, &head)
-        method = nil
-        target = nil
-        edits.removeAll { $0.side == .request }
     }
 
     private func apply(_ target: Target, _ head: inout Head) {

@@ -10,7 +10,7 @@
   class LiveBody {
     constructor(slot, epoch, side) { this.slot = slot; this.epoch = epoch; this.side = side; this.bytes = null; }
     read() {
-      native.alive(this.slot, this.epoch);
+      realm.alive(this.slot, this.epoch);
       this.bytes ??= realm.readLiveBody(this.slot, this.epoch, this.side);
       return this.bytes;
     }

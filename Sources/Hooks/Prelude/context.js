@@ -50,6 +50,11 @@
     return call;
   };
   realm.callAt = (slot, epoch) => (calls[slot]?.epoch === epoch ? calls[slot] : null);
+  /// Throws unless the call is under way. Only for better messages: the host checks again whenever data is asked for.
+  realm.alive = (slot, epoch) => {
+    const call = calls[slot];
+    if (call === undefined || call.epoch !== epoch || call.finished) throw new TypeError("this object was used after its request ended");
+  };
   realm.closeCall = (call) => {
     realm.dropTimers(call);
     call.waiting = null;

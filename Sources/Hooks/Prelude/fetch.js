@@ -10,7 +10,7 @@
   /// Sends the exchange's request, with what `request` changes of it, to the origin. Once for each exchange.
   realm.sendToOrigin = async (call, request) => {
     if (!realm.isRequest(request)) throw new TypeError("next: the argument is not a Request");
-    native.alive(call.slot, call.epoch);
+    realm.alive(call.slot, call.epoch);
     if (call.phase !== realm.phases.fetch) {
       throw new TypeError("the origin can be called in a fetch() handler only; in onRequest return the Request");
     }

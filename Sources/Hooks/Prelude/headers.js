@@ -57,7 +57,7 @@
     #check(name) {
       if (this.#immutable) throw new TypeError("these headers are immutable; change a copy: new Headers(headers)");
       const lower = fieldName(name);
-      if (this.#slot >= 0) native.alive(this.#slot, this.#epoch);
+      if (this.#slot >= 0) realm.alive(this.#slot, this.#epoch);
       return lower;
     }
 
@@ -65,7 +65,7 @@
     #values(lower) {
       if (this.#list !== null) return this.#list.filter((pair) => pair[0] === lower).map((pair) => pair[1]);
       const edit = this.#edits?.get(lower);
-      if (edit?.replace) { native.alive(this.#slot, this.#epoch); return edit.values; }
+      if (edit?.replace) { realm.alive(this.#slot, this.#epoch); return edit.values; }
       const base = lower === "set-cookie" ? this.#cookies() : this.#base(lower);
       return edit ? [...base, ...edit.values] : base;
     }
@@ -183,7 +183,7 @@
       /// A copy that stays a view of the exchange while `init` is one of it: costs one object, no text.
       overlay = (init, slot, epoch, side) => {
         if (!isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
-        native.alive(slot, epoch);
+        realm.alive(slot, epoch);
         const copy = new Headers(live, slot, epoch, side);
         if (init.#edits !== null) copy.#edits = new Map(init.#edits);
         return copy;

@@ -45,7 +45,7 @@
 
     #copy(from, replacesBody) {
       if (from.#slot >= 0) {
-        native.alive(from.#slot, from.#epoch);
+        realm.alive(from.#slot, from.#epoch);
         this.#slot = from.#slot;
         this.#epoch = from.#epoch;
       }
