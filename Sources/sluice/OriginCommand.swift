@@ -21,7 +21,7 @@ struct OriginCommand: ParsableCommand {
             StandardError.print("sluice: error: \(error)")
             throw ExitCode(1)
         }
-        print("the demo origin listens on http://\(address.contains(":") ? "[\(address)]" : address):\(server.port)/")
+        StandardError.print("the demo origin listens on http://\(address.contains(":") ? "[\(address)]" : address):\(server.port)/")
         try server.run()
     }
 }
