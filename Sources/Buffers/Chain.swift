@@ -93,6 +93,15 @@ public import CLinux
         return slice
     }
 
+    /// A second slice of the first slice's bytes.
+    /// - Precondition: not empty.
+    public borrowing func shareFirst() -> Slice {
+        let first = unsafe entry(0)
+        // SAFETY: the slice owns the count taken here.
+        unsafe first.slab.retain()
+        return unsafe Slice(adopting: first.slab, offset: first.offset, count: first.count)
+    }
+
     /// Drops bytes from the front, for instance after they were sent.
     /// - Precondition: at most `byteCount`.
     public mutating func dropFirst(_ length: Int) {

@@ -75,6 +75,9 @@
         append(copying: digits.span.extracting(at..<20))
     }
 
+    /// Moves the first slice out, for those who only want text packed into slabs.
+    public mutating func popFirst() -> Slice? { chain.popFirst() }
+
     /// Drops bytes that were sent. When all are, the tail slab is reused or given back.
     public mutating func dropFirst(_ length: Int) {
         chain.dropFirst(length)

@@ -56,37 +56,3 @@ struct HeadFinder {
         return nil
     }
 }
-
-/// `host [":" port]` (RFC 3986 section 3.2, without user information).
-enum Authority {
-    static func isValid(_ text: borrowing Span<UInt8>) -> Bool {
-        guard text.count > 0, text.count <= 255 else { return text.count == 0 }
-        var at = 0
-        if text[0] == UInt8(ascii: "[") {
-            guard let close = text.firstIndex(of: UInt8(ascii: "]")), close > 2 else { return false }
-            for index in 1..<close where !isAddressByte(text[index]) { return false }
-            at = close + 1
-        } else {
-            while at < text.count, text[at] != UInt8(ascii: ":") {
-                guard isHostByte(text[at]) else { return false }
-                at += 1
-            }
-            guard at > 0 else { return false }
-        }
-        if at == text.count { return true }
-        guard text[at] == UInt8(ascii: ":") else { return false }
-        let port = text.extracting(droppingFirst: at + 1)
-        if port.count == 0 { return true }
-        guard let number = port.decimal() else { return false }
-        return number <= 65535 && port.count <= 5
-    }
-
-    private static func isHostByte(_ byte: UInt8) -> Bool {
-        CharacterClass.has(byte, CharacterClass.authority) && byte != UInt8(ascii: "[") && byte != UInt8(ascii: "]")
-            && byte != UInt8(ascii: ",")
-    }
-
-    private static func isAddressByte(_ byte: UInt8) -> Bool {
-        byte &- 48 < 10 || (byte | 0x20) &- 97 < 6 || byte == UInt8(ascii: ":") || byte == UInt8(ascii: ".")
-    }
-}

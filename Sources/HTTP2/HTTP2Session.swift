@@ -1,5 +1,6 @@
 public import Buffers
-
+import CNghttp2
+import HTTP
 
 /// What `receive` came to.
 public enum HTTP2ReceiveResult: Sendable {
@@ -11,12 +12,58 @@ public enum HTTP2ReceiveResult: Sendable {
 /// The server's end of one HTTP/2 connection: bytes in, events on streams; messages in, bytes out.
 ///
 /// It does no I/O. The gateway subclasses it to make its own streams. All calls and events are on the
-/// worker's thread; events arrive inside `receive`, `writeOutput` and `close`.
-open class HTTP2Session {
+/// worker's thread; events arrive inside `receive`, `writeOutput` and `close`. After `receive`, call
+/// `writeOutput` when `wantsWrite`. Streams and session refer to each other until `close`.
+@safe open class HTTP2Session {
     public final let limits: HTTP2Limits
-    public private(set) final var counters = HTTP2Counters()
+    public internal(set) final var counters = HTTP2Counters()
+    /// Why the connection ended by our decision, once it has: also when nghttp2 found the fault.
+    public internal(set) final var failure: (code: HTTP2ErrorCode, note: String)?
+    /// Streams whose work has not ended.
+    public internal(set) final var activeStreams = 0
 
-    public init(pool: SlabPool, limits: HTTP2Limits = HTTP2Limits()) { self.limits = limits }
+    final let pool: SlabPool
+    final var raw: OpaquePointer?
+    final var defence: FloodDefence
+    /// Streams that nghttp2 or the gateway still works on.
+    final var streams: [HTTP2Stream] = []
+    /// The stream whose head or trailers are being decoded.
+    final var decoding: HTTP2Stream?
+    final var trailerIntake = TrailerIntake()
+    final var trailers = Head()
+    /// What `receive` was given, for slices of it.
+    final var input: Chain = Chain()
+    final var inputBase: UnsafePointer<UInt8>?
+    final var inputCount = 0
+    /// The caller's output while `writeOutput` runs.
+    final var output: OutputBuffer
+    /// Small body pieces that wait for a slow reader are packed here.
+    final var packed: OutputBuffer
+    final var hungry: [HTTP2Stream] = []
+    final var vectors = FieldVectors()
+    private var busy = false
+    private var announced = false
+    private var closeWanted = false
+    private var shutdown = Shutdown.none
+
+    private enum Shutdown { case none, noticed, final }
+
+    public init(pool: SlabPool, limits: HTTP2Limits = HTTP2Limits()) {
+        self.limits = limits
+        self.pool = pool
+        defence = FloodDefence(limits)
+        output = OutputBuffer(pool: pool)
+        packed = OutputBuffer(pool: pool)
+        unsafe inputBase = nil
+        unsafe raw = nil
+        unsafe raw = makeServerSession(self, limits)
+        if unsafe raw == nil { failure = (.internalError, "no memory for an HTTP/2 session") }
+    }
+
+    deinit {
+        // SAFETY: nothing else refers to the session; callbacks run only inside calls on it.
+        unsafe nghttp2_session_del(raw)
+    }
 
     // MARK: For the gateway to override
 
@@ -26,36 +73,167 @@ open class HTTP2Session {
     /// The stream is closed and its work has ended; nothing here refers to it any more.
     open func recycle(_ stream: HTTP2Stream) {}
 
-    /// Frames are waiting that were not before: call `writeOutput` soon (for instance at the end of the turn).
+    /// Frames are waiting that were not before: call `writeOutput` soon (for instance at the end of the
+    /// turn). Not called from within `receive` and `writeOutput`.
     open func outputWanted() {}
 
     // MARK: Driving
 
     /// Takes all of `input`. Body bytes become slices of its slab.
     /// - Parameter now: monotonic milliseconds.
-    public final func receive(_ input: inout ReadBuffer, now: UInt64) -> HTTP2ReceiveResult { .proceed }
+    public final func receive(_ input: inout ReadBuffer, now: UInt64) -> HTTP2ReceiveResult {
+        guard let raw = unsafe raw, failure == nil else {
+            input.consume(input.count)
+            return .failed(failure?.code ?? .internalError, note: failure?.note ?? "the session is closed")
+        }
+        guard !input.isEmpty else { return .proceed }
+        defence.tick(now)
+        let slice = input.takeSlice(input.count)
+        self.input.append(slice.shared())
+        busy = true
+        // SAFETY: the bytes live as long as the slice; callbacks only read them.
+        let result = unsafe slice.bytes.withUnsafeBufferPointer { bytes in
+            unsafe inputBase = bytes.baseAddress
+            inputCount = bytes.count
+            return unsafe nghttp2_session_mem_recv(raw, bytes.baseAddress, bytes.count)
+        }
+        unsafe inputBase = nil
+        self.input.removeAll()
+        busy = false
+        return received(result)
+    }
+
+    private func received(_ result: Int) -> HTTP2ReceiveResult {
+        if result < 0, failure == nil { failure = HTTP2Session.fault(Int32(clamping: result)) }
+        // SAFETY: the session is alive.
+        if failure == nil, unsafe nghttp2_session_get_outbound_queue_size(raw) > limits.outboundFrames {
+            failure = (.enhanceYourCalm, "too many control frames wait for a client that does not read")
+        }
+        if let failure { unsafe nghttp2_session_terminate_session(raw, failure.code.rawValue) }
+        if closeWanted { close() }
+        guard let failure else { return .proceed }
+        return .failed(failure.code, note: failure.note)
+    }
+
+    private static func fault(_ code: Int32) -> (HTTP2ErrorCode, String) {
+        // SAFETY: a static string of nghttp2.
+        let text = unsafe nghttp2_strerror(code).map { unsafe String(cString: $0) } ?? ""
+        switch code {
+        case NGHTTP2_ERR_FLOODED.rawValue, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: return (.enhanceYourCalm, text)
+        case NGHTTP2_ERR_NOMEM.rawValue, NGHTTP2_ERR_CALLBACK_FAILURE.rawValue: return (.internalError, text)
+        default: return (.protocolError, text)
+        }
+    }
 
     /// Serialises waiting frames until `output` holds `limits.outputBytes`. Body slices are moved, not copied.
     /// Streams may ask for more body (`HTTP2Stream.needsBody`) meanwhile; they must not touch `output`.
-    public final func writeOutput(_ output: inout OutputBuffer) {}
+    public final func writeOutput(_ output: inout OutputBuffer) {
+        guard unsafe raw != nil, !busy else { return }
+        announced = false
+        busy = true
+        swap(&self.output, &output)
+        var more = true
+        while more {
+            serialise()
+            more = feedHungry() && self.output.byteCount < limits.outputBytes
+        }
+        swap(&self.output, &output)
+        busy = false
+        if closeWanted { close() }
+    }
+
+    private func serialise() {
+        while output.byteCount < limits.outputBytes {
+            var bytes: UnsafePointer<UInt8>? = nil
+            // SAFETY: the session is alive; the bytes are valid until the next call on it and copied before.
+            let count = unsafe nghttp2_session_mem_send(raw, &bytes)
+            guard count > 0, let start = unsafe bytes else {
+                if count < 0, failure == nil { failure = HTTP2Session.fault(Int32(clamping: count)) }
+                return
+            }
+            output.append(copying: unsafe Span(_unsafeStart: start, count: count))
+        }
+    }
+
+    /// Asks streams with little left for more; true when there was one.
+    private func feedHungry() -> Bool {
+        guard !hungry.isEmpty else { return false }
+        var asked = false
+        while let stream = hungry.popLast() {
+            stream.state.hungry = false
+            if stream.session != nil, !stream.state.finished, !stream.state.resetByUs {
+                asked = true
+                stream.needsBody()
+            }
+        }
+        return asked
+    }
 
     /// True when `writeOutput` has something to write.
-    public final var wantsWrite: Bool { false }
-    /// False when the connection can be closed once its output is sent.
-    public final var wantsRead: Bool { true }
+    public final var wantsWrite: Bool {
+        // SAFETY: nil is not passed.
+        guard let raw = unsafe raw else { return false }
+        return unsafe nghttp2_session_want_write(raw) != 0
+    }
 
-    /// Streams whose work has not ended.
-    public final var activeStreams: Int { 0 }
+    /// False when the connection can be closed once its output is sent.
+    public final var wantsRead: Bool {
+        // SAFETY: nil is not passed.
+        guard let raw = unsafe raw, failure == nil else { return false }
+        return unsafe shutdown == .noticed || nghttp2_session_want_read(raw) != 0
+    }
+
+    /// Tells the gateway once that there is something to write.
+    final func noteOutput() {
+        guard !busy, !announced else { return }
+        announced = true
+        outputWanted()
+    }
+
+    // MARK: Ending
 
     /// Says that the connection will end; requests already on their way are still served (RFC 9113 section 6.8).
-    public final func beginShutdown() {}
+    public final func beginShutdown() {
+        guard let raw = unsafe raw, shutdown == .none else { return }
+        shutdown = .noticed
+        // SAFETY: the session is alive.
+        unsafe nghttp2_submit_shutdown_notice(raw)
+        noteOutput()
+    }
 
     /// Refuses new streams from now on. Call about one round trip after `beginShutdown`, or alone.
-    public final func finishShutdown() {}
+    public final func finishShutdown() {
+        guard let raw = unsafe raw, shutdown != .final else { return }
+        shutdown = .final
+        // SAFETY: the session is alive; no debug data is given.
+        let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
+        unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, 0, nil, 0)
+        noteOutput()
+    }
 
     /// Ends the connection with an error: write the output, then close.
-    public final func terminate(_ code: HTTP2ErrorCode) {}
+    public final func terminate(_ code: HTTP2ErrorCode) {
+        guard let raw = unsafe raw, failure == nil else { return }
+        failure = (code, "ended by the gateway")
+        // SAFETY: the session is alive.
+        unsafe nghttp2_session_terminate_session(raw, code.rawValue)
+        noteOutput()
+    }
 
     /// The transport is gone: every open stream hears `closed(.cancel)`. Must be called once.
-    public final func close() {}
+    public final func close() {
+        guard !busy else {
+            closeWanted = true
+            return
+        }
+        closeWanted = false
+        busy = true
+        for stream in streams where !stream.state.closed { streamClosed(stream, .cancel) }
+        busy = false
+        hungry.removeAll()
+        decoding = nil
+        // SAFETY: no callback is running, and no stream uses the session any more.
+        unsafe nghttp2_session_del(raw)
+        unsafe raw = nil
+    }
 }

@@ -1,4 +1,5 @@
 public import Buffers
+import CNghttp2
 public import HTTP
 
 /// One request and its response on an HTTP/2 connection. The gateway subclasses and reuses it.
@@ -14,7 +15,26 @@ open class HTTP2Stream {
     /// Nil once the stream is closed.
     public internal(set) final var session: HTTP2Session?
 
+    /// Where the stream counts as active, until `workEnded`.
+    final var owner: HTTP2Session?
+    final var slot = -1
+    final var intake = HeadIntake()
+    final var body = Chain()
+    final var trailers: StoredTrailers?
+    final var state = StreamState()
+
     public init() {}
+
+    /// Makes the object ready for the next request.
+    final func prepareForReuse() {
+        id = 0
+        slot = -1
+        head.reset()
+        body.removeAll()
+        intake = HeadIntake()
+        trailers?.head.reset()
+        state = StreamState()
+    }
 
     // MARK: Events
 
@@ -23,7 +43,13 @@ open class HTTP2Stream {
 
     /// The head cannot be served: `.headTooLarge` or `.uriTooLong`. `head` holds what fitted.
     /// By itself answers with the error's status.
-    open func headRefused(_ error: ErrorKind) {}
+    open func headRefused(_ error: ErrorKind) {
+        var answer = Head()
+        answer.status = error.status
+        answer.add(.contentLength, "0")
+        sendResponse(answer, endOfStream: true)
+        workEnded()
+    }
 
     /// Body bytes. Call `consumed` for them when they have gone on; until then the client's window stays shut.
     open func dataArrived(_ slice: consuming Slice) {}
@@ -40,30 +66,96 @@ open class HTTP2Stream {
     // MARK: The response
 
     /// Body bytes queued and not yet handed to the output.
-    public final var queuedBytes: Int { 0 }
+    public final var queuedBytes: Int { body.byteCount }
 
     /// An interim response (1xx except 101), before the final one.
-    public final func sendInterim(_ head: borrowing Head) {}
+    public final func sendInterim(_ head: borrowing Head) {
+        guard let session, !state.responded else { return }
+        session.submitInterim(head, on: self)
+    }
 
     /// The response head. Names are written in lower case, hop-by-hop fields are not written.
     /// - Parameter endOfStream: there is no body.
-    public final func sendResponse(_ head: borrowing Head, endOfStream: Bool) {}
+    public final func sendResponse(_ head: borrowing Head, endOfStream: Bool) {
+        guard let session, !state.responded else { return }
+        state.responded = true
+        state.finished = endOfStream
+        session.submitResponse(head, on: self, endOfStream: endOfStream)
+    }
 
     /// Queues body slices.
-    public final func appendBody(_ chain: inout Chain) {}
+    public final func appendBody(_ chain: inout Chain) {
+        guard let session, !state.finished, !state.resetByUs else { return chain.removeAll() }
+        body.append(contentsOf: &chain)
+        session.resume(self)
+    }
 
     /// The body is complete.
-    public final func finish() {}
+    public final func finish() {
+        guard let session, !state.finished else { return }
+        state.finished = true
+        session.resume(self)
+    }
 
     /// The body is complete; these trailers follow it.
-    public final func finish(trailers: borrowing Head) {}
+    public final func finish(trailers: borrowing Head) {
+        guard let session, !state.finished else { return }
+        if !trailers.fields.isEmpty {
+            if self.trailers == nil { self.trailers = StoredTrailers() }
+            self.trailers?.head.copy(from: trailers)
+            state.hasTrailers = true
+        }
+        state.finished = true
+        session.resume(self)
+    }
 
-    /// Ends the stream with an error.
-    public final func reset(_ code: HTTP2ErrorCode) {}
+    /// Ends the stream with an error. What is queued is not sent.
+    public final func reset(_ code: HTTP2ErrorCode) {
+        guard let session, !state.resetByUs else { return }
+        state.resetByUs = true
+        body.removeAll()
+        session.submitReset(id, code)
+    }
 
     /// Opens the client's window by bytes that went on.
-    public final func consumed(_ count: Int) {}
+    public final func consumed(_ count: Int) {
+        guard let session, count > 0 else { return }
+        let count = min(count, state.unconsumed)
+        state.unconsumed -= count
+        session.consume(count, on: id)
+    }
 
     /// Nothing works for this request any more (origin, hooks): its place counts as free again.
-    public final func workEnded() {}
+    public final func workEnded() {
+        guard let owner, state.announced, !state.workEnded else { return }
+        state.workEnded = true
+        owner.workEnded(self)
+    }
+}
+
+/// Where a stream stands between nghttp2 and the gateway.
+struct StreamState {
+    /// The gateway heard of the request.
+    var announced = false
+    var workEnded = false
+    var closed = false
+    var requestEnded = false
+    var responded = false
+    /// The response's body is complete (its bytes may still be queued).
+    var finished = false
+    var hasTrailers = false
+    /// nghttp2 waits for `nghttp2_session_resume_data`.
+    var deferred = false
+    var resetByUs = false
+    /// A fault of this stream was counted against the client already.
+    var faultCounted = false
+    /// In the session's list of streams that want more body.
+    var hungry = false
+    /// Body bytes the gateway has and did not report as gone on.
+    var unconsumed = 0
+}
+
+/// Trailers that wait for the end of their body. Only few streams ever need the room.
+final class StoredTrailers {
+    var head = Head()
 }

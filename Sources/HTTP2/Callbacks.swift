@@ -1,0 +1,283 @@
+import Buffers
+import CNghttp2
+import HTTP
+
+// nghttp2's way into the session. Every callback gets the session as user data; it runs only inside a
+// call on the session, which its caller holds, so the pointer is good.
+
+/// Makes the C session, announces our settings, and opens the connection's window.
+func makeServerSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePointer? {
+    var raw: OpaquePointer? = nil
+    var callbacks: OpaquePointer? = nil
+    var option: OpaquePointer? = nil
+    // SAFETY: plain creation; callbacks and options are copied by the session and freed here.
+    guard unsafe nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
+    defer { unsafe nghttp2_session_callbacks_del(callbacks) }
+    guard unsafe nghttp2_option_new(&option) == 0 else { return nil }
+    defer { unsafe nghttp2_option_del(option) }
+    unsafe setCallbacks(callbacks)
+    unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+    unsafe nghttp2_option_set_max_continuations(option, limits.continuations)
+    unsafe nghttp2_option_set_max_outbound_ack(option, limits.outboundFrames)
+    unsafe nghttp2_option_set_stream_reset_rate_limit(option, UInt64(4 * limits.glitches), 33)
+    unsafe nghttp2_option_set_no_closed_streams(option, 1)
+    guard unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
+    else { return nil }
+    unsafe announce(raw, limits)
+    return unsafe raw
+}
+
+private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits) {
+    let settings = [
+        nghttp2_settings_entry(
+            settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue), value: UInt32(limits.concurrentStreams)),
+        nghttp2_settings_entry(
+            settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindow)),
+        nghttp2_settings_entry(
+            settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue), value: UInt32(limits.headerListBytes)),
+        nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1),
+    ]
+    // SAFETY: the entries are copied.
+    unsafe nghttp2_submit_settings(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
+    unsafe nghttp2_session_set_local_window_size(
+        raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(clamping: limits.connectionWindow))
+}
+
+private func setCallbacks(_ callbacks: OpaquePointer?) {
+    // SAFETY: the functions live for ever; see the note at the top for what they are given.
+    unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, onBeginFrame)
+    unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, onBeginHeaders)
+    unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
+    unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, onInvalidHeader)
+    unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrame)
+    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, onInvalidFrame)
+    unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onData)
+    unsafe nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onStreamClose)
+    unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
+    unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks, onSendData)
+}
+
+private let stop = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+private let refused = NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+
+/// Runs `body` with the session behind a callback's user data; ends the call on it when it has failed.
+@inline(__always)
+private func with(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Int32) -> Int32 {
+    guard let user = unsafe user else { return stop }
+    // SAFETY: see the note at the top.
+    return unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        let result = body(session)
+        return session.failure == nil ? result : stop
+    }
+}
+
+extension HTTP2Session {
+    /// The stream that nghttp2 has under this id, if the gateway works on it.
+    fileprivate func stream(_ id: Int32) -> HTTP2Stream? {
+        // SAFETY: user data is a stream that `streams` holds; it is set once and its stream in nghttp2 ends first.
+        guard id != 0, let pointer = unsafe nghttp2_session_get_stream_user_data(raw, id) else { return nil }
+        return unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    /// Every frame's head passes here before the frame is looked at.
+    fileprivate func frameBegins(_ type: UInt8, _ flags: UInt8, _ length: Int) {
+        switch UInt32(type) {
+        case NGHTTP2_DATA.rawValue:
+            let ends = flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+            if !defence.data(empty: length == 0 && !ends) { calm("too many empty DATA frames") }
+        case NGHTTP2_RST_STREAM.rawValue:
+            counters.resetsReceived += 1
+            countGlitch("too many resets")
+        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
+            break
+        case NGHTTP2_SETTINGS.rawValue:
+            // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
+            if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
+        default:
+            if !defence.control() { calm("too many control frames") }
+        }
+    }
+}
+
+private let onBeginFrame:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame_hd>?, UnsafeMutableRawPointer?) -> Int32 = { _, head, user in
+        unsafe with(user) { session in
+            guard let head = unsafe head else { return 0 }
+            unsafe session.frameBegins(head.pointee.type, head.pointee.flags, head.pointee.length)
+            return 0
+        }
+    }
+
+private let onBeginHeaders:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
+        unsafe with(user) { session in
+            guard let frame = unsafe frame else { return 0 }
+            let id = unsafe frame.pointee.hd.stream_id
+            if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { return session.beginStream(id) ? 0 : refused }
+            session.trailers.reset()
+            session.trailerIntake = TrailerIntake()
+            session.decoding = session.stream(id)
+            return 0
+        }
+    }
+
+private let onHeader:
+    @convention(c) (
+        OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
+        UnsafeMutableRawPointer?
+    ) -> Int32 = { _, frame, name, nameCount, value, valueCount, _, user in
+        unsafe with(user) { session in
+            guard let frame = unsafe frame, let name = unsafe name, let value = unsafe value else { return 0 }
+            // SAFETY: nghttp2 gives that many bytes for the length of the callback.
+            let nameBytes = unsafe Span(_unsafeStart: name, count: nameCount)
+            let valueBytes = unsafe Span(_unsafeStart: value, count: valueCount)
+            let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+            return session.takeField(nameBytes, valueBytes, isRequest: isRequest) ? 0 : refused
+        }
+    }
+
+extension HTTP2Session {
+    /// False: the stream was reset.
+    fileprivate func takeField(_ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, isRequest: Bool) -> Bool {
+        guard let stream = decoding else { return true }
+        if isRequest {
+            switch stream.intake.take(name, value, into: &stream.head, limits) {
+            case .fine: return true
+            case .malformed: refuse(stream, .protocolError)
+            case .hostile: calm("a header list four times over the limit")
+            }
+            return false
+        }
+        if trailerIntake.take(name, value, into: &trailers, limits) { return true }
+        refuse(stream, .protocolError)
+        return false
+    }
+}
+
+private let onInvalidHeader:
+    @convention(c) (
+        OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
+        UnsafeMutableRawPointer?
+    ) -> Int32 = { _, _, _, _, _, _, _, user in
+        unsafe with(user) { session in
+            if let stream = session.decoding { session.refuse(stream, .protocolError) }
+            return refused
+        }
+    }
+
+private let onFrame:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
+        unsafe with(user) { session in
+            guard let frame = unsafe frame else { return 0 }
+            let type = unsafe UInt32(frame.pointee.hd.type)
+            guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
+                let stream = unsafe session.stream(frame.pointee.hd.stream_id)
+            else { return 0 }
+            let ends = unsafe frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+            session.decoding = nil
+            if type == NGHTTP2_HEADERS.rawValue, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+                session.trailers.reset()
+                session.headComplete(stream, endOfStream: ends)
+            } else if ends {
+                if type == NGHTTP2_DATA.rawValue { session.trailers.reset() }
+                session.requestEnded(stream)
+            }
+            return 0
+        }
+    }
+
+private let onInvalidFrame:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, Int32, UnsafeMutableRawPointer?) -> Int32 = {
+        _, frame, _, user in
+        unsafe with(user) { session in
+            guard let frame = unsafe frame else { return 0 }
+            let stream = unsafe session.stream(frame.pointee.hd.stream_id)
+            if stream?.state.faultCounted != true { session.countGlitch("too many frames that broke a stream") }
+            stream?.state.faultCounted = true
+            return 0
+        }
+    }
+
+private let onData:
+    @convention(c) (OpaquePointer?, UInt8, Int32, UnsafePointer<UInt8>?, Int, UnsafeMutableRawPointer?) -> Int32 = {
+        _, _, id, bytes, count, user in
+        unsafe with(user) { session in
+            guard let bytes = unsafe bytes, count > 0 else { return 0 }
+            guard let stream = session.stream(id) else {
+                session.consume(count, on: id)
+                return 0
+            }
+            unsafe session.dataArrived(stream, bytes, count)
+            return 0
+        }
+    }
+
+private let onStreamClose: @convention(c) (OpaquePointer?, Int32, UInt32, UnsafeMutableRawPointer?) -> Int32 = {
+    _, id, code, user in
+    guard let user = unsafe user else { return stop }
+    // SAFETY: see the note at the top. Streams close also while the GOAWAY of a failed session is sent.
+    unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        if let stream = session.stream(id) { session.streamClosed(stream, HTTP2ErrorCode(rawValue: code)) }
+    }
+    return 0
+}
+
+private let onFrameSent:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
+        guard let user = unsafe user, let frame = unsafe frame else { return 0 }
+        // SAFETY: see the note at the top. Sending goes on after a failure: its GOAWAY must get out.
+        unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+            unsafe session.frameSent(frame)
+        }
+        return 0
+    }
+
+extension HTTP2Session {
+    fileprivate func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
+        let head = unsafe frame.pointee.hd
+        switch UInt32(head.type) {
+        case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue:
+            // An answer that is complete before its request: the rest is not wanted (RFC 9113 section 8.1).
+            guard head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+                let stream = stream(head.stream_id), !stream.state.requestEnded, stream.state.announced
+            else { return }
+            submitReset(head.stream_id, .noError)
+        case NGHTTP2_RST_STREAM.rawValue:
+            // One that nghttp2 decided on, for instance for a body that does not match its content-length.
+            guard let stream = stream(head.stream_id), unsafe frame.pointee.rst_stream.error_code != 0,
+                !stream.state.resetByUs, !stream.state.faultCounted
+            else { return }
+            stream.state.faultCounted = true
+            countGlitch("too many streams that had to be reset")
+        case NGHTTP2_GOAWAY.rawValue:
+            let code = unsafe frame.pointee.goaway.error_code
+            if code != 0, failure == nil { failure = (HTTP2ErrorCode(rawValue: code), "a protocol error of the client") }
+        default: break
+        }
+    }
+}
+
+private let onSendData:
+    @convention(c) (
+        OpaquePointer?, UnsafeMutablePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int,
+        UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
+    ) -> Int32 = { _, _, head, count, source, user in
+        guard let user = unsafe user, let head = unsafe head, let pointer = unsafe source?.pointee.ptr else { return stop }
+        // SAFETY: see the note at the top; the source is the stream that `submitResponse` gave.
+        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
+        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+        let full = session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
+        return full ? NGHTTP2_ERR_PAUSE.rawValue : 0
+    }
+
+let readBody:
+    @convention(c) (
+        OpaquePointer?, Int32, UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<UInt32>?,
+        UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
+    ) -> Int = { _, _, _, room, flags, source, user in
+        guard let user = unsafe user, let flags = unsafe flags, let pointer = unsafe source?.pointee.ptr else { return Int(stop) }
+        // SAFETY: as in `onSendData`.
+        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
+        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+        return unsafe session.nextData(stream, room: room, &flags.pointee)
+    }

@@ -1,0 +1,161 @@
+import Buffers
+import CNghttp2
+import HTTP
+
+// How streams begin and end, and what the client's faults cost it.
+
+extension HTTP2Session {
+    /// A new request. False: the stream was refused.
+    func beginStream(_ id: Int32) -> Bool {
+        counters.streams += 1
+        decoding = nil
+        guard activeStreams < limits.concurrentStreams else {
+            refuse(id, .refusedStream)
+            return false
+        }
+        let stream = makeStream()
+        stream.id = id
+        stream.session = self
+        stream.owner = self
+        stream.slot = streams.count
+        streams.append(stream)
+        // SAFETY: the session's list holds the stream until it is closed and its work has ended.
+        unsafe nghttp2_session_set_stream_user_data(raw, id, Unmanaged.passUnretained(stream).toOpaque())
+        decoding = stream
+        defence.earn(4)
+        if counters.streams >= limits.requestsPerConnection { finishShutdown() }
+        return true
+    }
+
+    /// Resets a stream for a fault of the client.
+    func refuse(_ id: Int32, _ code: HTTP2ErrorCode) {
+        submitReset(id, code)
+        countGlitch("too many resets, faults or refused streams")
+    }
+
+    func refuse(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
+        guard !stream.state.faultCounted else { return }
+        stream.state.faultCounted = true
+        refuse(stream.id, code)
+    }
+
+    func countGlitch(_ note: StaticString) {
+        counters.glitches += 1
+        if !defence.glitch() { calm(note) }
+    }
+
+    /// The client asked too much.
+    func calm(_ note: StaticString) {
+        if failure == nil { failure = (.enhanceYourCalm, "\(note)") }
+    }
+
+    /// A request's head is complete.
+    func headComplete(_ stream: HTTP2Stream, endOfStream: Bool) {
+        guard !stream.state.faultCounted, !stream.state.closed else { return }
+        guard case .fine = stream.intake.complete(&stream.head, endOfStream: endOfStream) else {
+            return refuse(stream, .protocolError)
+        }
+        if !stream.intake.hasPriority { shareFairly(stream.id) }
+        activeStreams += 1
+        stream.state.announced = true
+        stream.state.requestEnded = endOfStream
+        pool.copied.head += stream.head.arena.count
+        if let refusal = stream.intake.refusal { return stream.headRefused(refusal) }
+        stream.headComplete(endOfStream: endOfStream)
+        if endOfStream, stream.session != nil { stream.endOfRequest(trailers: trailers) }
+    }
+
+    /// Without a wish of the client, streams share the connection instead of going one after the other.
+    private func shareFairly(_ id: Int32) {
+        var priority = nghttp2_extpri(urgency: UInt32(NGHTTP2_EXTPRI_DEFAULT_URGENCY), inc: 1)
+        // SAFETY: the structure is only read inside the call.
+        unsafe nghttp2_session_change_extpri_stream_priority(raw, id, &priority, 0)
+    }
+
+    func requestEnded(_ stream: HTTP2Stream) {
+        guard stream.state.announced, !stream.state.requestEnded, !stream.state.faultCounted else { return }
+        stream.state.requestEnded = true
+        if stream.session != nil { stream.endOfRequest(trailers: trailers) }
+    }
+
+    /// The stream is over for nghttp2.
+    func streamClosed(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
+        guard !stream.state.closed else { return }
+        stream.state.closed = true
+        if decoding === stream { decoding = nil }
+        if stream.state.unconsumed > 0 {
+            // SAFETY: the session is alive. The connection's window must not shrink with streams that end early.
+            unsafe nghttp2_session_consume_connection(raw, stream.state.unconsumed)
+            stream.state.unconsumed = 0
+        }
+        stream.body.removeAll()
+        stream.session = nil
+        if stream.state.announced { stream.closed(code) }
+        letGo(stream)
+    }
+
+    func workEnded(_ stream: HTTP2Stream) {
+        activeStreams -= 1
+        letGo(stream)
+    }
+
+    /// Gives the stream back when neither side needs it.
+    private func letGo(_ stream: HTTP2Stream) {
+        let state = stream.state
+        guard state.closed, state.workEnded || !state.announced, stream.slot >= 0 else { return }
+        let last = streams.removeLast()
+        if last !== stream {
+            streams[stream.slot] = last
+            last.slot = stream.slot
+        }
+        stream.owner = nil
+        stream.prepareForReuse()
+        recycle(stream)
+    }
+
+    // MARK: Body in
+
+    /// Body bytes arrived: a slice of what was read, or a packed copy when small pieces pile up.
+    func dataArrived(_ stream: HTTP2Stream, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        counters.dataBytesReceived += count
+        // One that is closing or was never announced takes no more: its bytes count as gone on.
+        guard stream.state.announced, !stream.state.faultCounted, !stream.state.resetByUs else {
+            return consume(count, on: stream.id)
+        }
+        stream.state.unconsumed += count
+        // A slice keeps its whole slab. Tiny pieces that a slow origin leaves lying could hold 16 KiB each.
+        if count < HTTP2Session.packedBelow, stream.state.unconsumed > HTTP2Session.packedBeyond {
+            return unsafe pack(bytes, count, for: stream)
+        }
+        // SAFETY: nghttp2 gives a pointer into the input, which `receive` keeps until the end of the call.
+        guard let base = unsafe inputBase else { return }
+        let offset = unsafe bytes - base
+        precondition(offset >= 0 && offset + count <= inputCount, "DATA outside the input")
+        stream.dataArrived(inputSlice(offset, count))
+    }
+
+    private static var packedBelow: Int { 1024 }
+    private static var packedBeyond: Int { 8192 }
+
+    private func inputSlice(_ offset: Int, _ count: Int) -> Slice {
+        var slice = input.shareFirst()
+        slice.dropFirst(offset)
+        slice.dropLast(slice.count - count)
+        return slice
+    }
+
+    private func pack(_ bytes: UnsafePointer<UInt8>, _ count: Int, for stream: HTTP2Stream) {
+        // SAFETY: `count` bytes are readable during the callback.
+        packed.append(copying: unsafe Span(_unsafeStart: bytes, count: count))
+        pool.copied.head -= count
+        pool.copied.body += count
+        while let slice = packed.popFirst() { stream.dataArrived(slice) }
+    }
+
+    func consume(_ count: Int, on id: Int32) {
+        // SAFETY: the session is alive; a stream that is gone counts for the connection only.
+        guard let raw = unsafe raw else { return }
+        unsafe nghttp2_session_consume(raw, id, count)
+        noteOutput()
+    }
+}
