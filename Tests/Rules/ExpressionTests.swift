@@ -20,7 +20,7 @@ import Testing
         ("exists(arg.empty)", true), ("exists(arg.none)", false), ("arg.none == \"\"", false), ("arg.none != \"x\"", false),
         ("not arg.none == \"x\"", true), ("arg[\"a\"] == \"1\"", true),
         ("header.content-type starts_with \"application/\"", true), ("header[\"Content-Type\"] contains \"json\"", true),
-        ("header.x-tag == \"one\"", true), ("header.x-tag == \"two\"", false), ("any(header.x-tag == \"two\")", true),
+        ("header.x-tag == \"one\"", true), ("header.host == \"WWW.Example.COM:8443\"", true), ("header.x-tag == \"two\"", false), ("any(header.x-tag == \"two\")", true),
         ("any(lower(http.request.headers[\"x-tag\"][*]) == \"one\")", true), ("exists(header.x-none)", false),
         ("cookie.sid == \"s1\"", true), ("cookie.theme == \"dark\"", true), ("cookie.beta == \"1\"", true), ("exists(cookie.si)", false),
         ("body.size > 100", true), ("body.size <= 119", false), ("body.size in {1..50 120}", true), ("body.size in {}", false),

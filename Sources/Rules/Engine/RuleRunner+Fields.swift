@@ -35,7 +35,10 @@ extension RuleRunner {
         case .uri: return Self.uri(exchange.request.path, exchange.request.query, exchange.request.hasQuery, exchange.request, &scratch)
         case .httpVersion: return constant(version(exchange.request.version))
         case .argument: return exchange.request.hasQuery ? argument(field.name, exchange.request.query, generation, exchange) : nil
-        case .header: return header(field, exchange.request, .request, generation)
+        case .header:
+            // HTTP/2 has no Host field: the authority is what it would say.
+            if field.header == .host { return Located(store: .request, range: exchange.request.authority) }
+            return header(field, exchange.request, .request, generation)
         case .cookie: return cookie(field.name, generation, exchange)
         case .site: return exchange.site < 0 ? nil : Located(store: .constants, range: generation.program.sites[exchange.site].name)
         case .requestID:

@@ -6,7 +6,7 @@ extension ConfigurationBuilder {
         guard let object = parsed.object, let name = object["name"]?.text else { return }
         reporter.context = "site \"\(name)\""
         defer { reporter.context = "" }
-        let before = configuration.sites.first { $0.name == name }?.position
+        let before = siteIndex[name].map { configuration.sites[$0].position }
         guard isFirst("site", name, at: object["name"]?.position ?? object.position, before: before) else { return }
         var site = Site(name: name, hosts: hosts(object["hosts"]), position: object.position)
         if let upstream = object["upstream"], let text = upstream.text {
@@ -15,6 +15,8 @@ extension ConfigurationBuilder {
         site.request = rules(object["request"], .request, name)
         site.response = rules(object["response"], .response, name)
         site.error = rules(object["error"], .error, name)
+        siteIndex[name] = configuration.sites.count
+        for host in site.hosts { hostOwners[host] = configuration.sites.count }
         configuration.sites.append(site)
     }
 
@@ -22,7 +24,7 @@ extension ConfigurationBuilder {
         var hosts: [HostPattern] = []
         for element in parsed?.list ?? [] {
             guard let host = element.host else { continue }
-            if let owner = configuration.sites.first(where: { $0.hosts.contains(host) }) {
+            if let owner = hostOwners[host].map({ configuration.sites[$0] }) {
                 reporter.report(
                     .duplicateHost, "the host `\(element.node.scalar ?? "")` belongs to site \"\(owner.name)\" already", at: element.position,
                     label: "see \(place(owner.position))")

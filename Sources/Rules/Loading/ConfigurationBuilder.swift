@@ -8,6 +8,8 @@ struct ConfigurationBuilder {
     var upstreamIndex: [String: Int] = [:]
     var functionIndex: [String: Int] = [:]
     var lists: [String: NamedList.Values] = [:]
+    var siteIndex: [String: Int] = [:]
+    var hostOwners: [HostPattern: Int] = [:]
 
     init(reporter: Reporter, provider: any FileProvider) {
         self.reporter = reporter

@@ -122,18 +122,25 @@ struct YAMLProfile {
     // MARK: Before composing
 
     private static func hideAliases(_ text: String) -> String {
-        var out = String.UnicodeScalarView()
-        var before: Unicode.Scalar = "\n"
-        for scalar in text.unicodeScalars {
-            let begins = before == " " || before == "\n" || before == "[" || before == "{" || before == ","
-            out.append(scalar == "*" && begins ? aliasMark : scalar)
-            before = scalar
+        guard text.utf8.contains(UInt8(ascii: "*")) else { return text }
+        var out: [UInt8] = []
+        out.reserveCapacity(text.utf8.count + 1024)
+        var before = UInt8(ascii: "\n")
+        for byte in text.utf8 {
+            let begins = before == 0x20 || before == 0x0a || "[{,".utf8.contains(before)
+            if byte == UInt8(ascii: "*"), begins {
+                out.append(contentsOf: String(aliasMark).utf8)
+            } else {
+                out.append(byte)
+            }
+            before = byte
         }
-        return String(out)
+        return String(decoding: out, as: UTF8.self)
     }
 
     private static func showAliases(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: { $0 == aliasMark || $0 == repeatMark }) else { return text }
+        // Both marks begin with the byte EE in UTF-8.
+        guard text.utf8.contains(0xEE) else { return text }
         var out = String.UnicodeScalarView()
         for scalar in text.unicodeScalars where scalar != repeatMark { out.append(scalar == aliasMark ? "*" : scalar) }
         return String(out)
