@@ -25,12 +25,27 @@ final class Acceptor: Channel {
 
     override func ready(_ events: ReadyEvents) {
         // Bounded, so that a flood of connections does not keep established ones waiting.
-        for _ in 0..<64 {
-            switch Listening.accept(fd, reactor: worker) {
-            case .accepted(let fd, let address, let port): begin(fd, address, port)
-            case .wouldBlock: return
-            case .failed(let error): return failed(error)
-            }
+        for _ in 0..<64 where !acceptOne() { return }
+    }
+
+    /// Takes what the kernel has queued, then closes: whoever connected before the drain is served, whoever comes
+    /// later is refused by the kernel and can go elsewhere.
+    func acceptRestAndClose() {
+        while acceptOne() {}
+        worker.close(self)
+    }
+
+    /// False when there is nothing more to take now.
+    private func acceptOne() -> Bool {
+        guard fd >= 0 else { return false }
+        switch Listening.accept(fd, reactor: worker) {
+        case .accepted(let fd, let address, let port):
+            begin(fd, address, port)
+            return true
+        case .wouldBlock: return false
+        case .failed(let error):
+            failed(error)
+            return false
         }
     }
 

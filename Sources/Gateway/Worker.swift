@@ -40,8 +40,7 @@ public final class Worker: Reactor {
             worker.end()
             return 0
         } catch {
-            WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
-                .write("error", "worker_failed", "cannot start: \(error)")
+            context.refuse("\(error)")
             return 1
         }
     }
@@ -219,8 +218,9 @@ public final class Worker: Reactor {
     /// Stops accepting, lets running exchanges finish, closes what is idle.
     func drain(milliseconds: UInt64) {
         guard !isDraining else { return }
+        for acceptor in acceptors { acceptor.acceptRestAndClose() }
+        acceptors = []
         isDraining = true
-        for acceptor in acceptors { remove(acceptor) }
         for connection in Array(openConnections.values) { (connection as? any Drainable)?.drain() }
         if connections == 0 { return finishDraining() }
         schedule(drainTimer, after: milliseconds)

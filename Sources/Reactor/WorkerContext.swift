@@ -24,8 +24,9 @@ public final class WorkerContext {
     public let bundle: ConfigurationBundle
     /// Functions that must not run.
     public let fenced: [String]
-    /// Becomes a `WorkerControl`.
-    fileprivate var control: ControlSocket?
+    /// Becomes a `WorkerControl`. None in a process that only tries a configuration.
+    private let control: ControlSocket?
+    private var controlIsTaken = false
 
     fileprivate init(_ birth: WorkerBirth, shared: SharedRegion, generation: UInt64, bundle: ConfigurationBundle) {
         worker = birth.worker
@@ -51,12 +52,18 @@ public final class WorkerContext {
         fenced = []
         generation = 0
         self.bundle = bundle
+        control = nil
     }
 
     fileprivate func takeControl() -> ControlSocket {
-        guard let socket = control else { preconditionFailure("the control channel is taken once") }
-        control = nil
-        return socket
+        guard let control, !controlIsTaken else { preconditionFailure("the control channel is taken once") }
+        controlIsTaken = true
+        return control
+    }
+
+    /// Tells the supervisor why this worker cannot serve; the process ends after that.
+    public func refuse(_ reason: String) {
+        _ = try? control?.send(WorkerMessage.refused(generation: generation, reason: reason).encoded())
     }
 }
 

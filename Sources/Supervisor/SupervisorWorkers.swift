@@ -82,7 +82,7 @@ extension Supervisor {
     }
 
     private func refusedAtStart(_ worker: WorkerProcess, _ reason: String) {
-        if phase == .starting { return failStart("worker \(worker.index) refused the configuration:\n\(reason)") }
+        guard phase == .serving else { return failStart(reason) }
         log.error(
             "worker", "worker \(worker.index) refused generation \(current.number): \(reason)", [("worker", .number(worker.index))])
         worker.kill(because: "it refused the configuration")
@@ -201,7 +201,8 @@ extension Supervisor {
 
     /// A gateway that never served has nothing to protect: say what is wrong and end.
     private func startMayGoOn(_ worker: WorkerProcess, _ end: ProcessEnd) -> Bool {
-        startFailures += 1
+        // Killed from outside says nothing about the configuration.
+        if end != .signalled(Signal.kill.rawValue) { startFailures += 1 }
         guard startFailures >= 3 else { return true }
         failStart("workers die before they are ready (\(end)); run \"sluice check \(options.configurationPath)\"")
         return false

@@ -213,7 +213,7 @@ MISTAKES = {
     "same key twice": (lambda text: text + "sluice: 1\n", r"sluice\.yaml:\d+:\d+", "sluice"),
     "no certificate": (lambda text: text.replace("server.crt", "gone.crt"), r"gone\.crt", "gone.crt"),
     "no key": (lambda text: text.replace("server.key", "gone.key"), r"gone\.key", "gone.key"),
-    "key of another certificate": (lambda text: text.replace("server.key", "ca.key"), r"ca\.key|server\.crt", "match"),
+    "key of another certificate": (lambda text: text.replace("server.key", "ca.key"), r"ca\.key|server\.crt", "belong"),
     "certificate that is none": (lambda text: text.replace("server.crt", "ca.key"), r"ca\.key", "ca.key"),
     "bad address": (lambda text: text.replace('"127.0.0.1:', '"127.0.0.300:', 1), r"sluice\.yaml:\d+:\d+", "127.0.0.300"),
     "no hook file": (lambda text: text + "functions:\n  f: {file: hooks/gone.js}\n", r"gone\.js", "gone.js"),
