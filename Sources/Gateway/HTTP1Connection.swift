@@ -34,6 +34,9 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     var reading = Reading.head
     var canRead = true
+    /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
+    /// event announces that.
+    private var peerHungUp = false
     var canWrite = true
     var endOfInput = false
     var flushPending = false
@@ -72,6 +75,10 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     override func ready(_ events: ReadyEvents) {
         if events.contains(.readable) { canRead = true }
+        if events.contains(.hangup) || events.contains(.error) {
+            canRead = true
+            peerHungUp = true
+        }
         if events.contains(.writable) {
             canWrite = true
             if !output.isEmpty { flushSoon() }
@@ -105,7 +112,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         guard canRead, !endOfInput else { return false }
         switch transport.receive(into: &input) {
         case .moved(let count, let drained):
-            if drained { canRead = false }
+            if drained, !peerHungUp { canRead = false }
             lastActivity = worker.now
             bytesReceived &+= count
             return true
@@ -148,6 +155,10 @@ final class HTTP1Connection: ClientStream, Drainable {
     private func needMoreOfHead() -> Bool {
         if endOfInput {
             close()
+            return false
+        }
+        if input.isFull {
+            refuse(.headTooLarge, "the head is larger than a read buffer")
             return false
         }
         if canRead { return receive() }

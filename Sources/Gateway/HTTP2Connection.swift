@@ -19,6 +19,9 @@ final class HTTP2Connection: Channel, Drainable {
     private var output: OutputBuffer
     private let timer = HTTP2Timer()
     private var canRead = true
+    /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
+    /// event announces that.
+    private var peerHungUp = false
     private var canWrite = true
     private var flushPending = false
     private var closing = false
@@ -42,6 +45,10 @@ final class HTTP2Connection: Channel, Drainable {
 
     override func ready(_ events: ReadyEvents) {
         if events.contains(.readable) { canRead = true }
+        if events.contains(.hangup) || events.contains(.error) {
+            canRead = true
+            peerHungUp = true
+        }
         if events.contains(.writable) {
             canWrite = true
             if !output.isEmpty || session.wantsWrite { flushSoon() }
@@ -55,7 +62,7 @@ final class HTTP2Connection: Channel, Drainable {
             if output.byteCount > session.limits.outputBytes * 2, !canWrite { return }
             switch transport.receive(into: &input) {
             case .moved(_, let drained):
-                if drained { canRead = false }
+                if drained, !peerHungUp { canRead = false }
                 lastActivity = worker.now
                 take()
             case .wouldBlock:

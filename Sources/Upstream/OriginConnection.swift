@@ -34,6 +34,9 @@ public final class OriginConnection: Channel {
     private(set) var exchangeOwner: ForwardedExchange?
     let timer = OriginTimer()
     var canRead = true
+    /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
+    /// event announces that.
+    var peerHungUp = false
     var canWrite = false
     var reused = false
     var receivedAny = false
@@ -109,6 +112,10 @@ public final class OriginConnection: Channel {
 
     public override func ready(_ events: ReadyEvents) {
         if events.contains(.readable) { canRead = true }
+        if events.contains(.hangup) || events.contains(.error) {
+            canRead = true
+            peerHungUp = true
+        }
         if events.contains(.writable) { canWrite = true }
         switch state {
         case .connecting: finishConnect(events)

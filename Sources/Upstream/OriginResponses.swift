@@ -28,7 +28,7 @@ extension OriginConnection {
         guard canRead, !endOfInput else { return false }
         switch transport.receive(into: &input) {
         case .moved(_, let drained):
-            if drained { canRead = false }
+            if drained, !peerHungUp { canRead = false }
             noteFirstByte()
             lastActivity = set.reactor.now
             return true
@@ -64,7 +64,11 @@ extension OriginConnection {
         switch parser.parse(input.bytes, into: &exchange.response, answering: exchange.request.method) {
         case .needMore:
             if endOfInput {
-                fail(.originProtocol, in: .responseHead, "the origin closed the connection inside a response head")
+                fail(.reset, in: .responseHead, "the origin closed the connection inside a response head")
+                return false
+            }
+            if input.isFull {
+                fail(.originProtocol, in: .responseHead, "the response head is larger than a read buffer")
                 return false
             }
             return receive()
@@ -139,7 +143,7 @@ extension OriginConnection {
     private func bodyEnded(_ exchange: ForwardedExchange, headAlso: Bool) -> Bool {
         exchange.responseBodyEnded = true
         exchange.originStream = nil
-        let clean = keepsAlive && requestDone && input.isEmpty && !endOfInput && output.isEmpty
+        let clean = keepsAlive && requestDone && input.isEmpty && !endOfInput && !peerHungUp && output.isEmpty
         detach()
         if clean { server.giveBack(self) } else { close() }
         if headAlso { exchange.originResponded() } else { exchange.originBodyArrived() }
