@@ -128,15 +128,28 @@
     return copy;
   }
 
+  /// Whether JSON says everything about an object: string keys, and values that are text, numbers or booleans.
+  function isPlain(value) {
+    for (const key of Object.keys(value)) {
+      const one = value[key];
+      const simple = typeof one === "string" || typeof one === "boolean" || one === null || (Number.isFinite(one) && !Object.is(one, -0));
+      if (!simple || key === "__proto__") return false;
+    }
+    return true;
+  }
+
   /// A value as text, for `ctx.state`. Bytes become one character each.
   realm.pack = (value) => {
+    if (isPlain(value)) return JSON.stringify(value);
     const flat = new Flattener(10_000);
     const root = flat.add(value);
     const list = flat.list.map((entry) => (Array.isArray(entry) && entry[0] === "b" ? ["b", latin1Text(entry[1])] : entry));
     return JSON.stringify([root, list]);
   };
   realm.unpack = (text) => {
-    const [root, list] = JSON.parse(text);
+    const parsed = JSON.parse(text);
+    if (!Array.isArray(parsed)) return parsed;
+    const [root, list] = parsed;
     for (const entry of list) {
       if (Array.isArray(entry) && entry[0] === "b") entry[1] = Uint8Array.from(entry[1], (character) => character.charCodeAt(0));
     }

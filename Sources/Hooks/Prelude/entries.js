@@ -1,6 +1,6 @@
 // Last file of the prelude: what the host calls. The order and the names are those of HookEntry in Swift.
 {
-  const { phases, actions } = realm;
+  const { phases, actions, openCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
   const names = ["onRequest", "onResponse", "onError", "fetch"];
@@ -30,7 +30,7 @@
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
     const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
-    return handler.call(handlers, first, env, realm.newContext(call));
+    return handler.call(handlers, first, env, newContext(call));
   }
 
   function invokeListeners(call) {
@@ -48,13 +48,13 @@
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }
-      else if (phase === phases.request && call.request) staged = realm.stageRequest(call.request, slot, epoch);
-      else if (phase === phases.response && call.response) staged = realm.stageResponse(call.response, slot, epoch);
-    } else if (realm.isResponse(value)) {
-      staged = realm.stageResponse(value, slot, epoch);
+      else if (phase === phases.request && call.request) staged = stageRequest(call.request, slot, epoch);
+      else if (phase === phases.response && call.response) staged = stageResponse(call.response, slot, epoch);
+    } else if (isResponse(value)) {
+      staged = stageResponse(value, slot, epoch);
       code = phase === phases.response && value === call.response ? codes.proceed : codes.respond;
-    } else if (realm.isRequest(value) && (phase === phases.request || (phase === phases.fetch && value === call.request))) {
-      staged = realm.stageRequest(value, slot, epoch);
+    } else if (isRequest(value) && (phase === phases.request || (phase === phases.fetch && value === call.request))) {
+      staged = stageRequest(value, slot, epoch);
     } else {
       throw new BadReturn(`${names[phase]}() returned ${describe(value)}`);
     }
@@ -63,7 +63,7 @@
   }
 
   function describe(value) {
-    if (realm.isRequest(value)) return "a Request, which this phase cannot use";
+    if (isRequest(value)) return "a Request, which this phase cannot use";
     return typeof value === "object" ? `an object that is no ${"Request or Response"}` : `a ${typeof value}`;
   }
 
@@ -75,14 +75,14 @@
   function close(call, code) {
     call.finished = true;
     if (call.tail > 0) return code | codes.tail;
-    realm.closeCall(call);
+    closeCall(call);
     return code;
   }
 
   const isThenable = (value) => (typeof value === "object" || typeof value === "function") && value !== null && typeof value.then === "function";
 
   function start(slot, epoch, phase, binding) {
-    const call = realm.openCall(slot, epoch, phase, realm.bindings[binding]);
+    const call = openCall(slot, epoch, phase, realm.bindings[binding]);
     try {
       const value = invoke(call);
       if (isThenable(value)) Promise.resolve(value).then((result) => complete(call, result), (error) => failCall(call, error));
@@ -122,7 +122,7 @@
     call.finished = true;
     call.tail = 0;
     const kind = error instanceof BadReturn ? failures.badReturn : error !== null && error === call.originError ? failures.origin : failures.error;
-    realm.closeCall(call);
+    closeCall(call);
     native.fail(call.slot, call.epoch, kind, error);
   }
   realm.failCall = failCall;
@@ -160,7 +160,7 @@
       const call = realm.callAt(slot, epoch);
       if (!call) return;
       call.finished = true;
-      realm.closeCall(call);
+      closeCall(call);
       if (realm.current === call) realm.current = null;
     },
   };

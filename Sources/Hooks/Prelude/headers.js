@@ -5,6 +5,7 @@
 // here until the hook is done. So a hook that fails half-way has changed nothing.
 {
 
+  const { needs } = realm;
   const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
   // Fields that end a message or speak for a connection; the host refuses them too (FieldName.isFraming).
   const gatewayOnly = new Set([
@@ -25,13 +26,23 @@
     return lower;
   }
 
+  const isSpace = (code) => code === 32 || code === 9 || code === 10 || code === 13;
+
+  // One pass instead of regular expressions: this runs for every header that a hook sets.
   function fieldValue(value) {
-    let text = `${value}`;
-    const first = text.charCodeAt(0), last = text.charCodeAt(text.length - 1);
-    if (first <= 32 || last <= 32) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
-    if (/[\0\r\n]/.test(text)) throw new TypeError("a header value holds a NUL or a line break");
-    if (/[^\x00-\xff]/.test(text)) throw new TypeError("a header value holds a character above U+00FF");
+    let text = typeof value === "string" ? value : `${value}`;
+    if (isSpace(text.charCodeAt(0)) || isSpace(text.charCodeAt(text.length - 1))) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code === 0 || code === 10 || code === 13) throw new TypeError("a header value holds a NUL or a line break");
+      if (code > 255) throw new TypeError("a header value holds a character above U+00FF");
+    }
     return text;
+  }
+
+  function findEdit(edits, name) {
+    for (let i = 0; i < edits.length; i++) if (edits[i].name === name) return edits[i];
+    return undefined;
   }
 
   const combine = (values) => values.join(", ");
@@ -41,7 +52,7 @@
   class Headers {
     #list = null;          // [[lower-case name, value]...] of an object of its own
     #slot = -1; #epoch = 0; #side = 0;
-    #edits = null;         // of a view: Map of name -> {replace, values}
+    #edits = null;         // of a view: [{name, replace, values}], one for each name; replace: instead of what is there
     #immutable = false;
     constructor(init, slot, epoch, side) {
       if (init === live) {
@@ -63,8 +74,12 @@
 
     /// The values of one name, in order; of a view without edits this is what the host combined.
     #values(lower) {
-      if (this.#list !== null) return this.#list.filter((pair) => pair[0] === lower).map((pair) => pair[1]);
-      const edit = this.#edits?.get(lower);
+      if (this.#list !== null) {
+        const values = [];
+        for (const pair of this.#list) if (pair[0] === lower) values.push(pair[1]);
+        return values;
+      }
+      const edit = this.#edits === null ? undefined : findEdit(this.#edits, lower);
       if (edit?.replace) { realm.alive(this.#slot, this.#epoch); return edit.values; }
       const base = lower === "set-cookie" ? this.#cookies() : this.#base(lower);
       return edit ? [...base, ...edit.values] : base;
@@ -87,24 +102,24 @@
       if (this.#list !== null) return this.#list;
       const pairs = this.#all();
       if (this.#edits === null) return pairs;
-      const kept = pairs.filter((pair) => !this.#edits.get(pair[0])?.replace);
-      for (const [name, edit] of this.#edits) for (const value of edit.values) kept.push([name, value]);
+      const kept = pairs.filter((pair) => !findEdit(this.#edits, pair[0])?.replace);
+      for (const edit of this.#edits) for (const value of edit.values) kept.push([edit.name, value]);
       return kept;
     }
 
     get(name) {
-      realm.needs(arguments.length, 1, "Headers.get");
+      needs(arguments.length, 1, "Headers.get");
       const lower = fieldName(name);
       if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, lower);
       const values = this.#values(lower);
       return values.length === 0 ? null : combine(values);
     }
     has(name) {
-      realm.needs(arguments.length, 1, "Headers.has");
+      needs(arguments.length, 1, "Headers.has");
       return this.#values(fieldName(name)).length > 0;
     }
     set(name, value) {
-      realm.needs(arguments.length, 2, "Headers.set");
+      needs(arguments.length, 2, "Headers.set");
       const lower = this.#check(name), text = fieldValue(value);
       if (this.#list === null) return this.#edit(lower, true, [text]);
       const first = this.#list.find((pair) => pair[0] === lower);
@@ -113,24 +128,29 @@
       this.#list = this.#list.filter((pair) => pair === first || pair[0] !== lower);
     }
     append(name, value) {
-      realm.needs(arguments.length, 2, "Headers.append");
+      needs(arguments.length, 2, "Headers.append");
       const lower = this.#check(name), text = fieldValue(value);
       if (this.#list !== null) { this.#list.push([lower, text]); return; }
-      const before = this.#edits?.get(lower);
+      const before = this.#edits === null ? undefined : findEdit(this.#edits, lower);
       this.#edit(lower, before?.replace ?? false, [...(before?.values ?? []), text]);
     }
     delete(name) {
-      realm.needs(arguments.length, 1, "Headers.delete");
+      needs(arguments.length, 1, "Headers.delete");
       const lower = this.#check(name);
       if (this.#list !== null) this.#list = this.#list.filter((pair) => pair[0] !== lower);
-      else if (!gatewayOnly.has(lower)) (this.#edits ??= new Map()).set(lower, { replace: true, values: [] });
+      else if (!gatewayOnly.has(lower)) this.#record(lower, true, []);
     }
     #edit(lower, replace, values) {
       if (gatewayOnly.has(lower) || (lower === "host" && this.#side === 0)) {
         const remedy = lower === "host" ? "; return a Request with another url instead" : "";
         throw new TypeError(`the header "${lower}" belongs to the gateway${remedy}`);
       }
-      (this.#edits ??= new Map()).set(lower, { replace, values });
+      this.#record(lower, replace, values);
+    }
+    #record(name, replace, values) {
+      const before = this.#edits === null ? undefined : findEdit(this.#edits, name);
+      if (before === undefined) (this.#edits ??= []).push({ name, replace, values });
+      else { before.replace = replace; before.values = values; }
     }
     getSetCookie() { return [...this.#values("set-cookie")]; }
 
@@ -185,7 +205,7 @@
         if (!isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
         realm.alive(slot, epoch);
         const copy = new Headers(live, slot, epoch, side);
-        if (init.#edits !== null) copy.#edits = new Map(init.#edits);
+        if (init.#edits !== null) copy.#edits = init.#edits.map((edit) => ({ ...edit }));
         return copy;
       };
 
@@ -200,7 +220,7 @@
           return true;
         }
         if (headers.#edits === null) return false;
-        for (const [name, { replace, values }] of headers.#edits) {
+        for (const { name, replace, values } of headers.#edits) {
           if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, name, values[0] ?? "");
           for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, name, values[i]);
         }
