@@ -88,12 +88,13 @@ extension HTTP2Session {
         case NGHTTP2_RST_STREAM.rawValue:
             counters.resetsReceived += 1
             countGlitch("too many resets")
-        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
+        case NGHTTP2_CONTINUATION.rawValue:
             break
         case NGHTTP2_SETTINGS.rawValue:
             // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
             if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
         default:
+            // HEADERS too: a new stream earns more than it costs, one that is over does not.
             if !defence.control() { calm("too many control frames") }
         }
     }

@@ -16,8 +16,8 @@ public struct HTTP2Limits: Sendable {
     public var glitches = 200
     public var glitchMilliseconds: UInt64 = 30_000
     public var continuations = 8
-    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown frames: burst and refill; streams and DATA
-    /// sent to the client earn more.
+    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, HEADERS of streams that are over: burst and refill; new
+    /// streams and DATA sent to the client earn more.
     public var controlBurst = 1_000
     public var controlPerSecond = 33
     public var emptyDataInRow = 10

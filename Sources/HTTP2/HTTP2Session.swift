@@ -134,8 +134,14 @@ public enum HTTP2ReceiveResult: Sendable {
         swap(&self.output, &output)
         var more = true
         while more {
+            let sound = failure == nil
             serialise()
             more = feedHungry() && self.output.byteCount < limits.outputBytes
+            // What was sent may have been one reset too many: its GOAWAY goes along.
+            if sound, let failure {
+                unsafe nghttp2_session_terminate_session(raw, failure.code.rawValue)
+                more = true
+            }
         }
         swap(&self.output, &output)
         busy = false

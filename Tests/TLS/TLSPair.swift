@@ -2,6 +2,7 @@ import Buffers
 import Glibc
 import Reactor
 import TLS
+import Testing
 
 /// A client and a server of this process, joined by a socket pair.
 final class TLSPair {
@@ -144,4 +145,10 @@ extension TLSPair {
         let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(clientFD, $0.baseAddress, $0.count) }
         return Array(bytes.prefix(max(count, 0)))
     }
+}
+
+/// Compares bodies without printing them.
+func expectSame(_ one: [UInt8], _ other: [UInt8], sourceLocation: SourceLocation = #_sourceLocation) {
+    let same = one == other
+    #expect(same, "\(one.count) bytes and \(other.count) bytes differ", sourceLocation: sourceLocation)
 }
