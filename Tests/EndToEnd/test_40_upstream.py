@@ -191,7 +191,7 @@ def test_request_on_a_stale_connection_is_repeated_only_when_nothing_was_answere
     with gateway.http1() as client:
         for _ in range(5):
             assert client.request("GET", "/").body == b"fine"
-    assert gateway.metric("sluice_upstream_retries_total") >= 1
+    wait_until(lambda: gateway.metric("sluice_upstream_retries_total") >= 1, "the retries are counted")
 
 
 def test_error_rule_answers_when_the_origin_is_down(start, origin, protocol):
@@ -242,8 +242,7 @@ def test_demo_origin_answers_what_its_help_says():
     try:
         wait_until(lambda: accepts(port), "the demo origin listens")
         with Connection(port) as client:
-            assert client.request("GET", "/echo", [("X-A", "b")]).status == 200
-            assert b"x-a: b" in client.request("GET", "/echo", [("X-A", "b")]).body.lower().replace(b'"', b"").replace(b" :", b":")
+            assert json.loads(client.request("GET", "/echo", [("X-A", "b")]).body)["headers"]["x-a"] == "b"
             assert len(client.request("GET", "/bytes/70000").body) == 70000
             assert client.request("GET", "/status/503").status == 503
             assert client.request("GET", "/chunked").status == 200
