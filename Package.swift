@@ -89,6 +89,7 @@ let package = Package(
         tests("Isolates", ["Isolates"]),
         tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
         tests("Telemetry", ["Telemetry"]),
+        tests("Upstream", ["Upstream", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
         tests("Supervisor", ["Supervisor", "Reactor", "Telemetry", "SupervisorProbe"]),
         // A gateway without HTTP, rules or hooks that the supervisor's tests start and hurt.
         .executableTarget(

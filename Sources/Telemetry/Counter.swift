@@ -31,6 +31,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case upstreamReuses
     case upstreamFailuresResolve, upstreamFailuresConnect, upstreamFailuresTLS
     case upstreamFailuresTimeout, upstreamFailuresReset, upstreamFailuresProtocol
+    /// Refused here: all connections to the server were busy for too long.
+    case upstreamFailuresOverloaded
     case upstreamRetries
     case upstreamConnectionsActive, upstreamConnectionsIdle
 

@@ -94,6 +94,7 @@ extension Counter {
                     (.upstreamFailuresResolve, "dns"), (.upstreamFailuresConnect, "connect"),
                     (.upstreamFailuresTLS, "tls"), (.upstreamFailuresTimeout, "timeout"),
                     (.upstreamFailuresReset, "reset"), (.upstreamFailuresProtocol, "protocol"),
+                    (.upstreamFailuresOverloaded, "overloaded"),
                 ])
             + one(.upstreamRetries, "upstream_retries_total", .counter, "Requests sent to an origin a second time.")
             + series(

@@ -2,6 +2,9 @@ public import Buffers
 public import HTTP
 
 /// An exchange that goes to an origin. The gateway's runner and hooks' sub-requests subclass it.
+///
+/// No event is delivered from inside `UpstreamSet.open`, `cancelOrigin` or a method of `originStream`: events come
+/// from the reactor's loop only, so a caller never finds its exchange changed by its own call.
 open class ForwardedExchange: Exchange {
     /// Bytes that wait to go to the origin.
     public final var requestBody = Chain()
@@ -11,22 +14,29 @@ open class ForwardedExchange: Exchange {
     public final var responseBodyEnded = false
     /// The connection that works for this exchange.
     public final var originStream: OriginConnection?
-    /// The server this exchange waits at for a connection or an address.
+    /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
     final var waitingAt: Server?
     /// The client asked for an upgrade that may be passed on.
     public final var wantsUpgrade = false
+    /// Monotonic milliseconds until which there has to be a connection.
+    final var connectBy: UInt64 = 0
+    /// The one retry on another server is used up.
+    final var triedAnotherServer = false
+    /// The one retry after a stale connection is used up.
+    final var retriedStale = false
 
-    /// A final head is in `response`.
+    /// A final head is in `response`. Without a body `responseBodyEnded` is already true and nothing follows.
     open func originResponded() {}
     /// An interim head (1xx, not 101) is in `response`.
     open func originInterim() {}
     /// `responseBody` grew, or `responseBodyEnded` became true.
     open func originBodyArrived() {}
-    /// What was queued for the origin is sent: the client may go on.
+    /// What waited in `requestBody` is on its way: the client may go on.
     open func originWantsBody() {}
     /// The origin cannot be had, or broke off. At most once, and nothing follows.
     open func originFailed(_ error: GatewayError) {}
-    /// 101: both directions are raw bytes from now on, through the same chains.
+    /// 101: both directions are raw bytes from now on, through the same chains. `requestBodyEnded` is false again
+    /// and means that the client will send no more; each side may end before the other.
     open func originUpgraded() {}
 
     /// Ends whatever an origin does for this exchange. No event follows.

@@ -6,6 +6,9 @@ import TLS
 import Telemetry
 
 /// One connection to an origin, serving one exchange at a time (HTTP/1.1).
+///
+/// What it sends goes out at the end of the reactor's turn (`resume`): head and first body bytes in one system
+/// call, and a kept connection that turns out closed in the same turn is noticed before anything was sent.
 public final class OriginConnection: Channel {
     enum State {
         case connecting, handshaking
@@ -17,13 +20,19 @@ public final class OriginConnection: Channel {
         case closed
     }
 
-    /// Bytes of one exchange held in one direction before the other side is made to wait.
-    static let bufferLimit = 256 << 10
-    /// Idle connections are closed after so many milliseconds; most origins wait longer.
-    static let keepIdle: UInt64 = 55_000
+    /// Bytes of a response held before the origin is made to wait.
+    static let responseLimit = 256 << 10
+    /// Bytes of a request that are queued here; more may wait in the exchange.
+    static let requestLimit = 128 << 10
+    /// Interim responses to one request.
+    static let interimLimit = 16
 
-    let server: Server
-    let set: UpstreamSet
+    /// Changes only while idle, when a newer generation takes the connection over.
+    var server: Server
+    let context: OriginContext
+    let address: IPAddress
+    /// Which of the server's addresses this is.
+    private let addressNumber: Int
     var state = State.connecting
     var transport: Transport
     var input: ReadBuffer
@@ -31,119 +40,110 @@ public final class OriginConnection: Channel {
     var parser = ResponseParser()
     var decoder = BodyDecoder()
     /// Cut by `detach`, always before the exchange is reused.
-    private(set) var exchangeOwner: ForwardedExchange?
-    let timer = OriginTimer()
-    var canRead = true
-    /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
-    /// event announces that.
-    var peerHungUp = false
-    var canWrite = false
-    var reused = false
-    var receivedAny = false
-    var requestDone = false
-    var bodySent = false
-    var chunkedRequest = false
-    var keepsAlive = true
-    var endOfInput = false
-    var pumping = false
-    var lastActivity: UInt64 = 0
+    private(set) var exchange: ForwardedExchange?
+    private let timer = OriginTimer()
+    /// Monotonic milliseconds; `.max` while nothing is expected of the origin.
+    private var deadline = UInt64.max
 
-    init(fd: Int32, server: Server, set: UpstreamSet) {
+    var canRead = false
+    var canWrite = false
+    /// The kernel saw the origin's end: read until it is found, a short read does not mean that nothing follows.
+    private(set) var sawHangup = false
+    var endOfInput = false
+    /// Reading waits until the exchange has room.
+    var isPaused = false
+    var pumping = false
+    private var resumePending = false
+
+    // The exchange being served
+    private(set) var reused = false
+    /// The head is not written yet.
+    var unsent = false
+    var sentAny = false
+    var receivedAny = false
+    /// Some of the final head is here.
+    var headStarted = false
+    /// All of the request is in `output` or sent.
+    var bodyQueued = false
+    var requestDone = false
+    var chunkedRequest = false
+    /// Body bytes moved here; with a known length it must come out even.
+    var bodyBytes = 0
+    var upgrades = false
+    var keepsAlive = true
+    var interims = 0
+
+    init(fd: Int32, server: Server, address: IPAddress, number: Int) {
         self.server = server
-        self.set = set
-        transport = SocketTransport(fd: fd, reactor: set.reactor)
-        input = ReadBuffer(pool: set.pool)
-        output = OutputBuffer(pool: set.pool)
+        self.address = address
+        addressNumber = number
+        context = server.context
+        transport = SocketTransport(fd: fd, reactor: context.reactor)
+        input = ReadBuffer(pool: context.pool)
+        output = OutputBuffer(pool: context.pool)
         super.init(fd: fd)
         timer.connection = self
     }
 
-    var exchange: ForwardedExchange? { exchangeOwner }
-
-    /// Idle and not closed by the origin.
-    var isUsable: Bool { state == .idle && fd >= 0 && !endOfInput }
-
-    /// Plain bytes in the socket are body bytes: splice(2) may be used.
-    public var transportIsPlain: Bool { transport.isPlain }
-
     // MARK: Beginning
 
-    func connect(_ exchange: ForwardedExchange, inProgress: Bool) {
-        attach(exchange, reused: false)
-        state = .connecting
-        set.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
-        set.metrics.add(.upstreamConnectionsActive)
-        exchange.origin.connectStart = set.reactor.nowNanoseconds
-        set.reactor.schedule(timer, after: server.settings.connectTimeout)
+    /// - Throws: when the reactor cannot watch the descriptor; the connection is closed then.
+    func connect(_ exchange: ForwardedExchange, inProgress: Bool) throws(SystemError) {
+        do throws(SystemError) {
+            try context.reactor.add(self)
+        } catch {
+            close()
+            throw error
+        }
+        attach(exchange)
+        exchange.origin.connectStart = context.reactor.nowNanoseconds
+        context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
+        let now = context.reactor.now
+        expect(within: exchange.connectBy > now ? exchange.connectBy - now : 0)
         if !inProgress { connected() }
     }
 
-    private func attach(_ exchange: ForwardedExchange, reused: Bool) {
-        exchangeOwner = exchange
+    private func attach(_ exchange: ForwardedExchange) {
+        self.exchange = exchange
         exchange.originStream = self
         exchange.origin.attempts += 1
-        exchange.origin.reusedConnection = reused
-        self.reused = reused
-        receivedAny = false
-        requestDone = false
-        bodySent = false
-        keepsAlive = true
-        lastActivity = set.reactor.now
+        exchange.origin.address = address
+        exchange.origin.port = server.address.port
+        server.exchangeBegan()
+        context.metrics.add(.upstreamConnectionsActive)
     }
 
-    /// Serves an exchange on a connection that is ready.
+    /// Serves an exchange on a connection that was kept.
     func begin(_ exchange: ForwardedExchange, reused: Bool) {
-        attach(exchange, reused: reused)
-        if reused {
-            exchange.origin.address = IPAddress(server.address.host) ?? exchange.origin.address
-            exchange.origin.port = server.address.port
-            set.metrics.add(.upstreamConnectionsActive)
-        }
+        attach(exchange)
+        start(exchange, reused: reused)
+    }
+
+    private func start(_ exchange: ForwardedExchange, reused: Bool) {
+        self.reused = reused
+        exchange.origin.reusedConnection = reused
         state = .awaitingHead
         parser.reset()
-        let upgrade = exchange.wantsUpgrade
-        RequestWriter.write(exchange.request, to: &output, connection: upgrade ? .upgrade : .keepAlive)
-        chunkedRequest = exchange.request.body == .unknown
-        queueBody()
-        exchange.origin.requestSent = set.reactor.nowNanoseconds
-        set.reactor.schedule(timer, after: server.settings.firstByteTimeout)
-        flush()
-    }
-
-    public override func ready(_ events: ReadyEvents) {
-        if events.contains(.readable) { canRead = true }
-        if events.contains(.hangup) || events.contains(.error) {
-            canRead = true
-            peerHungUp = true
-        }
-        if events.contains(.writable) { canWrite = true }
-        switch state {
-        case .connecting: finishConnect(events)
-        case .handshaking: advanceHandshake()
-        case .idle: idleEvent(events)
-        case .awaitingHead, .body, .tunnel:
-            if events.contains(.writable), !output.isEmpty { flush() }
-            pump()
-        case .closed: break
-        }
-    }
-
-    private func finishConnect(_ events: ReadyEvents) {
-        guard events.contains(.writable) || events.contains(.error) else { return }
-        if let error = Connecting.result(fd) {
-            server.connectFailed()
-            set.metrics.add(.upstreamFailuresConnect)
-            return fail(.connect, in: .connect, "\(error)", retrySafe: true)
-        }
-        connected()
+        unsent = true
+        sentAny = false
+        receivedAny = false
+        headStarted = false
+        bodyQueued = false
+        requestDone = false
+        bodyBytes = 0
+        keepsAlive = true
+        interims = 0
+        isPaused = false
+        expect(within: server.settings.idleTimeout)
+        resumeSoon()
     }
 
     private func connected() {
         canWrite = true
-        guard server.address.secure, let context = server.tls else { return ready() }
+        guard server.address.secure, let tls = server.tls else { return established() }
         state = .handshaking
         transport = TLSTransport(
-            client: context, fd: fd, serverName: server.settings.serverName ?? server.address.host, reactor: set.reactor)
+            client: tls, fd: fd, serverName: server.settings.serverName ?? server.address.host, reactor: context.reactor)
         advanceHandshake()
     }
 
@@ -151,124 +151,152 @@ public final class OriginConnection: Channel {
         guard let tls = transport as? TLSTransport else { return }
         switch tls.handshake() {
         case .wantsRead, .wantsWrite: break
-        case .failed(let note):
-            server.connectFailed()
-            set.metrics.add(.upstreamFailuresTLS)
-            fail(.tls, in: .connect, note, retrySafe: true)
-        case .done: ready()
+        case .failed(let note): connectFailed(.tls, note)
+        case .done:
+            // Records behind the handshake may already have been read from the socket.
+            canRead = true
+            established()
         }
     }
 
-    private func ready() {
+    private func established() {
         server.connectSucceeded()
         guard let exchange else { return close() }
-        begin(exchange, reused: false)
-        exchange.origin.attempts -= 1
+        start(exchange, reused: false)
     }
 
-    /// Whatever an origin sends without being asked, the connection is of no use any more.
-    private func idleEvent(_ events: ReadyEvents) {
-        guard events.contains(.readable) || events.contains(.hangup) || events.contains(.error) else { return }
-        switch transport.receive(into: &input) {
-        case .wouldBlock: canRead = false
-        case .moved, .endOfStream, .failed: close()
-        }
-    }
+    // MARK: Events
 
-    // MARK: Requests go out
-
-    /// `exchange.requestBody` grew or ended.
-    public func requestBodyArrived() {
-        guard state == .awaitingHead || state == .body || state == .tunnel else { return }
-        queueBody()
-        flush()
-    }
-
-    private func queueBody() {
-        guard let exchange, !bodySent else { return }
-        while !exchange.requestBody.isEmpty, output.byteCount < OriginConnection.bufferLimit {
-            if chunkedRequest, state != .tunnel {
-                BodyWriter.beginChunk(exchange.requestBody.byteCount, to: &output)
-                output.append(contentsOf: &exchange.requestBody)
-                BodyWriter.endChunk(to: &output)
-            } else {
-                output.append(contentsOf: &exchange.requestBody)
-            }
-        }
-        if exchange.requestBody.isEmpty, exchange.requestBodyEnded {
-            bodySent = true
-            if chunkedRequest, state != .tunnel { BodyWriter.endBody(to: &output) }
+    public override func ready(_ events: ReadyEvents) {
+        if events.contains(.readable) { canRead = true }
+        if events.contains(.writable) { canWrite = true }
+        if events.contains(.hangup) || events.contains(.error) { sawHangup = true }
+        switch state {
+        case .connecting: finishConnect(events)
+        case .handshaking: advanceHandshake()
+        case .idle: if canRead, !isQuiet() { closeIdle() }
+        case .awaitingHead where unsent: if canRead, reused, !isQuiet() { movedOnUnsent() }
+        case .awaitingHead, .body, .tunnel:
+            if !output.isEmpty { resumeSoon() }
+            pump()
+        case .closed: break
         }
     }
 
-    func flush() {
-        guard state != .connecting, state != .handshaking else { return }
-        while canWrite, !output.isEmpty {
-            switch transport.send(&output) {
-            case .moved(_, let drained):
-                lastActivity = set.reactor.now
-                if drained { canWrite = false }
-            case .wouldBlock: canWrite = false
-            case .endOfStream, .failed:
-                canWrite = false
-                // The origin may have answered before it closed: look.
-                canRead = true
-                return pump()
-            }
-        }
-        sentSome()
+    private func finishConnect(_ events: ReadyEvents) {
+        guard events.contains(.writable) || events.contains(.error) else { return }
+        if let error = Connecting.result(fd) { return connectFailed(.connect, error.reason) }
+        connected()
     }
 
-    private func sentSome() {
-        guard let exchange else { return }
-        if output.isEmpty, bodySent, !requestDone {
-            requestDone = true
-            if state == .tunnel { transport.finishSending() }
+    /// The end of the turn: what waited is sent, and reading goes on where there is room again.
+    public override func resume() {
+        resumePending = false
+        switch state {
+        case .awaitingHead, .body, .tunnel:
+            flush()
+            pump()
+        case .connecting, .handshaking, .idle, .closed: break
         }
-        if output.byteCount < OriginConnection.bufferLimit / 2, !bodySent {
-            exchange.originWantsBody()
-            if exchangeOwner === exchange, !exchange.requestBody.isEmpty {
-                queueBody()
-                if canWrite, !output.isEmpty { flush() }
-            }
+    }
+
+    func resumeSoon() {
+        guard !resumePending else { return }
+        resumePending = true
+        context.reactor.later(self)
+    }
+
+    /// True when the origin sent nothing and did not end: whatever an origin says unasked, its connection is of no
+    /// use any more. Asks the socket only when there is something to be asked.
+    func isQuiet() -> Bool {
+        guard input.isEmpty, !endOfInput else { return false }
+        guard canRead else { return true }
+        guard transport.receive(into: &input) == .wouldBlock else { return false }
+        canRead = false
+        return !sawHangup
+    }
+
+    // MARK: Time
+
+    /// Sets the time by which something has to happen. The timer moves only when that is earlier than it stands;
+    /// coming up too early it looks again.
+    func expect(within milliseconds: UInt64) {
+        deadline = context.reactor.now + milliseconds
+        if deadline < timer.deadline { context.reactor.schedule(timer, after: milliseconds) }
+    }
+
+    func expectNothing() { deadline = .max }
+
+    fileprivate func timerFired() {
+        let now = context.reactor.now
+        guard deadline <= now else {
+            if deadline != .max { context.reactor.schedule(timer, after: deadline - now) }
+            return
         }
+        deadline = .max
+        timeIsUp()
     }
 
     // MARK: The end
 
     /// The exchange wants no more of this origin.
     public func cancel() {
-        guard let exchange else { return }
-        exchange.originStream = nil
+        guard exchange != nil else { return }
         detach()
         close()
     }
 
     func detach() {
-        guard exchangeOwner != nil else { return }
-        exchangeOwner = nil
-        set.metrics.subtract(.upstreamConnectionsActive)
+        guard let exchange else { return }
+        exchange.originStream = nil
+        self.exchange = nil
+        context.metrics.subtract(.upstreamConnectionsActive)
         server.exchangeEnded()
     }
 
+    /// Waits for the next exchange without holding memory.
     func rest() {
         state = .idle
         input.releaseIfEmpty()
         output.releaseIfEmpty()
-        set.reactor.schedule(timer, after: OriginConnection.keepIdle)
+        expect(within: server.settings.keepAliveTime)
+    }
+
+    func closeIdle() {
+        server.dropIdle(self)
+        close()
     }
 
     func close() {
-        guard fd >= 0 else { return }
-        if state != .connecting { transport.finishSending() }
+        guard state != .closed else { return }
+        if state != .connecting, !transport.isPlain, !endOfInput { transport.finishSending() }
         state = .closed
-        set.reactor.cancel(timer)
-        set.reactor.close(self)
+        context.reactor.cancel(timer)
+        context.reactor.close(self)
+        output.removeAll()
+        output.releaseIfEmpty()
+        input.consume(input.count)
+        input.releaseIfEmpty()
         server.closed(self)
+    }
+
+    /// The connection never came about: the name's next address, or the server's failure.
+    func connectFailed(_ kind: ErrorKind, _ why: String) {
+        guard let exchange else { return close() }
+        let server = self.server
+        let number = addressNumber
+        detach()
+        close()
+        if kind == .connect, server.hasAddress(after: number) {
+            context.metrics.count(failure: .connect)
+            return server.connect(exchange, toAddress: number + 1)
+        }
+        server.connectFailed()
+        server.giveUp(exchange, kind, why)
     }
 }
 
-final class OriginTimer: Timer {
+private final class OriginTimer: Timer {
     weak var connection: OriginConnection?
-    override func fire() { connection?.timeIsUp() }
+    override func fire() { connection?.timerFired() }
 }

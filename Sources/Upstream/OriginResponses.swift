@@ -2,7 +2,6 @@ import Buffers
 import HTTP
 import HTTP1
 import Reactor
-import Telemetry
 
 /// The receiving half of an origin connection.
 extension OriginConnection {
@@ -10,13 +9,13 @@ extension OriginConnection {
     func pump() {
         guard !pumping else { return }
         pumping = true
-        while fd >= 0, step() {}
+        while step() {}
         pumping = false
     }
 
     private func step() -> Bool {
         switch state {
-        case .awaitingHead: readHead()
+        case .awaitingHead: !unsent && readHead()
         case .body: readBody()
         case .tunnel: readTunnel()
         case .connecting, .handshaking, .idle, .closed: false
@@ -28,9 +27,8 @@ extension OriginConnection {
         guard canRead, !endOfInput else { return false }
         switch transport.receive(into: &input) {
         case .moved(_, let drained):
-            if drained, !peerHungUp { canRead = false }
-            noteFirstByte()
-            lastActivity = set.reactor.now
+            if drained, !sawHangup { canRead = false }
+            noteReceived()
             return true
         case .wouldBlock:
             canRead = false
@@ -39,15 +37,20 @@ extension OriginConnection {
             endOfInput = true
             return true
         case .failed(let code):
-            broken(SystemError(call: "read", code: code).reason)
+            broken(transportFailure(code))
             return false
         }
     }
 
-    private func noteFirstByte() {
-        guard !receivedAny else { return }
-        receivedAny = true
-        exchange?.origin.firstByte = set.reactor.nowNanoseconds
+    private func noteReceived() {
+        if !receivedAny {
+            receivedAny = true
+            exchange?.origin.firstByte = context.reactor.nowNanoseconds
+        }
+        // A head that has begun has to be whole in this time; single bytes do not buy more of it.
+        if state == .awaitingHead, headStarted { return }
+        headStarted = true
+        expect(within: server.settings.idleTimeout)
     }
 
     // MARK: Head
@@ -55,20 +58,18 @@ extension OriginConnection {
     private func readHead() -> Bool {
         guard let exchange else { return false }
         if input.isEmpty {
-            if endOfInput {
-                broken("the origin closed the connection without an answer")
-                return false
-            }
-            return receive()
+            guard endOfInput else { return receive() }
+            broken("the origin closed the connection \(receivedAny ? "after an interim response" : "without an answer")")
+            return false
         }
         switch parser.parse(input.bytes, into: &exchange.response, answering: exchange.request.method) {
         case .needMore:
-            if endOfInput {
-                fail(.reset, in: .responseHead, "the origin closed the connection inside a response head")
+            guard !endOfInput else {
+                broken("the origin closed the connection inside a response head")
                 return false
             }
-            if input.isFull {
-                fail(.originProtocol, in: .responseHead, "the response head is larger than a read buffer")
+            guard !input.isFull else {
+                fail(.originProtocol, in: .responseHead, "a response head of more than 64 KiB")
                 return false
             }
             return receive()
@@ -83,170 +84,131 @@ extension OriginConnection {
 
     private func headComplete(_ exchange: ForwardedExchange) -> Bool {
         let status = exchange.response.status
-        if status == 101 {
-            guard exchange.wantsUpgrade else {
-                fail(.originProtocol, in: .responseHead, "101 without a request for an upgrade")
-                return false
-            }
-            state = .tunnel
-            keepsAlive = false
-            set.reactor.schedule(timer, after: server.settings.idleTimeout)
-            exchange.originUpgraded()
-            return true
-        }
-        if status < 200 {
-            parser.reset()
-            exchange.originInterim()
-            return true
-        }
-        keepsAlive = parser.persistent
+        if status == 101 { return upgraded(exchange) }
+        if status < 200 { return interim(exchange) }
+        keepsAlive = keepsAlive && parser.persistent
         decoder = BodyDecoder(exchange.request.method == .head ? .none : exchange.response.body)
         state = .body
-        set.reactor.schedule(timer, after: server.settings.idleTimeout)
-        if decoder.isDone { return bodyEnded(exchange, headAlso: true) }
+        expect(within: server.settings.idleTimeout)
+        if decoder.isDone {
+            bodyEnded(exchange)
+            exchange.originResponded()
+            return false
+        }
         exchange.originResponded()
-        return exchangeOwner === exchange
+        return self.exchange === exchange
+    }
+
+    private func interim(_ exchange: ForwardedExchange) -> Bool {
+        parser.reset()
+        interims += 1
+        guard interims <= OriginConnection.interimLimit else {
+            fail(.originProtocol, in: .responseHead, "more than \(OriginConnection.interimLimit) interim responses")
+            return false
+        }
+        headStarted = !input.isEmpty
+        if requestDone { expect(within: server.settings.firstByteTimeout) }
+        exchange.originInterim()
+        return self.exchange === exchange
+    }
+
+    private func upgraded(_ exchange: ForwardedExchange) -> Bool {
+        guard upgrades else {
+            fail(.originProtocol, in: .responseHead, "101 without a request for an upgrade")
+            return false
+        }
+        guard requestDone else {
+            fail(.originProtocol, in: .responseHead, "101 before the end of the request")
+            return false
+        }
+        state = .tunnel
+        keepsAlive = false
+        exchange.requestBodyEnded = false
+        bodyQueued = false
+        requestDone = false
+        expect(within: server.settings.idleTimeout)
+        exchange.originUpgraded()
+        return self.exchange === exchange
     }
 
     // MARK: Body
 
     private func readBody() -> Bool {
-        guard let exchange else { return false }
-        guard exchange.responseBody.byteCount < OriginConnection.bufferLimit else { return false }
+        guard let exchange, hasRoom(exchange) else { return false }
         switch decoder.next(input.bytes) {
         case .data(let skip, let count):
             input.consume(skip)
             exchange.responseBody.append(input.takeSlice(count))
-            if decoder.isDone { return bodyEnded(exchange, headAlso: false) }
+            if decoder.isDone { bodyEnded(exchange) }
             exchange.originBodyArrived()
-            return true
+            return self.exchange === exchange
         case .needMore(let consumed):
             input.consume(consumed)
-            if endOfInput { return cutShort(exchange) }
-            return receive()
+            return endOfInput ? cutShort(exchange) : receive()
         case .end(let consumed):
             input.consume(consumed)
-            return bodyEnded(exchange, headAlso: false)
+            bodyEnded(exchange)
+            exchange.originBodyArrived()
+            return false
         case .failed(_, let note):
             fail(.originProtocol, in: .responseBody, note)
             return false
         }
     }
 
+    /// Backpressure: false, and the reading stops, while the client's side has enough.
+    private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
+        isPaused = exchange.responseBody.byteCount >= OriginConnection.responseLimit
+        return !isPaused
+    }
+
     private func cutShort(_ exchange: ForwardedExchange) -> Bool {
-        if decoder.endsWithConnection { return bodyEnded(exchange, headAlso: false) }
-        fail(.reset, in: .responseBody, "the origin closed the connection inside a response body")
+        guard decoder.endsWithConnection else {
+            fail(.reset, in: .responseBody, "the origin closed the connection inside a response body")
+            return false
+        }
+        bodyEnded(exchange)
+        exchange.originBodyArrived()
         return false
     }
 
-    /// The response is complete: the connection goes back or closes, then the exchange hears of it.
-    private func bodyEnded(_ exchange: ForwardedExchange, headAlso: Bool) -> Bool {
+    /// The response is complete: the connection goes back, or closes where there is any doubt. The exchange hears
+    /// of it from the caller, as the last thing that happens here.
+    private func bodyEnded(_ exchange: ForwardedExchange) {
         exchange.responseBodyEnded = true
-        exchange.originStream = nil
-        let clean = keepsAlive && requestDone && input.isEmpty && !endOfInput && !peerHungUp && output.isEmpty
+        let clean = keepsAlive && requestDone && output.isEmpty && isQuiet()
         detach()
         if clean { server.giveBack(self) } else { close() }
-        if headAlso { exchange.originResponded() } else { exchange.originBodyArrived() }
-        return state == .awaitingHead
     }
 
     private func readTunnel() -> Bool {
         guard let exchange else { return false }
         if !input.isEmpty {
-            guard exchange.responseBody.byteCount < OriginConnection.bufferLimit else { return false }
+            guard hasRoom(exchange) else { return false }
             exchange.responseBody.append(input.takeSlice(input.count))
             exchange.originBodyArrived()
-            return true
+            return self.exchange === exchange
         }
-        if endOfInput {
-            exchange.responseBodyEnded = true
-            exchange.originStream = nil
-            detach()
-            close()
-            exchange.originBodyArrived()
-            return false
-        }
-        return receive()
+        return endOfInput ? tunnelEnded(exchange) : receive()
     }
 
-    /// The exchange took body bytes: reading may go on.
+    /// The origin sends no more; the client still may, until it ends too.
+    func tunnelEnded(_ exchange: ForwardedExchange) -> Bool {
+        let first = !exchange.responseBodyEnded
+        exchange.responseBodyEnded = true
+        if requestDone {
+            detach()
+            close()
+        }
+        if first || requestDone { exchange.originBodyArrived() }
+        return false
+    }
+
+    /// The exchange took body bytes: reading goes on at the end of the turn.
     public func responseBodyDrained() {
-        if state == .body || state == .tunnel { pump() }
-    }
-
-    // MARK: Failures
-
-    /// The connection broke before an answer: a stale idle connection is retried once on a fresh one.
-    private func broken(_ why: String) {
-        guard let exchange else { return close() }
-        let untouched = reused && !receivedAny && state == .awaitingHead
-        let safe = exchange.request.body == .none && exchange.request.method.isIdempotent
-        if untouched, safe {
-            set.metrics.add(.upstreamRetries)
-            exchange.originStream = nil
-            detach()
-            let server = self.server
-            close()
-            return server.connectFresh(exchange)
-        }
-        if state == .tunnel {
-            endOfInput = true
-            _ = readTunnel()
-            return
-        }
-        set.metrics.add(.upstreamFailuresReset)
-        fail(.reset, in: state == .body ? .responseBody : .responseHead, why)
-    }
-
-    func fail(_ kind: ErrorKind, in phase: ExchangePhase, _ why: String, retrySafe: Bool = false) {
-        if kind == .originProtocol { set.metrics.add(.upstreamFailuresProtocol) }
-        guard let exchange else { return close() }
-        exchange.originStream = nil
-        detach()
-        close()
-        let error = GatewayError(kind, in: phase, retrySafe: retrySafe, note: "\(server.label): \(why)")
-        if retrySafe, exchange.origin.attempts < 2, let group = server.group, group.servers.count > 1 {
-            set.metrics.add(.upstreamRetries)
-            return set.open(exchange, group, excluding: server)
-        }
-        exchange.originFailed(error)
-    }
-
-    func timeIsUp() {
-        guard fd >= 0 else { return }
-        switch state {
-        case .connecting, .handshaking:
-            server.connectFailed()
-            set.metrics.add(.timeoutsUpstreamConnect)
-            set.metrics.add(.upstreamFailuresTimeout)
-            fail(.connectTimeout, in: .connect, "no connection within \(server.settings.connectTimeout) ms", retrySafe: true)
-        case .awaitingHead: answerTimeIsUp()
-        case .body, .tunnel: bodyTimeIsUp()
-        case .idle: close()
-        case .closed: break
-        }
-    }
-
-    private func answerTimeIsUp() {
-        let limit = server.settings.firstByteTimeout
-        // While the request body is still going out, only its progress counts.
-        let since = requestDone ? lastActivity : set.reactor.now
-        let due = since + limit
-        if !requestDone || due > set.reactor.now { return set.reactor.schedule(timer, after: max(due - set.reactor.now, 1)) }
-        set.metrics.add(.timeoutsUpstreamFirstByte)
-        set.metrics.add(.upstreamFailuresTimeout)
-        fail(.firstByteTimeout, in: .responseHead, "no answer within \(limit) ms")
-    }
-
-    private func bodyTimeIsUp() {
-        let limit = server.settings.idleTimeout
-        let due = lastActivity + limit
-        let clientIsSlow = (exchange?.responseBody.byteCount ?? 0) > 0
-        if due > set.reactor.now || clientIsSlow || state == .tunnel {
-            return set.reactor.schedule(timer, after: due > set.reactor.now ? due - set.reactor.now : limit)
-        }
-        set.metrics.add(.timeoutsUpstreamIdle)
-        set.metrics.add(.upstreamFailuresTimeout)
-        fail(.idleTimeout, in: .responseBody, "no byte for \(limit) ms")
+        guard isPaused, let exchange, exchange.responseBody.byteCount < OriginConnection.responseLimit / 2 else { return }
+        isPaused = false
+        expect(within: server.settings.idleTimeout)
+        resumeSoon()
     }
 }

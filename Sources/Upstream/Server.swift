@@ -4,174 +4,253 @@ import Reactor
 import TLS
 import Telemetry
 
-/// One origin server: its addresses, its idle connections, and who waits for one.
-final class Server {
+/// One origin server: its addresses, its idle connections, who waits for one, and how it fared lately.
+///
+/// A channel without a descriptor: what must not happen inside a caller's call happens in `resume`.
+final class Server: Channel {
     let index: Int
     let address: UpstreamSettings.Server
     let settings: UpstreamSettings
     let tls: ClientContext?
+    let context: OriginContext
     weak var group: ServerGroup?
-    weak var set: UpstreamSet?
+    /// Where smooth weighted round robin stands.
+    var turnCredit = 0
+    /// Last in, first out: the warmest connection serves, the others age out.
     private var idle: [OriginConnection] = []
-    private var waiting: [ForwardedExchange] = []
+    private var waiting = WaitQueue()
+    private var failed: [(exchange: ForwardedExchange, error: GatewayError)] = []
+    private var addresses: ServerAddresses
+    private let timer = WaitTimer()
+    /// Connections that exist, in whatever state.
     private(set) var open = 0
     /// Exchanges being served.
     private(set) var busy = 0
     /// Monotonic milliseconds until which the server is passed over.
     private(set) var ejectedUntil: UInt64 = 0
-    private var failuresInRow = 0
-    private var addresses: [IPAddress] = []
-    private var resolvedAt: UInt64 = 0
-    private var resolving = false
+    private var failuresInRow: UInt64 = 0
 
-    /// Exchanges that may wait for a connection.
-    static let waitLimit = 1024
-    /// Names are looked up again after so many milliseconds.
-    static let resolveAgain: UInt64 = 30_000
-
-    init(_ index: Int, _ address: UpstreamSettings.Server, _ settings: UpstreamSettings, _ tls: ClientContext?) {
+    init(_ index: Int, _ address: UpstreamSettings.Server, _ settings: UpstreamSettings, _ tls: ClientContext?, _ context: OriginContext) {
         self.index = index
         self.address = address
         self.settings = settings
         self.tls = tls
-        if let literal = IPAddress(address.host) { addresses = [literal] }
+        self.context = context
+        addresses = ServerAddresses(host: address.host)
+        super.init(fd: -1)
+        timer.server = self
     }
-
-    private var isLiteral: Bool { resolvedAt == 0 && !addresses.isEmpty }
 
     var label: String { "upstream \(settings.name) server \(address.host):\(address.port)" }
 
     // MARK: Serving
 
     func serve(_ exchange: ForwardedExchange) {
-        while let connection = idle.popLast() {
-            set?.metrics.subtract(.upstreamConnectionsIdle)
-            guard connection.isUsable else { continue }
-            busy += 1
-            set?.metrics.add(.upstreamReuses)
-            return connection.begin(exchange, reused: true)
-        }
-        connectFresh(exchange)
+        exchange.connectBy = context.reactor.now + settings.connectTimeout
+        guard let connection = idle.popLast() else { return connectFresh(exchange) }
+        context.metrics.subtract(.upstreamConnectionsIdle)
+        context.metrics.add(.upstreamReuses)
+        connection.begin(exchange, reused: true)
     }
 
-    /// Serves on a new connection (also the one safe retry after a stale one).
+    /// Serves on a new connection, also after a kept one turned out closed.
     func connectFresh(_ exchange: ForwardedExchange) {
-        guard open < settings.maximumConnections else {
-            guard waiting.count < Server.waitLimit else {
-                return exchange.originFailed(GatewayError(.overloaded, in: .connect, retrySafe: true, note: "\(label): all connections are busy"))
-            }
-            return wait(exchange)
+        let now = context.reactor.now
+        if addresses.shouldAsk(now: now) { resolve() }
+        if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }
+        if open < settings.maximumConnections, !addresses.known.isEmpty { return connect(exchange, toAddress: 0) }
+        guard waiting.count < settings.maximumWaiting else {
+            return giveUp(exchange, .overloaded, "all \(settings.maximumConnections) connections are busy and \(waiting.count) requests wait")
         }
-        guard !addresses.isEmpty else {
-            wait(exchange)
-            return resolve()
-        }
-        if !isLiteral, let set, set.reactor.now - resolvedAt > Server.resolveAgain { resolve() }
-        connect(exchange)
-    }
-
-    private func wait(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
         exchange.waitingAt = self
+        if !timer.isScheduled { context.reactor.schedule(timer, after: settings.connectTimeout) }
     }
 
-    private func nextWaiting() -> ForwardedExchange? {
-        guard !waiting.isEmpty else { return nil }
-        let exchange = waiting.removeFirst()
-        exchange.waitingAt = nil
-        return exchange
+    /// Starts a connection to one of the server's addresses, or to the first after it that lets itself be tried.
+    func connect(_ exchange: ForwardedExchange, toAddress first: Int) {
+        var reason = "no address left to try"
+        for number in first..<max(first, addresses.known.count) {
+            let target = addresses.known[number]
+            do throws(SystemError) {
+                let (fd, inProgress) = try Connecting.start(target, port: address.port, reactor: context.reactor)
+                let connection = OriginConnection(fd: fd, server: self, address: target, number: number)
+                open += 1
+                return try connection.connect(exchange, inProgress: inProgress)
+            } catch {
+                if error.isOutOfDescriptors { return giveUp(exchange, .overloaded, "\(error)") }
+                reason = "\(error)"
+            }
+        }
+        connectFailed()
+        giveUp(exchange, .connect, reason)
     }
 
-    private func connect(_ exchange: ForwardedExchange) {
-        guard let set, let target = addresses.first else { return }
-        do {
-            let (fd, inProgress) = try Connecting.start(target, port: address.port, reactor: set.reactor)
-            let connection = OriginConnection(fd: fd, server: self, set: set)
-            open += 1
-            busy += 1
-            exchange.origin.address = target
-            exchange.origin.port = address.port
-            try set.reactor.add(connection)
-            connection.connect(exchange, inProgress: inProgress)
-        } catch {
-            connectFailed()
-            exchange.originFailed(GatewayError(.connect, in: .connect, retrySafe: true, note: "\(label): \(error)"))
+    /// True when a refused connection need not be the end: the name has further addresses.
+    func hasAddress(after number: Int) -> Bool { number + 1 < addresses.known.count }
+
+    /// No connection came about: another server once, then the exchange is told, at the end of the turn.
+    func giveUp(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ why: String) {
+        context.metrics.count(failure: kind)
+        if !exchange.triedAnotherServer, let group, group.servers.count > 1 {
+            exchange.triedAnotherServer = true
+            if group.openElsewhere(exchange, than: self) { return context.metrics.add(.upstreamRetries) }
+        }
+        exchange.waitingAt = self
+        failed.append((exchange, GatewayError(kind, in: .connect, retrySafe: true, note: "\(label): \(why)")))
+        context.reactor.later(self)
+    }
+
+    override func resume() {
+        admitWaiting()
+        while !failed.isEmpty {
+            let (exchange, error) = failed.removeFirst()
+            exchange.waitingAt = nil
+            exchange.originFailed(error)
         }
     }
 
     // MARK: Connections come back
 
+    func exchangeBegan() { busy += 1 }
+
     func exchangeEnded() { busy -= 1 }
 
     /// The connection is clean and may serve another exchange.
     func giveBack(_ connection: OriginConnection) {
-        failuresInRow = 0
-        if let exchange = nextWaiting() {
-            busy += 1
+        if let exchange = waiting.popFirst() {
+            exchange.waitingAt = nil
+            context.metrics.add(.upstreamReuses)
             return connection.begin(exchange, reused: true)
         }
-        guard let set, !set.isRetired, idle.count < settings.keepAlive else { return connection.close() }
-        set.metrics.add(.upstreamConnectionsIdle)
-        idle.append(connection)
+        guard !context.isRetired, idle.count < settings.keepAlive else { return connection.close() }
+        keep(connection)
         connection.rest()
+    }
+
+    private func keep(_ connection: OriginConnection) {
+        context.metrics.add(.upstreamConnectionsIdle)
+        idle.append(connection)
+    }
+
+    /// Forgets an idle connection that is about to be closed.
+    func dropIdle(_ connection: OriginConnection) {
+        guard let at = idle.firstIndex(where: { $0 === connection }) else { return }
+        idle.remove(at: at)
+        context.metrics.subtract(.upstreamConnectionsIdle)
     }
 
     func closed(_ connection: OriginConnection) {
         open -= 1
-        if let at = idle.firstIndex(where: { $0 === connection }) {
-            idle.remove(at: at)
-            set?.metrics.subtract(.upstreamConnectionsIdle)
-        }
-        if !addresses.isEmpty, let exchange = nextWaiting() { connectFresh(exchange) }
+        if !waiting.isEmpty { context.reactor.later(self) }
     }
 
     func closeIdle() {
-        let all = idle
-        idle.removeAll()
-        for connection in all {
-            set?.metrics.subtract(.upstreamConnectionsIdle)
+        while let connection = idle.popLast() {
+            context.metrics.subtract(.upstreamConnectionsIdle)
             connection.close()
         }
     }
 
+    /// Takes over the idle connections of the same server in an older generation.
+    func adoptIdle(of twin: Server) {
+        while idle.count < settings.keepAlive, open < settings.maximumConnections, let connection = twin.idle.popLast() {
+            twin.context.metrics.subtract(.upstreamConnectionsIdle)
+            twin.open -= 1
+            open += 1
+            connection.server = self
+            keep(connection)
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Connections for those who wait, as far as there is room.
+    private func admitWaiting() {
+        while open < settings.maximumConnections, !addresses.known.isEmpty, let exchange = waiting.popFirst() {
+            exchange.waitingAt = nil
+            connect(exchange, toAddress: 0)
+        }
+    }
+
+    fileprivate func waitedLongEnough() {
+        let now = context.reactor.now
+        while let deadline = waiting.nextDeadline, deadline <= now, let exchange = waiting.popFirst() {
+            exchange.waitingAt = nil
+            if addresses.known.isEmpty {
+                giveUp(exchange, .dns, "the name was not resolved within \(settings.connectTimeout) ms")
+            } else {
+                giveUp(exchange, .overloaded, "no connection became free within \(settings.connectTimeout) ms")
+            }
+        }
+        if let next = waiting.nextDeadline { context.reactor.schedule(timer, after: next - now) }
+    }
+
     /// An exchange that was waiting gave up.
-    func forget(_ exchange: ForwardedExchange) { waiting.removeAll { $0 === exchange } }
+    func forget(_ exchange: ForwardedExchange) {
+        waiting.remove(exchange)
+        failed.removeAll { $0.exchange === exchange }
+    }
 
-    func connectSucceeded() { failuresInRow = 0 }
+    // MARK: Health
 
-    /// Passed over for 100 ms, then longer, at most 10 s.
+    func connectSucceeded() {
+        failuresInRow = 0
+        ejectedUntil = 0
+    }
+
+    /// Passed over for 200 ms, then twice as long each time, at most 10 s.
     func connectFailed() {
         failuresInRow += 1
-        guard let set else { return }
-        ejectedUntil = set.reactor.now + min(10_000, 100 << UInt64(min(failuresInRow, 7)))
+        ejectedUntil = context.reactor.now + min(10_000, 100 << min(failuresInRow, 7))
     }
 
     // MARK: Names
 
     private func resolve() {
-        guard !resolving, let set, let resolver = set.resolver else { return }
-        resolving = true
+        guard let resolver = context.resolver else { return addresses.answer([], now: context.reactor.now) }
+        addresses.ask()
         resolver.resolve(address.host) { [weak self] found in self?.resolved(found) }
     }
 
     private func resolved(_ found: [IPAddress]) {
-        resolving = false
-        guard let set else { return }
-        resolvedAt = set.reactor.now
-        if !found.isEmpty {
-            // IPv4 first: the commoner one to be reachable.
-            addresses = found.filter { !$0.isV6 } + found.filter { $0.isV6 }
-        }
-        let all = waiting
-        waiting.removeAll()
-        for exchange in all {
-            exchange.waitingAt = nil
-            if addresses.isEmpty {
-                set.metrics.add(.upstreamFailuresResolve)
-                exchange.originFailed(GatewayError(.dns, in: .connect, retrySafe: true, note: "\(label): the name does not resolve"))
-            } else {
-                connectFresh(exchange)
-            }
+        addresses.answer(found, now: context.reactor.now)
+        guard addresses.known.isEmpty else { return admitWaiting() }
+        connectFailed()
+        while let exchange = waiting.popFirst() { giveUp(exchange, .dns, "the name does not resolve") }
+    }
+}
+
+private final class WaitTimer: Timer {
+    weak var server: Server?
+    override func fire() { server?.waitedLongEnough() }
+}
+
+extension SystemError {
+    /// EMFILE, ENFILE: no fault of whoever was called.
+    fileprivate var isOutOfDescriptors: Bool { code == 24 || code == 23 }
+}
+
+extension Metrics {
+    /// Counts a failed attempt at an origin.
+    func count(failure kind: ErrorKind) {
+        switch kind {
+        case .dns: add(.upstreamFailuresResolve)
+        case .connect: add(.upstreamFailuresConnect)
+        case .tls: add(.upstreamFailuresTLS)
+        case .connectTimeout:
+            add(.upstreamFailuresTimeout)
+            add(.timeoutsUpstreamConnect)
+        case .firstByteTimeout:
+            add(.upstreamFailuresTimeout)
+            add(.timeoutsUpstreamFirstByte)
+        case .idleTimeout:
+            add(.upstreamFailuresTimeout)
+            add(.timeoutsUpstreamIdle)
+        case .reset: add(.upstreamFailuresReset)
+        case .originProtocol: add(.upstreamFailuresProtocol)
+        case .overloaded: add(.upstreamFailuresOverloaded)
+        default: add(.bugs)
         }
     }
 }

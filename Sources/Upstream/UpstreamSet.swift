@@ -4,92 +4,68 @@ public import Reactor
 public import TLS
 public import Telemetry
 
-/// The origins of one configuration generation: picks a server, reuses or makes a connection.
-public final class UpstreamSet {
-    private let groups: [ServerGroup]
+/// What all connections of one set work with.
+final class OriginContext {
     let reactor: Reactor
     let pool: SlabPool
     let metrics: Metrics
     let resolver: Resolver?
-    private(set) var isRetired = false
+    var isRetired = false
 
-    /// - Throws: when a trust store cannot be used.
-    public init(
-        settings: [UpstreamSettings], reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?
-    ) throws(TLSConfigurationError) {
+    init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?) {
         self.reactor = reactor
         self.pool = pool
         self.metrics = metrics
         self.resolver = resolver
+    }
+}
+
+/// The origins of one configuration generation: picks a server, reuses or makes a connection.
+public final class UpstreamSet {
+    private let groups: [ServerGroup]
+    private let context: OriginContext
+
+    /// - Parameter resolver: nil fails every server that is not a numeric address.
+    /// - Throws: when a trust store cannot be used.
+    public init(
+        settings: [UpstreamSettings], reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?
+    ) throws(TLSConfigurationError) {
+        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver)
         var made: [ServerGroup] = []
-        for setting in settings { made.append(try ServerGroup(setting)) }
+        for setting in settings { made.append(try ServerGroup(setting, context)) }
         groups = made
-        for group in groups { for server in group.servers { server.set = self } }
     }
 
-    /// Sends `exchange.request` to one of the group's servers. The outcome comes through the exchange.
+    /// Sends `exchange.request` to one of the group's servers. The outcome comes through the exchange's events.
+    /// - Parameter upstream: an index into the settings this set was made of.
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
-        guard groups.indices.contains(upstream) else {
-            return exchange.originFailed(GatewayError(.noServer, in: .connect, note: "no such upstream"))
-        }
+        precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
         exchange.origin.upstream = upstream
-        open(exchange, groups[upstream], excluding: nil)
-    }
-
-    func open(_ exchange: ForwardedExchange, _ group: ServerGroup, excluding failed: Server?) {
-        guard let server = group.pick(now: reactor.now, excluding: failed) else {
-            return exchange.originFailed(
-                GatewayError(.noServer, in: .connect, retrySafe: true, note: "upstream \(group.settings.name): no server is usable"))
-        }
-        exchange.origin.server = server.index
-        server.serve(exchange)
+        exchange.triedAnotherServer = false
+        exchange.retriedStale = false
+        groups[upstream].open(exchange)
     }
 
     /// Nothing new comes: idle connections close, running exchanges finish.
     public func retire() {
-        isRetired = true
+        context.isRetired = true
         for group in groups { for server in group.servers { server.closeIdle() } }
+    }
+
+    /// Takes over the idle connections of an older set, where upstream, server and TLS settings are the same.
+    /// Call it before the older set is retired, which closes the others.
+    public func adoptIdle(from older: UpstreamSet) {
+        guard older.context.reactor === context.reactor, older.context.pool === context.pool else { return }
+        for group in groups {
+            guard let before = older.groups.first(where: { $0.settings.name == group.settings.name }),
+                group.settings.connectsLike(before.settings)
+            else { continue }
+            for server in group.servers {
+                if let twin = before.servers.first(where: { $0.address == server.address }) { server.adoptIdle(of: twin) }
+            }
+        }
     }
 
     /// Connections now open, idle ones included.
     public var connectionCount: Int { groups.reduce(0) { $0 + $1.servers.reduce(0) { $0 + $1.open } } }
-}
-
-/// Servers that answer the same requests.
-final class ServerGroup {
-    let settings: UpstreamSettings
-    let servers: [Server]
-    private var next = 0
-    private var random = SystemRandomNumberGenerator()
-
-    init(_ settings: UpstreamSettings) throws(TLSConfigurationError) {
-        self.settings = settings
-        let context = settings.servers.contains { $0.secure } ? try ClientContext(settings.tls) : nil
-        var made: [Server] = []
-        for (index, server) in settings.servers.enumerated() { made.append(Server(index, server, settings, context)) }
-        servers = made
-        for server in servers { server.group = self }
-    }
-
-    /// The next usable server; when all are ejected, the next one anyway.
-    func pick(now: UInt64, excluding failed: Server?) -> Server? {
-        if servers.count == 1 { return failed == nil ? servers[0] : nil }
-        if settings.leastRequests, failed == nil { return pickLeast(now) }
-        for pass in 0..<2 {
-            for _ in servers.indices {
-                let server = servers[next]
-                next = (next + 1) % servers.count
-                if server !== failed, pass == 1 || server.ejectedUntil <= now { return server }
-            }
-        }
-        return nil
-    }
-
-    private func pickLeast(_ now: UInt64) -> Server {
-        let a = servers[Int.random(in: 0..<servers.count, using: &random)]
-        let b = servers[Int.random(in: 0..<servers.count, using: &random)]
-        if a.ejectedUntil > now, b.ejectedUntil <= now { return b }
-        if b.ejectedUntil > now, a.ejectedUntil <= now { return a }
-        return a.busy <= b.busy ? a : b
-    }
 }

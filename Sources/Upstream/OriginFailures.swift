@@ -1,0 +1,114 @@
+import Buffers
+import HTTP
+import HTTP1
+import Reactor
+import TLS
+import Telemetry
+
+/// What goes wrong on an origin connection, and whether it may be tried again.
+extension OriginConnection {
+    /// What a failed read or write is called in the log.
+    func transportFailure(_ code: Int32) -> String {
+        if let tls = transport as? TLSTransport, !tls.failure.isEmpty { return tls.failure }
+        return SystemError(call: "read", code: code).reason
+    }
+
+    /// A kept connection turned out closed before anything was sent on it: nothing happened yet.
+    func movedOnUnsent() {
+        guard let exchange else { return close() }
+        moveToFresh(exchange)
+    }
+
+    /// The connection broke. Nothing may be sent twice that can have had an effect (RFC 9110 section 9.2.2).
+    func broken(_ why: String) {
+        guard let exchange else { return close() }
+        if state == .tunnel {
+            endOfInput = true
+            requestDone = true
+            _ = tunnelEnded(exchange)
+            return
+        }
+        if isRetrySafe(exchange) {
+            exchange.retriedStale = true
+            context.metrics.add(.upstreamRetries)
+            return moveToFresh(exchange)
+        }
+        fail(.reset, in: phase, why)
+    }
+
+    /// The origin closed a kept connection just when it was used again, and answered nothing: an idempotent
+    /// request is repeated, any other only if not a byte of it was sent. A body that has begun to flow is gone.
+    private func isRetrySafe(_ exchange: ForwardedExchange) -> Bool {
+        guard reused, !receivedAny, state == .awaitingHead, !exchange.retriedStale, bodyBytes == 0 else { return false }
+        return !sentAny || (exchange.request.method.isIdempotent && exchange.request.body == .none)
+    }
+
+    private func moveToFresh(_ exchange: ForwardedExchange) {
+        let server = self.server
+        detach()
+        close()
+        exchange.connectBy = context.reactor.now + server.settings.connectTimeout
+        server.connectFresh(exchange)
+    }
+
+    private var phase: ExchangePhase {
+        if state == .body || state == .tunnel { return .responseBody }
+        return requestDone ? .responseHead : .requestBody
+    }
+
+    /// Ends the exchange's hope in this connection; the exchange is told as the last thing.
+    func fail(_ kind: ErrorKind, in phase: ExchangePhase, _ why: String) {
+        if kind.side == .origin { context.metrics.count(failure: kind) }
+        guard let exchange else { return close() }
+        let safe = !sentAny
+        detach()
+        close()
+        exchange.originFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
+    }
+
+    // MARK: Time limits
+
+    func timeIsUp() {
+        let settings = server.settings
+        switch state {
+        case .connecting: connectFailed(.connectTimeout, "no connection within \(settings.connectTimeout) ms")
+        case .handshaking: connectFailed(.connectTimeout, "no TLS handshake within \(settings.connectTimeout) ms")
+        case .awaitingHead:
+            if requestDone, !headStarted {
+                fail(.firstByteTimeout, in: .responseHead, "no answer within \(settings.firstByteTimeout) ms")
+            } else {
+                let what = headStarted ? "the response head was not complete within" : "the origin took no byte for"
+                fail(.idleTimeout, in: phase, "\(what) \(settings.idleTimeout) ms")
+            }
+        case .body:
+            // While the client is slow nothing is expected of the origin; `responseBodyDrained` sets a new limit.
+            if !isPaused { fail(.idleTimeout, in: .responseBody, "no byte for \(settings.idleTimeout) ms") }
+        case .tunnel:
+            if isPaused { return expect(within: settings.idleTimeout) }
+            context.metrics.add(.timeoutsUpstreamIdle)
+            endTunnel()
+        case .idle: closeIdle()
+        case .closed: break
+        }
+    }
+
+    /// A tunnel in which neither side said anything for the idle limit ends in order.
+    private func endTunnel() {
+        guard let exchange else { return close() }
+        requestDone = true
+        _ = tunnelEnded(exchange)
+    }
+}
+
+extension OriginConnection {
+    // MARK: For splice(2)
+
+    /// Plain bytes in the socket are body bytes.
+    public var transportIsPlain: Bool { transport.isPlain }
+
+    /// Bytes of a Content-Length response body that have not been handed on yet; nil for other bodies.
+    public var remainingKnownBody: Int? { state == .body ? decoder.remainingKnown : nil }
+
+    /// Bytes that were received and not handed on: they go first.
+    public var hasBufferedBytes: Bool { !input.isEmpty }
+}
