@@ -26,6 +26,7 @@ final class Reporter {
 
     /// With a guess at what was meant.
     func report(_ code: DiagnosticCode, _ message: String, at position: SourcePosition, wrong: String, known: some Sequence<String>) {
+        guard diagnostics.count < Self.most else { return }
         let nearest = NearestWord.find(wrong, among: known)
         report(code, message, at: position, label: nearest.map { "did you mean `\($0)`?" } ?? "", suggestion: nearest)
     }
