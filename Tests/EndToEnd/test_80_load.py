@@ -93,8 +93,8 @@ def test_counters_return_to_rest_after_load(gateway, count):
                     f"https://localhost:{gateway.ports.secure}/echo"], capture_output=True, timeout=600, check=True)
 
     def at_rest() -> bool:
-        metrics = gateway.metrics()
-        names = [name for name in metrics if re.match(r"sluice_(client_)?(connections|exchanges)(_active|_open)?(\{|$)", name)]
-        return bool(names) and all(metrics[name] == 0 for name in names)
+        return all(gateway.metric(f"sluice_{name}") == 0 for name in ("connections_active", "requests_active", "tunnels_active"))
 
     wait_until(at_rest, "no connection and no exchange is counted as open")
+    assert gateway.metric("sluice_requests_total") >= count // 4
+    assert gateway.metric("sluice_bugs_total") == 0
