@@ -71,7 +71,7 @@ let package = Package(
         .plugin(name: "EmbedText", capability: .buildTool()),
         // Floor 5
         room("Gateway", [
-            "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
+            "Isolates", "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),

@@ -120,6 +120,7 @@ extension ExchangeRunner {
             setBody(bytes.span)
         } else {
             replacedRequestBody = true
+            requestBodyEnded = true
             requestBody.removeAll()
             requestBody.append(copying: bytes.span, from: worker.pool)
             request.remove(.contentLength)

@@ -140,6 +140,12 @@ final class ExchangeRunner: ForwardedExchange {
         stream?.resumeRequestBody()
     }
 
+    /// Body bytes from the client. When a hook put its own body in their place they are dropped.
+    func acceptBody(_ slice: consuming Slice) {
+        requestBytes += slice.count
+        if !replacedRequestBody { requestBody.append(slice) }
+    }
+
     func requestBodyArrived() {
         if hooks.collecting == .request { return bodyCollected() }
         if let originStream { return originStream.requestBodyArrived() }
@@ -190,6 +196,7 @@ final class ExchangeRunner: ForwardedExchange {
         station = .streaming
         if !responseHasBody { dropBody() }
         statusSent = response.status
+        worker.date.add(to: &response, seconds: worker.wallSeconds)
         countResponse()
         stream?.sendHead()
         stream?.responseBodyChanged()
@@ -258,6 +265,8 @@ final class ExchangeRunner: ForwardedExchange {
 
     /// The client is gone: everything that was done for it stops.
     func clientGone() {
+        // Gone inside its first head: there is no exchange to speak of.
+        guard started != 0 else { return worker.giveBack(self) }
         cancelOrigin()
         cancelHooks()
         if error == nil { error = GatewayError(.clientGone, in: .responseBody) }

@@ -203,8 +203,8 @@ final class HTTP1Connection: ClientStream, Drainable {
         switch decoder.next(input.bytes) {
         case .data(let skip, let count):
             input.consume(skip)
-            runner.requestBody.append(input.takeSlice(count))
-            runner.requestBytes += count
+            runner.acceptBody(input.takeSlice(count))
+            if decoder.isDone { return bodyComplete(runner) }
             runner.requestBodyArrived()
             return true
         case .needMore(let consumed):
@@ -216,17 +216,21 @@ final class HTTP1Connection: ClientStream, Drainable {
             return receive()
         case .end(let consumed):
             input.consume(consumed)
-            reading = .complete
-            runner.requestBodyEnded = true
-            runner.requestBodyArrived()
-            finishIfComplete()
-            return true
+            return bodyComplete(runner)
         case .failed(let kind, let note):
             persistent = false
             reading = .lingering
             runner.clientFailed(kind, note: note)
             return false
         }
+    }
+
+    private func bodyComplete(_ runner: ExchangeRunner) -> Bool {
+        reading = .complete
+        runner.requestBodyEnded = true
+        runner.requestBodyArrived()
+        finishIfComplete()
+        return true
     }
 
     private func discard() -> Bool {
@@ -266,7 +270,10 @@ final class HTTP1Connection: ClientStream, Drainable {
     override func sendHead() { writeHead() }
     override func responseBodyChanged() { moveBody() }
 
-    override func becomeTunnel() { reading = .tunnel }
+    override func becomeTunnel() {
+        reading = .tunnel
+        pump()
+    }
 
     override func resumeRequestBody() {
         if reading == .body || reading == .tunnel { pump() }

@@ -272,8 +272,7 @@ final class HTTP2ClientStream: ClientStream {
             return
         }
         unconsumed += count
-        runner.requestBytes += count
-        runner.requestBody.append(slice)
+        runner.acceptBody(slice)
         runner.requestBodyArrived()
         openWindow()
     }

@@ -38,7 +38,7 @@ extension ExchangeRunner {
     /// The stock answer to a failure: status, `Proxy-Status` (RFC 9209), the request id, one line of text.
     func deliverError() {
         let kind = error?.kind ?? .bug
-        let status = kind.status == 0 ? 500 : kind.status
+        let status = hooks.policyStatus != 0 ? hooks.policyStatus : kind.status == 0 ? 500 : kind.status
         deliverStock(status: status, proxyStatus: kind.proxyStatus, side: kind.side)
     }
 

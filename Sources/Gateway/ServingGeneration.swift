@@ -19,6 +19,7 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    private weak var worker: Worker?
 
     init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
@@ -27,6 +28,7 @@ final class ServingGeneration {
             throw GenerationError(description: result.diagnostics.first.map { $0.message } ?? "the configuration is empty")
         }
         self.number = number
+        self.worker = worker
         self.configuration = configuration
         rules = Generation(configuration)
         listeners = try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
@@ -36,6 +38,9 @@ final class ServingGeneration {
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }
+
+    /// The last exchange of this generation is over: functions that nobody else uses can go.
+    deinit { worker?.hooks?.sweepSoon = true }
 
     /// New requests go elsewhere: idle origin connections close, running exchanges finish.
     func retire() { upstreams.retire() }

@@ -2,6 +2,7 @@ import Buffers
 import HTTP
 import HTTP1
 import Hooks
+import Isolates
 public import Reactor
 import Rules
 import TLS
@@ -16,6 +17,7 @@ public final class Worker: Reactor {
     let log: WorkerLog
     var hooks: WorkerHooks?
     var accessLog: AccessLogger?
+    var date = HTTPDate()
     private(set) var generation: ServingGeneration?
     private var acceptors: [Acceptor] = []
     private var control: GatewayControl?
@@ -55,6 +57,7 @@ public final class Worker: Reactor {
     }
 
     private func begin() throws {
+        startV8()
         resolver = try Resolver(reactor: self)
         hooks = WorkerHooks(worker: self)
         let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
@@ -65,6 +68,14 @@ public final class Worker: Reactor {
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
         control?.ready(generation: context.generation)
+    }
+
+    /// A script that ignores termination costs this process its life; the supervisor replaces it.
+    private func startV8() {
+        var options = V8Engine.Options()
+        options.killAfterMilliseconds = 250
+        guard V8Engine.start(options) else { return }
+        V8Engine.dedicateThisThread()
     }
 
     private func openAccessLog(_ destination: AccessLog.Destination) throws {

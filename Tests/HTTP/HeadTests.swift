@@ -82,3 +82,22 @@ import Testing
         #expect(RequestID(high: 0x0123_4567_89ab_cdef, low: 0xfedc_ba98_7654_3210).text == "0123456789abcdeffedcba9876543210")
     }
 }
+
+@Suite struct DateTests {
+    @Test(arguments: [
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"), (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 GMT"),
+    ])
+    func datesAreWrittenAsTheFieldWantsThem(seconds: Int, text: String) {
+        #expect(HTTPDate.format(seconds) == text)
+    }
+
+    @Test func aDateThatIsThereIsKept() {
+        var head = Head()
+        var date = HTTPDate()
+        date.add(to: &head, seconds: 0)
+        date.add(to: &head, seconds: 1)
+        let count = head.fields.count
+        #expect(count == 1)
+    }
+}
