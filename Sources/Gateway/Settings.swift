@@ -20,6 +20,7 @@ extension UpstreamSettings {
             name: upstream.name,
             servers: upstream.servers.map { Server(secure: $0.secure, host: $0.host, port: $0.port) })
         leastRequests = upstream.balance == .leastRequests
+        random = upstream.balance == .random
         connectTimeout = UInt64(upstream.timeouts.connect)
         firstByteTimeout = UInt64(upstream.timeouts.firstByte)
         idleTimeout = UInt64(upstream.timeouts.idle)

@@ -192,6 +192,7 @@ public final class Worker: Reactor {
         let next = try ServingGeneration(number: number, bundle: bundle, worker: self)
         let old = generation
         generation = next
+        if let old { next.upstreams.adoptIdle(from: old.upstreams) }
         old?.retire()
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
