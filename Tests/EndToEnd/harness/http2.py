@@ -14,6 +14,11 @@ import hpack
 from .http1 import Response, tls_context
 from .waiting import BOUND
 
+# The library takes a GOAWAY for the end of everything; open streams go on after it (RFC 9113 section 6.8).
+_machine = h2.connection.H2ConnectionStateMachine
+_open, _goaway = h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY
+_machine._transitions[(_open, _goaway)] = (None, _open)
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY_FLAG = 0x1, 0x1, 0x4, 0x8, 0x20
