@@ -59,8 +59,13 @@ def starter(certificates: Path, origin: Origin, make_folder: Callable[[], Path],
               **parts: str) -> Gateway:
         make = rules or (lambda ports: rule_file(ports, certificates, origin.port, **parts))
         gateway = Gateway(make_folder(), certificates, make, hooks, workers)
+        try:
+            gateway.wait_ready(workers)
+        except AssertionError:
+            gateway.stop()
+            raise
         running.append(gateway)
-        return gateway.wait_ready(workers)
+        return gateway
 
     return start
 
