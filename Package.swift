@@ -86,6 +86,7 @@ let package = Package(
         tests("Rules", ["Rules", "HTTP", "Patterns", "Buffers"]),
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
+        tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
         tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
         tests("Telemetry", ["Telemetry"]),

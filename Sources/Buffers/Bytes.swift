@@ -58,6 +58,26 @@ extension Span where Element == UInt8 {
         return nil
     }
 
+    /// The offset of the first byte below 0x20 or equal to 0x7f (a control byte, tab included) at or after `from`, or
+    /// `count`. Looks at eight bytes at a time.
+    @inline(__always)
+    public func firstControl(from: Int) -> Int {
+        precondition(from >= 0 && from <= count)
+        var at = from
+        while count &- at >= 8 {
+            // SAFETY: at least eight bytes are left at `at`, which is not negative.
+            let word = unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: at, as: UInt64.self))
+            // A byte's top bit becomes set where it is below 0x20 or is 0x7f. A borrow can set bits above the first hit only.
+            let below = (word &- 0x2020_2020_2020_2020) & ~word
+            let delete = word ^ 0x7f7f_7f7f_7f7f_7f7f
+            let hits = (below | ((delete &- 0x0101_0101_0101_0101) & ~delete)) & 0x8080_8080_8080_8080
+            if hits != 0 { return at &+ hits.trailingZeroBitCount / 8 }
+            at &+= 8
+        }
+        while at < count, self[at] >= 32, self[at] != 127 { at &+= 1 }
+        return at
+    }
+
     /// The offset of the first occurrence of `needle`, or nil. An empty needle is at 0.
     public func firstRange(of needle: borrowing Span<UInt8>) -> Int? {
         guard needle.count > 0 else { return 0 }

@@ -104,6 +104,9 @@
             if start == end { rewind() }
             let wantsLarger = unsafe preferLarge && start == end && slab.pointee.size == .small
             if unsafe slab.pointee.capacity - end >= minimum, !wantsLarger { return unsafe slab }
+            // A large slab that is unread from its first byte on has no better successor.
+            // SAFETY: the buffer holds a count on the slab.
+            if unsafe start == 0 && slab.pointee.size == .large && end < slab.pointee.capacity { return unsafe slab }
         }
         return unsafe replaceSlab(minimum)
     }

@@ -131,6 +131,13 @@ public struct Head: ~Copyable {
         fields.append(Field(id: FieldName(matching: arena[name]), name: name, value: value))
     }
 
+    /// The same for a codec that reads names before their text is in the arena.
+    /// - Precondition: `id` is `FieldName(matching:)` of the text that will be at `name`.
+    @inline(__always)
+    public mutating func appendField(_ id: FieldName, name: ByteRange, value: ByteRange) {
+        fields.append(Field(id: id, name: name, value: value))
+    }
+
     public mutating func add(_ id: FieldName, _ value: borrowing Span<UInt8>) {
         let name = arena.append(id.text)
         fields.append(Field(id: id, name: name, value: arena.append(value)))

@@ -13,6 +13,9 @@ public enum BodyStep: Sendable, Equatable {
 }
 
 /// Finds body bytes in what a connection received (RFC 9112 sections 6 and 7).
+///
+/// The caller drops what a step says before it asks for the next. A line or trailer section that is not whole stays
+/// unread; how far it was looked at is remembered.
 public struct BodyDecoder {
     private enum State {
         case done
@@ -30,8 +33,8 @@ public struct BodyDecoder {
     static let trailerFieldsLimit = 32
 
     private var state = State.done
-    private var trailerBytes = 0
-    private var trailerFields = 0
+    /// Bytes of the unfinished line or section at the front that were looked at before.
+    private var scanned = 0
 
     public init() {}
 
@@ -64,7 +67,23 @@ public struct BodyDecoder {
         state = left == count ? .done : .known(left: left - count)
     }
 
+    /// Trailers are checked and dropped.
     public mutating func next(_ bytes: borrowing Span<UInt8>) -> BodyStep {
+        var section = 0
+        return next(bytes, &section)
+    }
+
+    /// The same; with `.end`, the trailers have been added to `trailers`.
+    public mutating func next(_ bytes: borrowing Span<UInt8>, trailers: inout Head) -> BodyStep {
+        var section = -1
+        let step = next(bytes, &section)
+        if case .end(let consumed) = step, section >= 0, consumed - section > 2 {
+            TrailerSection.add(bytes.extracting(section..<consumed), to: &trailers)
+        }
+        return step
+    }
+
+    private mutating func next(_ bytes: borrowing Span<UInt8>, _ section: inout Int) -> BodyStep {
         switch state {
         case .done: return .end(consumed: 0)
         case .known(let left):
@@ -75,11 +94,11 @@ public struct BodyDecoder {
         case .untilClose:
             return bytes.count > 0 ? .data(skip: 0, count: bytes.count) : .needMore(consumed: 0)
         case .chunkSize, .chunkData, .chunkEnd, .trailers:
-            return chunked(bytes)
+            return chunked(bytes, &section)
         }
     }
 
-    private mutating func chunked(_ bytes: borrowing Span<UInt8>) -> BodyStep {
+    private mutating func chunked(_ bytes: borrowing Span<UInt8>, _ section: inout Int) -> BodyStep {
         var at = 0
         while true {
             switch state {
@@ -89,10 +108,11 @@ public struct BodyDecoder {
                 state = count == left ? .chunkEnd : .chunkData(left: left - count)
                 return .data(skip: at, count: count)
             case .chunkEnd:
-                guard bytes.count - at >= 2 else {
-                    return bytes.count - at == 1 && bytes[at] != 13 ? .failed(.badRequest, "a chunk does not end in CRLF") : .needMore(consumed: at)
+                guard at < bytes.count else { return .needMore(consumed: at) }
+                guard bytes[at] == ASCII.carriageReturn, at + 1 == bytes.count || bytes[at + 1] == ASCII.lineFeed else {
+                    return .failed(.badRequest, "a chunk does not end in CRLF")
                 }
-                guard bytes[at] == 13, bytes[at + 1] == 10 else { return .failed(.badRequest, "a chunk does not end in CRLF") }
+                guard at + 1 < bytes.count else { return .needMore(consumed: at) }
                 at += 2
                 state = .chunkSize
             case .chunkSize:
@@ -101,16 +121,17 @@ public struct BodyDecoder {
                 case .failed(let note): return .failed(.badRequest, note)
                 case .size(let size, let next):
                     at = next
+                    scanned = 0
                     state = size == 0 ? .trailers : .chunkData(left: size)
                 }
             case .trailers:
-                switch readTrailer(bytes, at) {
+                switch readTrailers(bytes, at) {
                 case .incomplete: return .needMore(consumed: at)
                 case .failed(let note): return .failed(.badRequest, note)
-                case .size(0, let next):
+                case .size(_, let next):
+                    section = at
                     state = .done
                     return .end(consumed: next)
-                case .size(_, let next): at = next
                 }
             case .done, .known, .untilClose: return .end(consumed: at)
             }
@@ -120,60 +141,117 @@ public struct BodyDecoder {
     private enum Line {
         case incomplete
         case failed(String)
-        /// For sizes: the number; for trailers: 0 ends, 1 goes on. `next` is the offset behind the line.
+        /// `next` is the offset behind the line.
         case size(Int, next: Int)
     }
 
-    private func readSize(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line {
+    /// `1*16HEXDIG [";" extension] CRLF`. White space is refused: parsers disagree on it.
+    private mutating func readSize(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line {
         var at = start
         var size = 0
-        while at < bytes.count, let digit = BodyDecoder.hex(bytes[at]) {
+        while at < bytes.count, let digit = hexValue(bytes[at]) {
             guard at - start < 16, size <= Int.max >> 4 else { return .failed("a chunk size with too many digits") }
-            size = size << 4 | digit
+            size = size << 4 | Int(digit)
             at += 1
         }
         guard at < bytes.count else { return .incomplete }
-        guard at > start else { return .failed("malformed chunk size") }
-        let extensionStart = at
-        // White space before an extension is tolerated by nobody we know of twice the same way: refuse it.
-        if bytes[at] != 13, bytes[at] != UInt8(ascii: ";") { return .failed("malformed chunk size") }
-        while at < bytes.count, bytes[at] != 13 {
-            guard CharacterClass.has(bytes[at], CharacterClass.value) else { return .failed("a control byte in a chunk extension") }
-            guard at - extensionStart <= BodyDecoder.extensionLimit else { return .failed("a chunk extension longer than 1 KiB") }
-            at += 1
+        guard at > start, bytes[at] == ASCII.carriageReturn || bytes[at] == UInt8(ascii: ";") else {
+            return .failed("malformed chunk size")
         }
+        let digits = at - start
+        at = endOfText(bytes, max(at, start + scanned))
+        guard at - start - digits <= BodyDecoder.extensionLimit else { return .failed("a chunk extension longer than 1 KiB") }
+        scanned = at - start
+        guard at < bytes.count else { return .incomplete }
+        guard bytes[at] == ASCII.carriageReturn else { return .failed("a control byte in a chunk size line") }
         guard at + 1 < bytes.count else { return .incomplete }
-        guard bytes[at + 1] == 10 else { return .failed("CR without LF in a chunk size line") }
+        guard bytes[at + 1] == ASCII.lineFeed else { return .failed("CR without LF in a chunk size line") }
         return .size(size, next: at + 2)
     }
 
-    /// Trailers are checked and dropped.
-    private mutating func readTrailer(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line {
-        var at = start
-        while at < bytes.count, bytes[at] != 13 {
-            guard CharacterClass.has(bytes[at], CharacterClass.value) else { return .failed("a control byte in a trailer") }
-            guard trailerBytes + at - start <= BodyDecoder.trailerBytesLimit else { return .failed("trailers larger than 8 KiB") }
-            at += 1
+    /// Waits for the empty line behind the trailers and checks the section as a whole.
+    private mutating func readTrailers(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line {
+        while true {
+            let at = endOfText(bytes, start + scanned)
+            scanned = at - start
+            guard scanned <= BodyDecoder.trailerBytesLimit else { return .failed("trailers larger than 8 KiB") }
+            guard at < bytes.count else { return .incomplete }
+            guard bytes[at] == ASCII.carriageReturn else { return .failed("a control byte in a trailer") }
+            guard at + 1 < bytes.count else { return .incomplete }
+            guard bytes[at + 1] == ASCII.lineFeed else { return .failed("CR without LF in a trailer") }
+            let isLast = at == start || (scanned >= 2 && bytes[at - 1] == ASCII.lineFeed)
+            guard !isLast else {
+                if let fault = TrailerSection.fault(bytes.extracting(start..<at)) { return .failed(fault) }
+                return .size(0, next: at + 2)
+            }
+            scanned += 2
         }
-        guard at + 1 < bytes.count else { return .incomplete }
-        guard bytes[at + 1] == 10 else { return .failed("CR without LF in a trailer") }
-        if at == start { return .size(0, next: at + 2) }
-        trailerBytes += at - start
-        trailerFields += 1
-        guard trailerFields <= BodyDecoder.trailerFieldsLimit else { return .failed("more than 32 trailers") }
-        return trailerIsValid(bytes.extracting(start..<at)) ? .size(1, next: at + 2) : .failed("a malformed or forbidden trailer")
     }
 
-    private func trailerIsValid(_ line: borrowing Span<UInt8>) -> Bool {
-        guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0 else { return false }
-        for index in 0..<colon where !CharacterClass.has(line[index], CharacterClass.token) { return false }
-        let name = FieldName(matching: line.extracting(first: colon))
-        return !name.isFraming && name != .host && name != .authorization && name != .cookie
+    /// The offset of the first byte at or after `start` that is no text, or `count`.
+    private func endOfText(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Int {
+        var at = bytes.firstControl(from: start)
+        while at < bytes.count, bytes[at] == 9 { at = bytes.firstControl(from: at + 1) }
+        return at
+    }
+}
+
+/// Field lines behind the last chunk (RFC 9110 section 6.5), each ended by CRLF.
+enum TrailerSection {
+    private struct Line {
+        var start: Int
+        var colon: Int
+        var end: Int
     }
 
-    private static func hex(_ byte: UInt8) -> Int? {
-        if byte &- 48 < 10 { return Int(byte &- 48) }
-        let letter = (byte | 0x20) &- 97
-        return letter < 6 ? Int(letter) + 10 : nil
+    /// What is wrong with a section, nil when nothing is. Its lines hold text only: the decoder saw to it.
+    static func fault(_ bytes: borrowing Span<UInt8>) -> String? {
+        var at = 0
+        var count = 0
+        while at < bytes.count {
+            guard let line = line(bytes, at) else { return "a malformed trailer" }
+            count += 1
+            guard count <= BodyDecoder.trailerFieldsLimit else { return "more than 32 trailers" }
+            switch meaning(FieldName(matching: bytes.extracting(line.start..<line.colon))) {
+            case .refused: return "a trailer that changes what the message is"
+            case .dropped, .kept: break
+            }
+            at = line.end + 2
+        }
+        return nil
+    }
+
+    /// Adds the fields of a section without fault.
+    static func add(_ bytes: borrowing Span<UInt8>, to trailers: inout Head) {
+        var at = 0
+        while at < bytes.count, bytes[at] != ASCII.carriageReturn, let line = line(bytes, at) {
+            let name = bytes.extracting(line.start..<line.colon)
+            if meaning(FieldName(matching: name)) == .kept {
+                trailers.add(name: name, value: bytes.extracting(line.colon + 1..<line.end).trimmingOWS())
+            }
+            at = line.end + 2
+        }
+    }
+
+    private static func line(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line? {
+        var colon = start
+        while colon < bytes.count, ASCIISet.token.contains(bytes[colon]) { colon += 1 }
+        guard colon > start, colon < bytes.count, bytes[colon] == UInt8(ascii: ":") else { return nil }
+        return Line(start: start, colon: colon, end: bytes.firstIndex(of: ASCII.carriageReturn, from: colon) ?? bytes.count)
+    }
+
+    enum Meaning { case kept, dropped, refused }
+
+    /// Fields that say where a message ends, who it is for or who sends it have no business behind it; others that
+    /// change how it is read come too late to be of use.
+    static func meaning(_ id: FieldName) -> Meaning {
+        if id.isFraming { return .refused }
+        switch id {
+        case .host, .authorization, .cookie, .setCookie, .proxyAuthorization: return .refused
+        case .contentType, .contentEncoding, .cacheControl, .range, .location, .vary, .age, .expires, .date, .retryAfter,
+            .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP, .wwwAuthenticate, .proxyAuthenticate:
+            return .dropped
+        default: return .kept
+        }
     }
 }

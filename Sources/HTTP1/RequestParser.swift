@@ -1,204 +1,139 @@
 import Buffers
 public import HTTP
 
-/// How large a head may be. Sizes in bytes.
-public struct HeadLimits: Sendable {
-    /// Request line: `uriTooLong` beyond.
-    public var line = 8 << 10
-    /// The whole head: `headTooLarge` beyond.
-    public var total = 64 << 10
-    /// One field line.
-    public var field = 8 << 10
-    /// Number of fields.
-    public var fields = 100
-
-    public init() {}
-}
-
-/// What a look at the unread bytes came to.
-public enum ParseResult: Sendable, Equatable {
-    /// The head is not complete.
-    case needMore
-    /// The head is in the `Head`; its bytes can be dropped.
-    case complete(consumed: Int)
-    case failed(ErrorKind, String)
-}
-
 /// Reads request heads (RFC 9112): one reading of every message, or a refusal.
 ///
-/// `parse` is given all unread bytes each time; it remembers how far it looked for the end of the head, so
-/// that bytes that come one by one are not scanned again and again.
+/// `parse` is given all unread bytes each time. A head that is there whole is read in one pass. For one that comes
+/// in pieces the parser remembers how far it looked for the end, so that no byte is scanned again and again.
 public struct RequestParser {
     private let limits: HeadLimits
+    private let allowsConnect: Bool
     private var finder = HeadFinder()
+    private var inPieces = false
     /// The connection may be used for another request afterwards (RFC 9112 section 9.3).
     public private(set) var persistent = true
     /// `Expect: 100-continue` was sent.
     public private(set) var expectsContinue = false
-    /// `Connection: upgrade` with an `Upgrade` field.
+    /// The request asks to go on with one other protocol, such as WebSocket, and has no body.
     public private(set) var wantsUpgrade = false
 
-    public init(limits: HeadLimits = HeadLimits()) { self.limits = limits }
+    /// - Parameter allowsConnect: CONNECT is `methodNotAllowed` without.
+    public init(limits: HeadLimits = HeadLimits(), allowsConnect: Bool = false) {
+        self.limits = limits
+        self.allowsConnect = allowsConnect
+    }
 
     /// Makes the parser ready for the next head.
     public mutating func reset() {
         finder = HeadFinder()
+        inPieces = false
         persistent = true
         expectsContinue = false
         wantsUpgrade = false
     }
 
+    /// After `.failed` the head still has the request line, if that was good: for the log.
     public mutating func parse(_ bytes: borrowing Span<UInt8>, into head: inout Head) -> ParseResult {
+        guard bytes.count > 0 else { return .needMore }
         // One empty line before a request is tolerated (RFC 9112 section 2.2).
-        if bytes.count >= 1, bytes[0] == 13 {
-            if bytes.count == 1 { return .needMore }
-            guard bytes[1] == 10 else { return .failed(.badRequest, "a request begins with CR") }
-            if bytes.count > 2, bytes[2] == 13 { return .failed(.badRequest, "empty lines before a request") }
-            let rest = bytes.extracting(droppingFirst: 2)
-            guard case .complete(let consumed) = parseHead(rest, &head) else { return lastFailure ?? .needMore }
-            return .complete(consumed: consumed + 2)
-        }
-        return parseHead(bytes, &head)
-    }
-
-    private var lastFailure: ParseResult?
-
-    private mutating func parseHead(_ bytes: borrowing Span<UInt8>, _ head: inout Head) -> ParseResult {
-        lastFailure = nil
-        let result = findAndRead(bytes, &head)
-        if case .failed = result { lastFailure = result }
+        guard bytes[0] == ASCII.carriageReturn else { return parseHead(bytes, &head) }
+        if bytes.count == 1 { return .needMore }
+        guard bytes[1] == ASCII.lineFeed else { return .failed(.badRequest, "a request begins with CR") }
+        let rest = bytes.extracting(droppingFirst: 2)
+        guard rest.count > 0 else { return .needMore }
+        guard rest[0] != ASCII.carriageReturn else { return .failed(.badRequest, "empty lines before a request") }
+        let result = parseHead(rest, &head)
+        if case .complete(let consumed) = result { return .complete(consumed: consumed + 2) }
         return result
     }
 
-    private mutating func findAndRead(_ bytes: borrowing Span<UInt8>, _ head: inout Head) -> ParseResult {
-        switch finder.find(bytes, limits) {
-        case .needMore: return .needMore
-        case .failed(let kind, let note): return .failed(kind, note)
-        case .end(let end):
-            do throws(HeadFailure) {
-                try read(bytes.extracting(first: end), &head)
-                return .complete(consumed: end)
-            } catch {
-                return .failed(error.kind, error.note)
+    private mutating func parseHead(_ bytes: borrowing Span<UInt8>, _ head: inout Head) -> ParseResult {
+        var late: ParseResult?
+        if inPieces {
+            switch finder.find(bytes, limits) {
+            case .needMore: return .needMore
+            case .failed(let kind, let note): late = .failed(kind, note)
+            case .end: break
             }
         }
-    }
-
-    private mutating func read(_ bytes: borrowing Span<UInt8>, _ head: inout Head) throws(HeadFailure) {
         head.reset()
-        let base = Int(head.arena.append(bytes).start)
-        let lineEnd = try readLine(&head, base)
-        var fields = FieldReader(limits: limits, request: true)
-        try fields.read(&head, from: lineEnd, to: base + bytes.count)
-        try checkHost(&head, fields)
-        try decideBody(&head, fields)
-        persistent = fields.connectionClose ? false : head.version == .http11 || fields.connectionKeepAlive
-        wantsUpgrade = fields.connectionUpgrade && fields.upgradeFields > 0 && head.version == .http11
-    }
-
-    // MARK: Request line
-
-    /// Reads `METHOD SP target SP HTTP/1.x CRLF`; returns the offset behind it.
-    private func readLine(_ head: inout Head, _ base: Int) throws(HeadFailure) -> Int {
-        var at = base
-        while CharacterClass.has(head.arena[at], CharacterClass.token) { at += 1 }
-        guard at > base, at - base <= 32, head.arena[at] == 32 else { throw HeadFailure(.badRequest, "malformed method") }
-        head.methodName = ByteRange(start: base, count: at - base)
-        head.method = Method(matching: head.arena[head.methodName])
-        let targetStart = at + 1
-        at = targetStart
-        while CharacterClass.has(head.arena[at], CharacterClass.target) { at += 1 }
-        let target = ByteRange(start: targetStart, count: at - targetStart)
-        guard !target.isEmpty, head.arena[at] == 32 else { throw HeadFailure(.badRequest, "malformed request target") }
-        head.version = try version(head, at + 1)
-        try splitTarget(&head, target)
-        return at + 11
-    }
-
-    private func version(_ head: borrowing Head, _ at: Int) throws(HeadFailure) -> HTTPVersion {
-        let text = head.arena[ByteRange(start: at, count: min(10, head.arena.count - at))]
-        guard text.count == 10, text[8] == 13, text[9] == 10, text.extracting(first: 5).equals("HTTP/"), text[6] == 46,
-            text[5] &- 48 < 10, text[7] &- 48 < 10
-        else { throw HeadFailure(.badRequest, "malformed HTTP version") }
-        guard text[5] == 49 else { throw HeadFailure(.versionNotSupported, "HTTP version not supported") }
-        switch text[7] {
-        case 49: return .http11
-        case 48: return .http10
-        default: throw HeadFailure(.versionNotSupported, "HTTP version not supported")
+        do throws(HeadStop) {
+            return .complete(consumed: try read(bytes, &head))
+        } catch .refused(let kind, let note) {
+            keepRequestLine(bytes, &head)
+            return .failed(kind, note)
+        } catch {
+            keepRequestLine(bytes, &head)
+            if let late { return late }
+            return waitForMore(bytes)
         }
     }
 
-    /// Origin form, absolute form, `*` for OPTIONS; authority form belongs to CONNECT, which is refused.
-    private func splitTarget(_ head: inout Head, _ target: ByteRange) throws(HeadFailure) {
-        guard head.method != .connect else { throw HeadFailure(.methodNotAllowed, "CONNECT is not served") }
-        let first = head.arena[Int(target.start)]
-        if first == UInt8(ascii: "/") { return splitPath(&head, target) }
-        if first == UInt8(ascii: "*") {
-            guard target.count == 1, head.method == .options else { throw HeadFailure(.badRequest, "malformed request target") }
-            head.path = target
-            return
-        }
-        try splitAbsolute(&head, target)
-    }
-
-    private func splitPath(_ head: inout Head, _ target: ByteRange) {
-        if let mark = head.arena[target].firstIndex(of: UInt8(ascii: "?")) {
-            head.path = target.prefix(mark)
-            head.query = target.dropFirst(mark + 1)
-            head.hasQuery = true
-        } else {
-            head.path = target
+    /// The head is not whole: from now on only its new bytes are looked at.
+    private mutating func waitForMore(_ bytes: borrowing Span<UInt8>) -> ParseResult {
+        inPieces = true
+        switch finder.find(bytes, limits) {
+        case .failed(let kind, let note): return .failed(kind, note)
+        case .needMore, .end: return .needMore
         }
     }
 
-    private func splitAbsolute(_ head: inout Head, _ target: ByteRange) throws(HeadFailure) {
-        let secure = target.count >= 8 && head.arena[target.prefix(8)].equalsIgnoringCase("https://")
-        let plain = target.count >= 7 && head.arena[target.prefix(7)].equalsIgnoringCase("http://")
-        guard secure || plain else { throw HeadFailure(.badRequest, "malformed request target") }
-        let rest = target.dropFirst(secure ? 8 : 7)
-        var end = Int(rest.start)
-        while end < rest.end, head.arena[end] != UInt8(ascii: "/"), head.arena[end] != UInt8(ascii: "?") { end += 1 }
-        let beginsWithSlash = end < rest.end && head.arena[end] == UInt8(ascii: "/")
-        end -= Int(rest.start)
-        let path = rest.dropFirst(end)
-        head.authority = rest.prefix(end)
-        if beginsWithSlash { return splitPath(&head, path) }
-        if !path.isEmpty {
-            head.query = path.dropFirst(1)
-            head.hasQuery = true
+    private mutating func read(_ bytes: borrowing Span<UInt8>, _ head: inout Head) throws(HeadStop) -> Int {
+        var reader = FieldReader(limits: limits, request: true)
+        var line = RequestLine()
+        let fieldsStart = try line.read(bytes, reader, into: &head)
+        guard head.method != .connect || allowsConnect else { throw .refused(.methodNotAllowed, "CONNECT is not served") }
+        let end = try reader.read(bytes, from: fieldsStart, into: &head)
+        _ = head.arena.append(bytes.extracting(first: end))
+        if head.path.isEmpty, head.method != .connect {
+            head.path = head.arena.append(head.method == .options && !head.hasQuery ? "*" : "/")
         }
-        head.path = head.arena.append("/")
+        try checkHost(&head, reader.notes)
+        try decideBody(&head, reader.notes)
+        persistent = reader.notes.isPersistent(head.version)
+        wantsUpgrade = reader.notes.connectionUpgrade && reader.notes.upgrades == 1 && reader.notes.upgradeIsPlain
+            && head.version == .http11 && head.body == .none
+        return end
+    }
+
+    /// Leaves a head that was refused in a state that can be logged: all its ranges are in its arena.
+    private func keepRequestLine(_ bytes: borrowing Span<UInt8>, _ head: inout Head) {
+        head.removeAllFields()
+        head.body = .none
+        guard head.arena.count == 0 else { return }
+        let end = max(head.methodName.end, head.authority.end, head.path.end, head.query.end)
+        _ = head.arena.append(bytes.extracting(first: end))
     }
 
     // MARK: Fields that decide
 
-    private func checkHost(_ head: inout Head, _ fields: FieldReader) throws(HeadFailure) {
-        guard fields.hosts <= 1 else { throw HeadFailure(.badRequest, "more than one Host field") }
-        let host = head.value(of: .host)
-        guard host != nil || head.version == .http10 else { throw HeadFailure(.badRequest, "no Host field") }
-        let absolute = !head.authority.isEmpty
-        if let host {
-            guard Authority.isValid(head.arena[host]) else { throw HeadFailure(.badRequest, "malformed Host field") }
-            if absolute, !head.arena[host].equalsIgnoringCase(head.arena[head.authority]) {
-                throw HeadFailure(.badRequest, "the Host field and the request target disagree")
-            }
-            head.authority = host
-        } else if absolute, !Authority.isValid(head.arena[head.authority]) {
-            throw HeadFailure(.badRequest, "malformed request target")
+    private func checkHost(_ head: inout Head, _ notes: FieldNotes) throws(HeadStop) {
+        guard notes.hosts <= 1 else { throw .refused(.badRequest, "more than one Host field") }
+        guard let host = head.value(of: .host) else {
+            guard head.version == .http10 else { throw .refused(.badRequest, "no Host field") }
+            return
         }
+        guard Authority.isValid(head.arena[host]) else { throw .refused(.badRequest, "malformed Host field") }
+        guard head.authority.isEmpty || head.arena[host].equalsIgnoringCase(head.arena[head.authority]) else {
+            throw .refused(.badRequest, "the Host field and the request target disagree")
+        }
+        head.authority = host
     }
 
-    private mutating func decideBody(_ head: inout Head, _ fields: FieldReader) throws(HeadFailure) {
-        expectsContinue = fields.expectContinue && head.version == .http11
-        if fields.transferEncodings > 0 {
-            guard head.version == .http11 else { throw HeadFailure(.badRequest, "Transfer-Encoding in HTTP/1.0") }
-            guard fields.contentLengths == 0 else { throw HeadFailure(.badRequest, "Transfer-Encoding with Content-Length") }
-            guard fields.isChunked else { throw HeadFailure(fields.unknownCoding ? .notImplemented : .badRequest, "unusable Transfer-Encoding") }
+    private mutating func decideBody(_ head: inout Head, _ notes: FieldNotes) throws(HeadStop) {
+        expectsContinue = notes.expectContinue && head.version == .http11
+        if notes.transferEncodings > 0 {
+            guard head.version == .http11 else { throw .refused(.badRequest, "Transfer-Encoding in HTTP/1.0") }
+            guard notes.contentLengths == 0 else { throw .refused(.badRequest, "Transfer-Encoding with Content-Length") }
+            guard notes.isChunked else {
+                throw .refused(notes.isOtherCoding ? .notImplemented : .badRequest, "unusable Transfer-Encoding")
+            }
             head.body = .unknown
-        } else if let length = fields.contentLength {
-            head.body = length == 0 ? .none : .known(length)
+        } else if let length = notes.contentLength, length > 0 {
+            head.body = .known(length)
         } else {
             head.body = .none
         }
+        guard head.method != .connect || head.body == .none else { throw .refused(.badRequest, "CONNECT with a body") }
     }
 }

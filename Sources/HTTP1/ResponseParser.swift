@@ -1,10 +1,11 @@
 import Buffers
 public import HTTP
 
-/// Reads response heads from origins, as strictly as requests are read.
+/// Reads response heads from origins, as strictly as requests are read. Whatever is wrong is `originProtocol`.
 public struct ResponseParser {
     private let limits: HeadLimits
     private var finder = HeadFinder()
+    private var inPieces = false
     /// The origin keeps the connection open.
     public private(set) var persistent = true
 
@@ -12,75 +13,77 @@ public struct ResponseParser {
 
     public mutating func reset() {
         finder = HeadFinder()
+        inPieces = false
         persistent = true
     }
 
     /// - Parameter method: of the request this answers; HEAD has no body whatever the fields say.
     public mutating func parse(_ bytes: borrowing Span<UInt8>, into head: inout Head, answering method: Method) -> ParseResult {
-        switch finder.find(bytes, limits) {
-        case .needMore: return .needMore
-        case .failed(_, let note): return .failed(.originProtocol, note)
-        case .end(let end):
-            do throws(HeadFailure) {
-                try read(bytes.extracting(first: end), &head, method)
-                return .complete(consumed: end)
-            } catch {
-                return .failed(.originProtocol, error.note)
+        guard bytes.count > 0 else { return .needMore }
+        if inPieces {
+            switch finder.find(bytes, limits) {
+            case .needMore: return .needMore
+            case .failed(_, let note): return .failed(.originProtocol, note)
+            case .end: break
             }
         }
-    }
-
-    private mutating func read(_ bytes: borrowing Span<UInt8>, _ head: inout Head, _ method: Method) throws(HeadFailure) {
         head.reset()
-        let base = Int(head.arena.append(bytes).start)
-        let lineEnd = try readLine(&head, base, bytes.count)
-        var fields = FieldReader(limits: limits, request: false)
-        try fields.read(&head, from: lineEnd, to: base + bytes.count)
-        persistent = fields.connectionClose ? false : head.version == .http11 || fields.connectionKeepAlive
-        try decideBody(&head, fields, method)
+        do throws(HeadStop) {
+            return .complete(consumed: try read(bytes, &head, method))
+        } catch {
+            head.reset()
+            if case .refused(_, let note) = error { return .failed(.originProtocol, note) }
+        }
+        inPieces = true
+        guard case .failed(_, let note) = finder.find(bytes, limits) else { return .needMore }
+        return .failed(.originProtocol, note)
     }
 
-    /// `HTTP/1.x SP 3DIGIT SP [reason] CRLF`; the space before an absent reason may be missing.
-    private func readLine(_ head: inout Head, _ base: Int, _ count: Int) throws(HeadFailure) -> Int {
-        guard count >= 15 else { throw HeadFailure(.originProtocol, "malformed status line") }
-        let (version, status) = try statusLine(head.arena[ByteRange(start: base, count: 12)])
-        head.version = version
+    private mutating func read(_ bytes: borrowing Span<UInt8>, _ head: inout Head, _ method: Method) throws(HeadStop) -> Int {
+        var reader = FieldReader(limits: limits, request: false)
+        let lineEnd = try reader.endOfText(bytes, 0)
+        let fieldsStart = try reader.endOfLine(bytes, lineEnd, startLine: true)
+        try readStatus(bytes.extracting(first: lineEnd), &head)
+        let end = try reader.read(bytes, from: fieldsStart, into: &head)
+        persistent = reader.notes.isPersistent(head.version)
+        try decideBody(&head, reader.notes, method)
+        _ = head.arena.append(bytes.extracting(first: end))
+        return end
+    }
+
+    /// `HTTP/1.x SP 3DIGIT SP [reason]`; the space before an absent reason may be missing, as some origins do.
+    private func readStatus(_ line: borrowing Span<UInt8>, _ head: inout Head) throws(HeadStop) {
+        guard line.count >= 12, line.extracting(first: 7).equals("HTTP/1."), line[7] == 49 || line[7] == 48, line[8] == 32,
+            line.count == 12 || line[12] == 32
+        else { throw .refused(.originProtocol, "malformed status line") }
+        guard let status = line.extracting(9..<12).decimal(), status >= 100, status <= 599 else {
+            throw .refused(.originProtocol, "malformed status code")
+        }
+        head.version = line[7] == 49 ? .http11 : .http10
         head.status = status
-        var at = base + 12
-        if head.arena[at] == 32 {
-            let reason = at + 1
-            at = reason
-            while CharacterClass.has(head.arena[at], CharacterClass.value) { at += 1 }
-            head.reason = ByteRange(start: reason, count: at - reason)
-        }
-        guard head.arena[at] == 13 else { throw HeadFailure(.originProtocol, "malformed status line") }
-        return at + 2
+        if line.count > 13 { head.reason = ByteRange(start: 13, count: line.count - 13) }
     }
 
-    private func statusLine(_ start: borrowing Span<UInt8>) throws(HeadFailure) -> (HTTPVersion, Int) {
-        guard start.extracting(first: 7).equals("HTTP/1."), start[7] == 49 || start[7] == 48, start[8] == 32 else {
-            throw HeadFailure(.originProtocol, "malformed status line")
+    /// RFC 9112 section 6.3.
+    private mutating func decideBody(_ head: inout Head, _ notes: FieldNotes, _ method: Method) throws(HeadStop) {
+        guard notes.transferEncodings == 0 || notes.contentLengths == 0 else {
+            throw .refused(.originProtocol, "Transfer-Encoding with Content-Length")
         }
-        guard let status = start.extracting(9..<12).decimal(), status >= 100, status <= 599 else {
-            throw HeadFailure(.originProtocol, "malformed status code")
+        guard notes.transferEncodings == 0 || (notes.isChunked && head.version == .http11) else {
+            throw .refused(.originProtocol, "unusable Transfer-Encoding")
         }
-        return (start[7] == 49 ? .http11 : .http10, status)
-    }
-
-    private mutating func decideBody(_ head: inout Head, _ fields: FieldReader, _ method: Method) throws(HeadFailure) {
-        guard fields.transferEncodings == 0 || fields.contentLengths == 0 else {
-            throw HeadFailure(.originProtocol, "Transfer-Encoding with Content-Length")
-        }
-        guard fields.transferEncodings == 0 || (fields.isChunked && head.version == .http11) else {
-            throw HeadFailure(.originProtocol, "unusable Transfer-Encoding")
-        }
-        if head.status < 200 || head.status == 204 || head.status == 304 {
+        if head.status < 200 || head.status == 204 {
+            guard notes.transferEncodings == 0, notes.contentLength ?? 0 == 0 else {
+                throw .refused(.originProtocol, "a body in a response that cannot have one")
+            }
+            head.body = .none
+        } else if head.status == 304 {
             head.body = .none
         } else if method == .head {
-            head.body = fields.contentLength.map { .known($0) } ?? .none
-        } else if fields.isChunked {
+            head.body = notes.contentLength.map { .known($0) } ?? .none
+        } else if notes.isChunked {
             head.body = .unknown
-        } else if let length = fields.contentLength {
+        } else if let length = notes.contentLength {
             head.body = .known(length)
         } else {
             head.body = .untilClose

@@ -54,7 +54,7 @@ struct HeadIntake {
         _ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, into head: inout Head, _ limits: HTTP2Limits
     ) -> Verdict {
         if name.equals(":method") {
-            guard value.count > 0, value.count <= 32, allBytes(value, CharacterClass.token) else { return .malformed }
+            guard value.count > 0, value.count <= 32, allBytes(value, .token) else { return .malformed }
             head.setMethod(value)
         } else if name.equals(":path") {
             return takePath(value, into: &head, limits)
@@ -79,7 +79,7 @@ struct HeadIntake {
             return .fine
         }
         pathSeen = true
-        guard value.count > 0, allBytes(value, CharacterClass.target) else { return .malformed }
+        guard value.count > 0, allBytes(value, .target) else { return .malformed }
         guard value[0] == UInt8(ascii: "/") || value.equals("*") else { return .malformed }
         let target = head.arena.append(value)
         guard let mark = value.firstIndex(of: UInt8(ascii: "?")) else {
@@ -149,8 +149,8 @@ struct HeadIntake {
         return true
     }
 
-    private func allBytes(_ text: borrowing Span<UInt8>, _ bits: UInt8) -> Bool {
-        for index in text.indices where !CharacterClass.has(text[index], bits) { return false }
+    private func allBytes(_ text: borrowing Span<UInt8>, _ set: ASCIISet) -> Bool {
+        for index in text.indices where !set.contains(text[index]) { return false }
         return true
     }
 }
