@@ -311,7 +311,9 @@ final class HTTP1Connection: ClientStream, Drainable {
         if runner == nil || (reading == .head && headStarted == 0) { close() } else { persistent = false }
     }
 
-    func close(reset: Bool = false) {
+    func close() { close(reset: false) }
+
+    func close(reset: Bool) {
         guard fd >= 0 else { return }
         worker.cancel(timer)
         timer.connection = nil
@@ -332,8 +334,11 @@ final class HTTP1Connection: ClientStream, Drainable {
 }
 
 /// The one timer of a connection; what it means depends on what the connection is doing.
+///
+/// `unowned`, here and in its siblings: a weak reference would give every connection a side table, and each retain
+/// and release of it the slow path. `close` cancels the timer before the connection can go.
 final class ConnectionTimer: Timer {
-    weak var connection: HTTP1Connection?
+    unowned var connection: HTTP1Connection?
 
     override func fire() { connection?.timeIsUp() }
 }

@@ -160,7 +160,7 @@ final class HTTP2Connection: Channel, Drainable {
 }
 
 private final class HTTP2Timer: Timer {
-    weak var connection: HTTP2Connection?
+    unowned var connection: HTTP2Connection?
     override func fire() { connection?.timeIsUp() }
 }
 
@@ -168,7 +168,7 @@ private final class HTTP2Timer: Timer {
 final class ClientSession: HTTP2Session {
     unowned let worker: Worker
     let listener: ListenerState
-    weak var connection: HTTP2Connection?
+    unowned var connection: HTTP2Connection?
 
     init(worker: Worker, listener: ListenerState) {
         self.worker = worker
@@ -200,7 +200,7 @@ final class ClientSession: HTTP2Session {
 
 /// nghttp2's side of a stream: passes what arrives on to the runner.
 final class HTTP2RequestStream: HTTP2Stream {
-    fileprivate(set) weak var owner: ClientSession?
+    fileprivate(set) unowned var owner: ClientSession?
     let adapter = HTTP2ClientStream()
 
     override func headComplete(endOfStream: Bool) {
@@ -221,7 +221,7 @@ final class HTTP2RequestStream: HTTP2Stream {
 
 /// The runner's side of a stream.
 final class HTTP2ClientStream: ClientStream {
-    private weak var stream: HTTP2RequestStream?
+    private unowned var stream: HTTP2RequestStream?
     private var headSent = false
     private var finished = false
     private var ended = false

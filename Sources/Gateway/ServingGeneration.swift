@@ -19,7 +19,7 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
-    private weak var worker: Worker?
+    private unowned var worker: Worker?
 
     init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })

@@ -126,25 +126,24 @@ public final class Worker: Reactor {
 
     func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
         let connection = HTTP1Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
-        guard watch(connection, client) else { return }
+        guard watch(connection) else { return }
         connection.pump()
     }
 
     func serveHTTP2(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
         let connection = HTTP2Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
-        guard watch(connection, client) else { return }
+        guard watch(connection) else { return }
         connection.pump()
     }
 
-    private func watch(_ connection: Channel, _ client: ClientInfo) -> Bool {
+    private func watch(_ connection: Channel) -> Bool {
         do {
             try add(connection)
             openConnections[ObjectIdentifier(connection)] = connection
             return true
         } catch {
             note(.warning, "cannot watch a connection: \(error)")
-            close(connection)
-            connectionClosed(client)
+            (connection as? any Drainable)?.close()
             return false
         }
     }
@@ -277,15 +276,16 @@ public final class Worker: Reactor {
 /// Connections that can be asked to end when they next can.
 protocol Drainable {
     func drain()
+    func close()
 }
 
 private final class PublishTimer: Timer {
-    weak var worker: Worker?
+    unowned var worker: Worker?
     override func fire() { worker?.publish() }
 }
 
 private final class DrainTimer: Timer {
-    weak var worker: Worker?
+    unowned var worker: Worker?
     override func fire() { worker?.drainTimeIsUp() }
 }
 

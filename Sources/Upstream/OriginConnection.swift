@@ -297,6 +297,6 @@ public final class OriginConnection: Channel {
 }
 
 private final class OriginTimer: Timer {
-    weak var connection: OriginConnection?
+    unowned var connection: OriginConnection?
     override func fire() { connection?.timerFired() }
 }

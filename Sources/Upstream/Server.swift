@@ -13,7 +13,7 @@ final class Server: Channel {
     let settings: UpstreamSettings
     let tls: ClientContext?
     let context: OriginContext
-    weak var group: ServerGroup?
+    unowned var group: ServerGroup?
     /// Where smooth weighted round robin stands.
     var turnCredit = 0
     /// Last in, first out: the warmest connection serves, the others age out.
