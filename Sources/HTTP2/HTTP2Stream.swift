@@ -110,8 +110,12 @@ open class HTTP2Stream {
     }
 
     /// Ends the stream with an error. What is queued is not sent.
+    ///
+    /// `.noError` after the end of the response does nothing: when the response has been sent and the request
+    /// is not complete, the session asks for no more of it by itself.
     public final func reset(_ code: HTTP2ErrorCode) {
         guard let session, !state.resetByUs else { return }
+        if code == .noError, state.finished { return }
         state.resetByUs = true
         body.removeAll()
         session.submitReset(id, code)

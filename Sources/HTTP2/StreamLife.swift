@@ -109,6 +109,7 @@ extension HTTP2Session {
             last.slot = stream.slot
         }
         stream.owner = nil
+        if streams.isEmpty { packed.releaseIfEmpty() }
         stream.prepareForReuse()
         recycle(stream)
     }

@@ -126,6 +126,9 @@ import Testing
         harness.announced[0].workEnded()
         harness.send(.get(1001))
         #expect(harness.announced.count == 101)
+        harness.session.close()
+        for stream in harness.announced { stream.workEnded() }
+        #expect(harness.session.activeStreams == 0)
     }
 
     @Test func moreStreamsThanAnnouncedAreNotServed() {
