@@ -12,9 +12,10 @@ public final class OriginServer {
     /// - Throws: `ListenError` that names the address and what to do, or `SystemError`.
     public init(address: String, port: UInt16) throws {
         reactor = try Reactor()
-        let (socket, port) = try ListeningSocket.openSingle(.init(name: "origin", address: address, port: port))
+        // The queue of a worker's listener: a gateway that opens hundreds of connections at once must not wait for it.
+        let (sockets, port) = try ListeningSocket.openGroup(.init(name: "origin", address: address, port: port), count: 1)
         self.port = port
-        listener = OriginListener(fd: socket, reactor: reactor)
+        listener = OriginListener(fd: sockets[0], reactor: reactor)
         try reactor.addLevelTriggered(listener)
     }
 
