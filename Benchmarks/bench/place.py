@@ -130,4 +130,4 @@ class Place:
         hook = name == "sluice-hook"
         config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if hook else "",
                             RULES=c.SLUICE_RULES if hook else "", **ports)
-        return [str(self.sluice), "run", "--config", str(config), "--workers", "1"]
+        return [str(self.sluice), "run", "--config", str(config), "--workers", "1", "--admin", "off"]
