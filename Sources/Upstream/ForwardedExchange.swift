@@ -1,5 +1,6 @@
 public import Buffers
 public import HTTP
+public import Reactor
 
 /// An exchange that goes to an origin. The gateway's runner and hooks' sub-requests subclass it.
 ///
@@ -12,6 +13,9 @@ open class ForwardedExchange: Exchange {
     /// Bytes from the origin that wait for the client.
     public final var responseBody = Chain()
     public final var responseBodyEnded = false
+    /// Holds body bytes that follow those in `responseBody`, once `OriginConnection.pass(through:)` agreed. Whoever
+    /// took it from its pool gives it back.
+    public final var responsePipe: SplicePipe?
     /// The connection that works for this exchange.
     public final var originStream: OriginConnection?
     /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
@@ -53,6 +57,7 @@ open class ForwardedExchange: Exchange {
         requestBodyEnded = false
         responseBody.removeAll()
         responseBodyEnded = false
+        responsePipe = nil
         originStream = nil
         waitingAt = nil
         wantsUpgrade = false

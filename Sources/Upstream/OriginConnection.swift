@@ -52,6 +52,8 @@ public final class OriginConnection: Channel {
     var endOfInput = false
     /// Reading waits until the exchange has room.
     var isPaused = false
+    /// Body bytes go through this pipe and not through `input`.
+    var pipe: SplicePipe?
     var pumping = false
     private var resumePending = false
 
@@ -234,7 +236,12 @@ public final class OriginConnection: Channel {
             return
         }
         deadline = .max
-        timeIsUp()
+        // A loop that was held up sees its timers before the bytes that came meanwhile: look before giving up.
+        if exchange != nil, !unsent, !endOfInput, state == .awaitingHead || state == .body || state == .tunnel {
+            canRead = true
+            pump()
+        }
+        if deadline == .max { timeIsUp() }
     }
 
     // MARK: The end
@@ -250,6 +257,7 @@ public final class OriginConnection: Channel {
         guard let exchange else { return }
         exchange.originStream = nil
         self.exchange = nil
+        pipe = nil
         context.metrics.subtract(.upstreamConnectionsActive)
         server.exchangeEnded()
     }

@@ -1,6 +1,4 @@
-import Buffers
 import HTTP
-import HTTP1
 import Reactor
 import TLS
 import Telemetry
@@ -98,17 +96,4 @@ extension OriginConnection {
         requestDone = true
         _ = tunnelEnded(exchange)
     }
-}
-
-extension OriginConnection {
-    // MARK: For splice(2)
-
-    /// Plain bytes in the socket are body bytes.
-    public var transportIsPlain: Bool { transport.isPlain }
-
-    /// Bytes of a Content-Length response body that have not been handed on yet; nil for other bodies.
-    public var remainingKnownBody: Int? { state == .body ? decoder.remainingKnown : nil }
-
-    /// Bytes that were received and not handed on: they go first.
-    public var hasBufferedBytes: Bool { !input.isEmpty }
 }

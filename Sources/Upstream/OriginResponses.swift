@@ -42,7 +42,7 @@ extension OriginConnection {
         }
     }
 
-    private func noteReceived() {
+    func noteReceived() {
         if !receivedAny {
             receivedAny = true
             exchange?.origin.firstByte = context.reactor.nowNanoseconds
@@ -134,7 +134,9 @@ extension OriginConnection {
     // MARK: Body
 
     private func readBody() -> Bool {
-        guard let exchange, hasRoom(exchange) else { return false }
+        guard let exchange else { return false }
+        if let pipe { return fill(pipe, exchange) }
+        guard hasRoom(exchange) else { return false }
         switch decoder.next(input.bytes) {
         case .data(let skip, let count):
             input.consume(skip)
@@ -162,7 +164,7 @@ extension OriginConnection {
         return !isPaused
     }
 
-    private func cutShort(_ exchange: ForwardedExchange) -> Bool {
+    func cutShort(_ exchange: ForwardedExchange) -> Bool {
         guard decoder.endsWithConnection else {
             fail(.reset, in: .responseBody, "the origin closed the connection inside a response body")
             return false
@@ -174,7 +176,7 @@ extension OriginConnection {
 
     /// The response is complete: the connection goes back, or closes where there is any doubt. The exchange hears
     /// of it from the caller, as the last thing that happens here.
-    private func bodyEnded(_ exchange: ForwardedExchange) {
+    func bodyEnded(_ exchange: ForwardedExchange) {
         exchange.responseBodyEnded = true
         let clean = keepsAlive && requestDone && output.isEmpty && isQuiet()
         detach()
@@ -206,7 +208,8 @@ extension OriginConnection {
 
     /// The exchange took body bytes: reading goes on at the end of the turn.
     public func responseBodyDrained() {
-        guard isPaused, let exchange, exchange.responseBody.byteCount < OriginConnection.responseLimit / 2 else { return }
+        guard isPaused, let exchange else { return }
+        guard exchange.responseBody.byteCount + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
         isPaused = false
         expect(within: server.settings.idleTimeout)
         resumeSoon()

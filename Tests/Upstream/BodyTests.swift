@@ -14,7 +14,7 @@ import Upstream
         origin.onRequest = { $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body) }
         try world.serve(origin)
         let exchange = try world.run()
-        #expect(exchange.received == body)
+        #expect(same(exchange.received, body))
         #expect(world.pool.copied.partial < 65_536, "only a head that came in pieces is moved")
         #expect(exchange.events == ["responded 200", "ended"])
         try world.run()
@@ -39,8 +39,8 @@ import Upstream
             }
         }
         try world.serve(origin)
-        #expect(try world.run("GET", "/chunked").received == body)
-        #expect(try world.run("GET", "/endless").received == body)
+        #expect(same(try world.run("GET", "/chunked").received, body))
+        #expect(same(try world.run("GET", "/endless").received, body))
         #expect(origin.accepted == 1)
         #expect(world.set?.connectionCount == 0, "a body that ends with the connection ends the connection")
         try world.end()
@@ -84,13 +84,13 @@ import Upstream
         let origin = try world.origin()
         let body = pattern(6_000_000)
         origin.onRequest = { $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body) }
-        try world.serve(origin) { $0.idleTimeout = 60 }
+        try world.serve(origin) { $0.idleTimeout = 100 }
         let exchange = TestExchange()
         exchange.takesBody = false
         try world.start(in: exchange)
         try world.turn("the limit is reached") { exchange.responseBody.byteCount >= 256 << 10 }
         // Far longer than the idle limit: a client that does not take is not the origin's fault.
-        let until = world.reactor.preciseNow + 200_000_000
+        let until = world.reactor.preciseNow + 400_000_000
         try world.turn("time passes") { world.reactor.preciseNow > until }
         #expect(exchange.failure == nil)
         #expect(exchange.mostWaiting < (256 + 64) << 10)
@@ -98,7 +98,7 @@ import Upstream
         exchange.takesBody = true
         exchange.take()
         try world.turn("it arrives") { exchange.isOver }
-        #expect(exchange.received == body)
+        #expect(same(exchange.received, body))
         #expect(exchange.mostWaiting < (256 + 64) << 10)
         try world.end()
     }
@@ -137,7 +137,7 @@ import Upstream
         #expect(world.pool.slabs.liveBytes < (256 + 128 + 3 * 64) << 10)
         origin.peers[0].startReading()
         try world.turn("it arrives") { exchange.isOver }
-        #expect(origin.bodies == [body])
+        #expect(origin.bodies.count == 1 && same(origin.bodies[0], body))
         try world.run()
         #expect(origin.accepted == 1)
         try world.end()

@@ -35,7 +35,7 @@ import Upstream
         origin.onRequest = { $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \($0.body.count)\r\n\r\n".utf8) + $0.body) }
         try world.serve([secure(origin)]) { $0.tls.trustedCertificates = context.authority }
         let exchange = try world.run("PUT") { $0.setBody(body, pool: world.pool) }
-        #expect(exchange.received == body)
+        #expect(same(exchange.received, body))
         try world.end()
     }
 

@@ -176,3 +176,6 @@ func pattern(_ count: Int) -> [UInt8] {
     for index in 0..<count { bytes.append(UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8)) }
     return bytes
 }
+
+/// Equality of large bodies whose difference nobody wants to read.
+func same(_ left: [UInt8], _ right: [UInt8]) -> Bool { left == right }
