@@ -102,6 +102,7 @@ extension HTTP2Session {
 
 private let onBeginFrame:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame_hd>?, UnsafeMutableRawPointer?) -> Int32 = { _, head, user in
+        // SAFETY: see the note at the top; the frame head is valid during the callback.
         unsafe with(user) { session in
             guard let head = unsafe head else { return 0 }
             unsafe session.frameBegins(head.pointee.type, head.pointee.flags, head.pointee.length)
@@ -111,6 +112,7 @@ private let onBeginFrame:
 
 private let onBeginHeaders:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
+        // SAFETY: see the note at the top; the frame is valid during the callback.
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let id = unsafe frame.pointee.hd.stream_id
@@ -127,9 +129,9 @@ private let onHeader:
         OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
         UnsafeMutableRawPointer?
     ) -> Int32 = { _, frame, name, nameCount, value, valueCount, _, user in
+        // SAFETY: see the note at the top; nghttp2 gives that many bytes for the length of the callback.
         unsafe with(user) { session in
             guard let frame = unsafe frame, let name = unsafe name, let value = unsafe value else { return 0 }
-            // SAFETY: nghttp2 gives that many bytes for the length of the callback.
             let nameBytes = unsafe Span(_unsafeStart: name, count: nameCount)
             let valueBytes = unsafe Span(_unsafeStart: value, count: valueCount)
             let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
@@ -160,6 +162,7 @@ private let onInvalidHeader:
         OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
         UnsafeMutableRawPointer?
     ) -> Int32 = { _, _, _, _, _, _, _, user in
+        // SAFETY: see the note at the top.
         unsafe with(user) { session in
             if let stream = session.decoding { session.refuse(stream, .protocolError) }
             return refused
@@ -168,6 +171,7 @@ private let onInvalidHeader:
 
 private let onFrame:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
+        // SAFETY: see the note at the top; the frame is valid during the callback.
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let type = unsafe UInt32(frame.pointee.hd.type)
@@ -190,6 +194,7 @@ private let onFrame:
 private let onInvalidFrame:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, Int32, UnsafeMutableRawPointer?) -> Int32 = {
         _, frame, _, user in
+        // SAFETY: see the note at the top; the frame is valid during the callback.
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let stream = unsafe session.stream(frame.pointee.hd.stream_id)
@@ -202,6 +207,7 @@ private let onInvalidFrame:
 private let onData:
     @convention(c) (OpaquePointer?, UInt8, Int32, UnsafePointer<UInt8>?, Int, UnsafeMutableRawPointer?) -> Int32 = {
         _, _, id, bytes, count, user in
+        // SAFETY: see the note at the top; the bytes are valid during the callback.
         unsafe with(user) { session in
             guard let bytes = unsafe bytes, count > 0 else { return 0 }
             guard let stream = session.stream(id) else {
@@ -215,8 +221,8 @@ private let onData:
 
 private let onStreamClose: @convention(c) (OpaquePointer?, Int32, UInt32, UnsafeMutableRawPointer?) -> Int32 = {
     _, id, code, user in
-    guard let user = unsafe user else { return stop }
     // SAFETY: see the note at the top. Streams close also while the GOAWAY of a failed session is sent.
+    guard let user = unsafe user else { return stop }
     unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
         if let stream = session.stream(id) { session.streamClosed(stream, HTTP2ErrorCode(rawValue: code)) }
     }
@@ -225,8 +231,8 @@ private let onStreamClose: @convention(c) (OpaquePointer?, Int32, UInt32, Unsafe
 
 private let onFrameSent:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
-        guard let user = unsafe user, let frame = unsafe frame else { return 0 }
         // SAFETY: see the note at the top. Sending goes on after a failure: its GOAWAY must get out.
+        guard let user = unsafe user, let frame = unsafe frame else { return 0 }
         unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
             unsafe session.frameSent(frame)
         }
@@ -235,6 +241,7 @@ private let onFrameSent:
 
 extension HTTP2Session {
     fileprivate func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
+        // SAFETY: the frame is valid during the callback; the union's member goes by the frame's type.
         let head = unsafe frame.pointee.hd
         switch UInt32(head.type) {
         case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue:
@@ -263,8 +270,8 @@ private let onSendData:
         OpaquePointer?, UnsafeMutablePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int,
         UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
     ) -> Int32 = { _, _, head, count, source, user in
-        guard let user = unsafe user, let head = unsafe head, let pointer = unsafe source?.pointee.ptr else { return stop }
         // SAFETY: see the note at the top; the source is the stream that `submitResponse` gave.
+        guard let user = unsafe user, let head = unsafe head, let pointer = unsafe source?.pointee.ptr else { return stop }
         let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
         let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
         let full = session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
@@ -276,8 +283,8 @@ let readBody:
         OpaquePointer?, Int32, UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<UInt32>?,
         UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
     ) -> Int = { _, _, _, room, flags, source, user in
-        guard let user = unsafe user, let flags = unsafe flags, let pointer = unsafe source?.pointee.ptr else { return Int(stop) }
         // SAFETY: as in `onSendData`.
+        guard let user = unsafe user, let flags = unsafe flags, let pointer = unsafe source?.pointee.ptr else { return Int(stop) }
         let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
         let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
         return unsafe session.nextData(stream, room: room, &flags.pointee)

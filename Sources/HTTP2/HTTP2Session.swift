@@ -54,6 +54,7 @@ public enum HTTP2ReceiveResult: Sendable {
         defence = FloodDefence(limits)
         output = OutputBuffer(pool: pool)
         packed = OutputBuffer(pool: pool)
+        // SAFETY: the session is freed in deinit or `close`; callbacks run only inside calls on it.
         unsafe inputBase = nil
         unsafe raw = nil
         unsafe raw = makeServerSession(self, limits)
@@ -139,6 +140,7 @@ public enum HTTP2ReceiveResult: Sendable {
             more = feedHungry() && self.output.byteCount < limits.outputBytes
             // What was sent may have been one reset too many: its GOAWAY goes along.
             if sound, let failure {
+                // SAFETY: the session is alive.
                 unsafe nghttp2_session_terminate_session(raw, failure.code.rawValue)
                 more = true
             }

@@ -7,6 +7,7 @@ import COpenSSL
     let context: OpaquePointer
     private let alpn: [UInt8]
     /// The newest session by server name.
+    // SAFETY: each is owned by the dictionary, see `keep`.
     private var sessions: [String: OpaquePointer] = unsafe [:]
     private static let keptSessions = 256
 

@@ -9,6 +9,7 @@ import COpenSSL
     private let certificates: [LoadedCertificate]
     private let shared: UnsafeMutablePointer<sluice_server>
     /// One per set of certificates that answer together.
+    // SAFETY: owned by this object, freed in deinit.
     private var contexts: [OpaquePointer] = unsafe []
     private var exact: [String: Int] = [:]
     /// By the part after `*.`.

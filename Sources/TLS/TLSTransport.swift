@@ -122,6 +122,7 @@ public enum HandshakeResult: Sendable {
     private func opening() -> TLSConnectionInfo {
         phase = .open
         opened = reactor.now
+        // SAFETY: the state belongs to this object.
         unsafe io?.pointee.receive_limit = 0
         unsafe io?.pointee.messages = 0
         takeCounts()
@@ -165,7 +166,7 @@ public enum HandshakeResult: Sendable {
         }
         takeCounts()
         // A KeyUpdate was answered, or an alert is waiting.
-        if flush() == .failed, total == 0, error == SSL_ERROR_WANT_READ { return broken(unsafe io.pointee.error) }
+        if flush() == .failed, total == 0, error == SSL_ERROR_WANT_READ { return broken(systemError) }
         if !messagesAllowed() { return broken(EPROTO, "too many handshake messages on an open connection") }
         if total > 0 { return .moved(total, drained: error == SSL_ERROR_WANT_READ) }
         return ended(error)
@@ -190,13 +191,14 @@ public enum HandshakeResult: Sendable {
         default:
             let queued = OpenSSLError.take()
             if queued.isUnexpectedEOF { return broken(ECONNRESET, "the peer ended without close_notify") }
-            let code = unsafe io?.pointee.error ?? 0
+            let code = systemError
             if error == SSL_ERROR_SYSCALL { return broken(code == 0 ? ECONNRESET : code, ioNote(queued) ?? "the peer ended without close_notify") }
             return broken(EPROTO, queued.text)
         }
     }
 
     private func messagesAllowed() -> Bool {
+        // SAFETY: the state belongs to this object.
         guard let messages = unsafe io?.pointee.messages, messages > 0 else { return true }
         let minutes = (reactor.now &- opened) / 60_000
         return UInt64(messages) <= (minutes + 2) * TLSTransport.messagesPerMinute
@@ -209,7 +211,7 @@ public enum HandshakeResult: Sendable {
     }
 
     private func ioNote(_ queued: OpenSSLError) -> String? {
-        let code = unsafe io?.pointee.error ?? 0
+        let code = systemError
         if code == EMSGSIZE { return "the ClientHello is larger than 16 KiB" }
         if queued.isUnexpectedEOF { return "the peer went away during the handshake" }
         if queued.code == 0 { return code == 0 ? "the peer went away" : "the connection broke (errno \(code))" }
@@ -221,10 +223,10 @@ public enum HandshakeResult: Sendable {
     /// Encrypts and sends. Bytes leave `output` once the kernel has their records, so an output that
     /// is not empty means: call again when the socket is writable. Always the same output.
     public override func send(_ output: inout OutputBuffer) -> IOResult {
-        guard phase == .open, unsafe io != nil else { return .failed(EPROTO) }
+        guard phase == .open else { return .failed(EPROTO) }
         defer { takeCounts() }
         switch flush() {
-        case .failed: return broken(unsafe io?.pointee.error ?? EPROTO)
+        case .failed: return broken(systemError)
         case .pending: return settled(&output)
         case .sent: break
         }
@@ -234,7 +236,7 @@ public enum HandshakeResult: Sendable {
         guard let count = encrypt(output) else { return broken(EPROTO, OpenSSLError.take().text) }
         encrypted = count
         switch flush() {
-        case .failed: return broken(unsafe io?.pointee.error ?? EPROTO)
+        case .failed: return broken(systemError)
         case .sent:
             moved += dropEncrypted(&output, keeping: 0)
             return .moved(moved, drained: false)
@@ -244,7 +246,12 @@ public enum HandshakeResult: Sendable {
         }
     }
 
+    // SAFETY: the state belongs to this object.
     private var keptBytes: Int { unsafe io?.pointee.kept_count ?? 0 }
+
+    /// The errno of the call that failed, or 0.
+    // SAFETY: the state belongs to this object.
+    private var systemError: Int32 { unsafe io?.pointee.error ?? 0 }
 
     private func settled(_ output: inout OutputBuffer) -> IOResult {
         let moved = dropEncrypted(&output, keeping: keptBytes)
