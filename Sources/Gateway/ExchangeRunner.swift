@@ -146,6 +146,11 @@ final class ExchangeRunner: ForwardedExchange {
         if !replacedRequestBody { requestBody.append(slice) }
     }
 
+    /// The fields behind a request's body, empty when there are none.
+    func acceptTrailers(_ fields: borrowing Head) {
+        if !replacedRequestBody { requestTrailers = Trailers(fields) }
+    }
+
     func requestBodyArrived() {
         if hooks.collecting == .request { return bodyCollected() }
         if let originStream { return originStream.requestBodyArrived() }

@@ -200,7 +200,7 @@ final class HTTP1Connection: ClientStream, Drainable {
     }
 
     private func decodeBody(_ runner: ExchangeRunner) -> Bool {
-        switch decoder.next(input.bytes) {
+        switch decoder.next(input.bytes, trailers: &worker.trailers) {
         case .data(let skip, let count):
             input.consume(skip)
             runner.acceptBody(input.takeSlice(count))
@@ -216,6 +216,8 @@ final class HTTP1Connection: ClientStream, Drainable {
             return receive()
         case .end(let consumed):
             input.consume(consumed)
+            runner.acceptTrailers(worker.trailers)
+            worker.trailers.reset()
             return bodyComplete(runner)
         case .failed(let kind, let note):
             persistent = false

@@ -51,11 +51,15 @@ extension HTTP1Connection {
             }
         }
         if runner.responseBody.isEmpty, runner.responseBodyEnded {
-            if chunked { BodyWriter.endBody(to: &output) }
+            if chunked { endChunks(runner.responseTrailers) }
             responseQueued = true
         }
         sent += output.byteCount - before
         flushSoon()
+    }
+
+    private func endChunks(_ trailers: Trailers?) {
+        if let trailers { BodyWriter.endBody(trailers: trailers.head, to: &output) } else { BodyWriter.endBody(to: &output) }
     }
 
     func flushSoon() {

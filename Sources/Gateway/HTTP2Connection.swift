@@ -214,7 +214,7 @@ final class HTTP2RequestStream: HTTP2Stream {
     }
 
     override func dataArrived(_ slice: consuming Slice) { adapter.dataArrived(slice) }
-    override func endOfRequest(trailers: borrowing Head) { adapter.requestEnded() }
+    override func endOfRequest(trailers: borrowing Head) { adapter.requestEnded(trailers) }
     override func needsBody() { adapter.needsBody() }
     override func closed(_ code: HTTP2ErrorCode) { adapter.streamClosed(code) }
 }
@@ -277,10 +277,11 @@ final class HTTP2ClientStream: ClientStream {
         openWindow()
     }
 
-    fileprivate func requestEnded() {
+    fileprivate func requestEnded(_ trailers: borrowing Head) {
         guard !ended else { return }
         ended = true
         guard let runner else { return }
+        runner.acceptTrailers(trailers)
         runner.requestBodyEnded = true
         runner.requestBodyArrived()
         endIfComplete()
@@ -313,7 +314,8 @@ final class HTTP2ClientStream: ClientStream {
     override func sendHead() {
         guard let runner, let stream, !headSent else { return }
         headSent = true
-        let empty = !runner.responseHasBody || (runner.responseBodyEnded && runner.responseBody.isEmpty)
+        let ends = runner.responseBodyEnded && runner.responseBody.isEmpty && runner.responseTrailers == nil
+        let empty = !runner.responseHasBody || ends
         stream.sendResponse(runner.response, endOfStream: empty)
         if empty {
             finished = true
@@ -331,7 +333,7 @@ final class HTTP2ClientStream: ClientStream {
             }
             if runner.responseBodyEnded, runner.responseBody.isEmpty {
                 finished = true
-                stream.finish()
+                if let trailers = runner.responseTrailers { stream.finish(trailers: trailers.head) } else { stream.finish() }
             }
         }
         endIfComplete()

@@ -18,6 +18,8 @@ public final class Worker: Reactor {
     var hooks: WorkerHooks?
     var accessLog: AccessLogger?
     var date = HTTPDate()
+    /// Where a decoder puts the trailers it finds, between two calls empty.
+    var trailers = Head()
     private(set) var generation: ServingGeneration?
     private var acceptors: [Acceptor] = []
     private var control: GatewayControl?

@@ -2,6 +2,17 @@ public import Buffers
 public import HTTP
 public import Reactor
 
+/// The fields behind a chunked body. Few exchanges have them, so they are made only then.
+public final class Trailers {
+    public private(set) var head = Head()
+
+    /// nil when there are none.
+    public init?(_ fields: borrowing Head) {
+        guard !fields.fields.isEmpty else { return nil }
+        head.copy(from: fields)
+    }
+}
+
 /// An exchange that goes to an origin. The gateway's runner and hooks' sub-requests subclass it.
 ///
 /// No event is delivered from inside `UpstreamSet.open`, `cancelOrigin` or a method of `originStream`: events come
@@ -10,9 +21,13 @@ open class ForwardedExchange: Exchange {
     /// Bytes that wait to go to the origin.
     public final var requestBody = Chain()
     public final var requestBodyEnded = false
+    /// Known when `requestBodyEnded`; they reach the origin when the body goes there in chunks.
+    public final var requestTrailers: Trailers?
     /// Bytes from the origin that wait for the client.
     public final var responseBody = Chain()
     public final var responseBodyEnded = false
+    /// Known when `responseBodyEnded`.
+    public final var responseTrailers: Trailers?
     /// Holds body bytes that follow those in `responseBody`, once `OriginConnection.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
     public final var responsePipe: SplicePipe?
@@ -57,6 +72,8 @@ open class ForwardedExchange: Exchange {
         requestBodyEnded = false
         responseBody.removeAll()
         responseBodyEnded = false
+        requestTrailers = nil
+        responseTrailers = nil
         responsePipe = nil
         originStream = nil
         waitingAt = nil

@@ -53,8 +53,12 @@ extension OriginConnection {
         }
         guard exchange.requestBody.isEmpty, exchange.requestBodyEnded else { return checkLength(exchange) }
         bodyQueued = true
-        if isChunked { BodyWriter.endBody(to: &output) }
+        if isChunked { endChunks(exchange.requestTrailers) }
         checkLength(exchange)
+    }
+
+    private func endChunks(_ trailers: Trailers?) {
+        if let trailers { BodyWriter.endBody(trailers: trailers.head, to: &output) } else { BodyWriter.endBody(to: &output) }
     }
 
     private var isChunked: Bool { chunkedRequest && state != .tunnel }

@@ -137,7 +137,7 @@ extension OriginConnection {
         guard let exchange else { return false }
         if let pipe { return fill(pipe, exchange) }
         guard hasRoom(exchange) else { return false }
-        switch decoder.next(input.bytes) {
+        switch decoder.next(input.bytes, trailers: &context.trailers) {
         case .data(let skip, let count):
             input.consume(skip)
             exchange.responseBody.append(input.takeSlice(count))
@@ -149,6 +149,8 @@ extension OriginConnection {
             return endOfInput ? cutShort(exchange) : receive()
         case .end(let consumed):
             input.consume(consumed)
+            exchange.responseTrailers = Trailers(context.trailers)
+            context.trailers.reset()
             bodyEnded(exchange)
             exchange.originBodyArrived()
             return false

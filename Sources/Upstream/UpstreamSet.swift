@@ -11,6 +11,8 @@ final class OriginContext {
     let metrics: Metrics
     let resolver: Resolver?
     var isRetired = false
+    /// Where a decoder puts the trailers it finds, between two calls empty.
+    var trailers = Head()
 
     init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?) {
         self.reactor = reactor
