@@ -17,6 +17,7 @@ public import CLinux
     /// Bytes in all slices.
     public private(set) var byteCount = 0
 
+    // SAFETY: no ring yet.
     public init() { unsafe ring = nil }
 
     deinit {

@@ -10,6 +10,7 @@
 
     public init(pool: SlabPool) {
         self.pool = pool
+        // SAFETY: no slab yet.
         unsafe tail = nil
     }
 

@@ -11,6 +11,7 @@
 
     public init(pool: SlabPool) {
         self.pool = pool
+        // SAFETY: no slab yet.
         unsafe slab = nil
     }
 
@@ -95,6 +96,7 @@
 
     /// True when no more can be read without consuming first.
     public var isFull: Bool {
+        // SAFETY: the buffer holds a count on its slab.
         guard let slab = unsafe slab else { return false }
         return unsafe start == 0 && end == slab.pointee.capacity && slab.pointee.size == .large
     }

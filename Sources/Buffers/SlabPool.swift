@@ -117,6 +117,7 @@ extension UnsafeMutablePointer where Pointee == SlabHeader {
     private var freeLarge: SlabPointer?
     private var closed = false
 
+    // SAFETY: stores a number; the type is unsafe for its pointers.
     init(keptBytes: Int) { unsafe self.keptBytes = keptBytes }
 
     static func take(_ state: UnsafeMutablePointer<PoolState>, _ size: SlabSize) -> SlabPointer {

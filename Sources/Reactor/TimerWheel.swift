@@ -7,6 +7,7 @@ open class Timer {
     public fileprivate(set) final var deadline = UInt64.max
     fileprivate final var slot = -1
     fileprivate final var next: Timer?
+    // SAFETY: read only while the timer before it is linked and thus alive.
     fileprivate final unowned(unsafe) var previous: Timer?
 
     public init() {}
