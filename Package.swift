@@ -99,7 +99,7 @@ let package = Package(
         tests("Reactor", ["Reactor", "Buffers", "Telemetry"]),
         tests("TLS", ["TLS", "Reactor", "Buffers"]),
         tests("HTTP2", ["HTTP2", "HTTP", "Buffers"]),
-        tests("Gateway", ["Gateway", "Reactor"]),
+        tests("Gateway", ["Gateway", "Reactor", "TLS"]),
     ],
     cxxLanguageStandard: .cxx17
 )

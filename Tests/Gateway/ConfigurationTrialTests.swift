@@ -1,4 +1,5 @@
 import Reactor
+import TLS
 import Testing
 
 @testable import Gateway
