@@ -52,6 +52,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func reset() {
+        if let responsePipe { worker.pipes.giveBack(responsePipe) }
         super.reset()
         stream = nil
         rules.end()

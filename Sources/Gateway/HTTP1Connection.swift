@@ -81,7 +81,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         }
         if events.contains(.writable) {
             canWrite = true
-            if !output.isEmpty { flushSoon() }
+            if !output.isEmpty || pipedBytes > 0 { flushSoon() }
         }
         pump()
     }

@@ -50,12 +50,13 @@ extension HTTP1Connection {
                 output.append(contentsOf: &runner.responseBody)
             }
         }
-        if runner.responseBody.isEmpty, runner.responseBodyEnded {
+        if runner.responseBody.isEmpty, runner.responseBodyEnded, pipedBytes == 0 {
             if chunked { endChunks(runner.responseTrailers) }
             responseQueued = true
         }
         sent += output.byteCount - before
-        flushSoon()
+        if output.byteCount != before || responseQueued || pipedBytes > 0 && canWrite { flushSoon() }
+        if !responseQueued { startSplicing(runner) }
     }
 
     private func endChunks(_ trailers: Trailers?) {
@@ -82,6 +83,7 @@ extension HTTP1Connection {
                 return
             }
         }
+        flushPipe()
         afterFlush()
     }
 
@@ -155,7 +157,7 @@ extension HTTP1Connection {
     func timeIsUp() {
         guard fd >= 0 else { return }
         let limits = listener.limits
-        if !output.isEmpty {
+        if !output.isEmpty || pipedBytes > 0 {
             let left = remaining(UInt64(limits.writeStall), since: lastActivity)
             if left > 0 { return worker.schedule(timer, after: left) }
             worker.metrics.add(.timeoutsWriteStall)

@@ -26,6 +26,8 @@ public final class Worker: Reactor {
     private var idleRunners: [ExchangeRunner] = []
     var idleStreams: [HTTP2RequestStream] = []
     private(set) var resolver: Resolver?
+    /// Pipes for bodies that the kernel passes on.
+    private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
     private let drainTimer = DrainTimer()

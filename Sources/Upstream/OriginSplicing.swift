@@ -32,17 +32,19 @@ extension OriginConnection {
         guard canRead, let left = decoder.remainingKnown else { return false }
         isPaused = pipe.byteCount >= pipe.capacity
         guard !isPaused else { return false }
-        switch pipe.fill(from: fd, limit: min(left, pipe.capacity - pipe.byteCount)) {
+        let room = min(left, pipe.capacity - pipe.byteCount)
+        switch pipe.fill(from: fd, limit: room) {
         case .moved(let count, _):
             decoder.skipKnown(count)
             context.metrics.add(.splicedResponse, count)
             noteReceived()
+            // Fewer than there was room for: either the socket is empty, or the pipe, which counts pages, is full.
+            // Both are found out when the client has emptied it.
+            isPaused = count < room
             if decoder.isDone { bodyEnded(exchange) }
             exchange.originBodyArrived()
-            return self.exchange === exchange
+            return self.exchange === exchange && !isPaused
         case .wouldBlock:
-            // A pipe with bytes in it may be full although it counts fewer than it holds: it counts pages. Whoever
-            // empties it says so, and an empty one tells.
             if pipe.isEmpty { canRead = false } else { isPaused = true }
             return false
         case .endOfStream:

@@ -41,6 +41,8 @@ final class Server: Channel {
         timer.server = self
     }
 
+    deinit { context.reactor.cancel(timer) }
+
     var label: String { "upstream \(settings.name) server \(address.host):\(address.port)" }
 
     // MARK: Serving
@@ -210,7 +212,7 @@ final class Server: Channel {
     private func resolve() {
         guard let resolver = context.resolver else { return addresses.answer([], now: context.reactor.now) }
         addresses.ask()
-        resolver.resolve(address.host) { [weak self] found in self?.resolved(found) }
+        resolver.resolve(address.host) { found in self.resolved(found) }
     }
 
     private func resolved(_ found: [IPAddress]) {
@@ -222,7 +224,7 @@ final class Server: Channel {
 }
 
 private final class WaitTimer: Timer {
-    weak var server: Server?
+    unowned var server: Server?
     override func fire() { server?.waitedLongEnough() }
 }
 

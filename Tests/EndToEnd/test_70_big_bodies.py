@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.origin import PATTERN, pattern_sha256
+from harness.waiting import wait_until
 
 LIMIT_KIB = 64 * 1024
 pytestmark = pytest.mark.slow
@@ -50,6 +51,23 @@ def test_download_by_a_slow_reader_over_tls(start, size, kind):
             memory.look()
     assert digest.hexdigest() == pattern_sha256(small)
     memory.check()
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["fast", "slow"])
+def test_plain_download_never_enters_user_space(start, size, slow):
+    """Two in a row on one connection: the pipe between the sockets leaves nothing behind for the second."""
+    gateway = start()
+    each, digests = size // 8, []
+    with gateway.http1(receive_buffer=8192 if slow else None) as client:
+        for _ in range(2):
+            client.send(b"GET /bytes/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % each)
+            answer = client.response()
+            assert answer.status == 200
+            digests.append(hashlib.sha256(answer.body).hexdigest())
+    assert digests == [pattern_sha256(each)] * 2
+    wait_until(lambda: gateway.metric("sluice_spliced_bytes_total", direction="response") > 2 * each * 0.9,
+               "nearly all bytes went through the pipe")
+    assert gateway.metric("sluice_copied_bytes_total", where="body") == 0
 
 
 def test_upload_over_tls(start, size):
