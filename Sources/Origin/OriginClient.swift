@@ -63,9 +63,15 @@ final class OriginClient: Channel {
                 if output.isEmpty { return end() }
                 return
             }
-            if worked { continue }
+            // All that was queued is gone: more can be produced, and no event will say so.
+            if worked || (output.isEmpty && isProducing) { continue }
             guard receive() else { return }
         }
+    }
+
+    private var isProducing: Bool {
+        if case .producing = state { return true }
+        return false
     }
 
     /// - Returns: whether there is something new to work on.
