@@ -1,0 +1,37 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own: a program whose `main` is libFuzzer's would break a plain `swift build` of the gateway.
+// Built and run by `scripts/fuzz TARGET`.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+    // libFuzzer brings `main`; without this the compiler writes another one.
+    .unsafeFlags(["-parse-as-library"]),
+]
+
+let codecs: [Target.Dependency] = [
+    .product(name: "SluiceCodecs", package: "sluice"),
+    "Support",
+]
+
+func fuzzer(_ name: String) -> Target {
+    .executableTarget(name: name, dependencies: codecs, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "SluiceFuzz",
+    dependencies: [.package(name: "sluice", path: "..")],
+    targets: [
+        .target(name: "Support", dependencies: [.product(name: "SluiceCodecs", package: "sluice")], swiftSettings: settings),
+        fuzzer("FuzzRequestHead"),
+        fuzzer("FuzzResponseHead"),
+        fuzzer("FuzzChunkedBody"),
+        fuzzer("FuzzRoundTrip"),
+        fuzzer("FuzzPath"),
+    ]
+)
