@@ -27,7 +27,18 @@ extension Span where Element == UInt8 {
     /// Compares ASCII letters without case; other bytes must be the same.
     public func equalsIgnoringCase(_ other: borrowing Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
-        for index in indices where lowercased(self[index]) != lowercased(other[index]) { return false }
+        var at = 0
+        while count &- at >= 8 {
+            guard word(at: at).equalsIgnoringCase(other.word(at: at)) else { return false }
+            at &+= 8
+        }
+        if at == count { return true }
+        // The last bytes of a long text are compared as part of its last eight.
+        if count >= 8 { return word(at: count &- 8).equalsIgnoringCase(other.word(at: count &- 8)) }
+        while at < count {
+            if lowercased(self[at]) != lowercased(other[at]) { return false }
+            at &+= 1
+        }
         return true
     }
 
@@ -56,26 +67,6 @@ extension Span where Element == UInt8 {
             index += 1
         }
         return nil
-    }
-
-    /// The offset of the first byte below 0x20 or equal to 0x7f (a control byte, tab included) at or after `from`, or
-    /// `count`. Looks at eight bytes at a time.
-    @inline(__always)
-    public func firstControl(from: Int) -> Int {
-        precondition(from >= 0 && from <= count)
-        var at = from
-        while count &- at >= 8 {
-            // SAFETY: at least eight bytes are left at `at`, which is not negative.
-            let word = unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: at, as: UInt64.self))
-            // A byte's top bit becomes set where it is below 0x20 or is 0x7f. A borrow can set bits above the first hit only.
-            let below = (word &- 0x2020_2020_2020_2020) & ~word
-            let delete = word ^ 0x7f7f_7f7f_7f7f_7f7f
-            let hits = (below | ((delete &- 0x0101_0101_0101_0101) & ~delete)) & 0x8080_8080_8080_8080
-            if hits != 0 { return at &+ hits.trailingZeroBitCount / 8 }
-            at &+= 8
-        }
-        while at < count, self[at] >= 32, self[at] != 127 { at &+= 1 }
-        return at
     }
 
     /// The offset of the first occurrence of `needle`, or nil. An empty needle is at 0.

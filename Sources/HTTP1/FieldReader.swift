@@ -40,8 +40,10 @@ struct FieldReader {
 
     /// The offset of the colon behind a field name that begins at `start`.
     private func endOfName(_ bytes: borrowing Span<UInt8>, _ start: Int) throws(HeadStop) -> Int {
-        var at = start
-        while at < bytes.count, ASCIISet.token.contains(bytes[at]) { at += 1 }
+        var at = bytes.endOfName(from: start)
+        if at > start, at < bytes.count, bytes[at] == UInt8(ascii: ":") { return at }
+        // Few names have other token characters than letters, digits and "-".
+        while at < bytes.count, ASCIISet.token.contains(bytes[at]) { at = bytes.endOfName(from: at + 1) }
         guard at < bytes.count else { throw .incomplete }
         if at > start, bytes[at] == UInt8(ascii: ":") { return at }
         let note =

@@ -19,8 +19,7 @@ struct RequestLine {
         let method = Method(matching: bytes.extracting(first: at))
         let methodName = ByteRange(start: 0, count: at)
         let start = at + 1
-        at = start
-        while at < bytes.count, ASCIISet.target.contains(bytes[at]) { at += 1 }
+        at = bytes.endOfTarget(from: start)
         guard at < bytes.count else { throw .incomplete }
         guard at > start, bytes[at] == ASCII.space else { throw reader.refusal(at, "malformed request target", startLine: true) }
         let target = ByteRange(start: start, count: at - start)

@@ -243,27 +243,6 @@ func pattern(_ count: Int, seed: Int = 7) -> [UInt8] {
 }
 
 @Suite struct ByteQuestions {
-    @Test func controlBytesAreFoundWhereverTheyAre() {
-        var wrong: [String] = []
-        for count in [0, 1, 7, 8, 9, 16, 23, 24] {
-            for place in 0...count {
-                for byte in UInt8.min...UInt8.max {
-                    var bytes = (0..<count).map { UInt8(truncatingIfNeeded: 0x20 + ($0 * 37) % 95) }
-                    if place < count { bytes[place] = byte }
-                    let expected = place < count && (byte < 32 || byte == 127) ? place : count
-                    if bytes.span.firstControl(from: 0) != expected { wrong.append("\(byte) at \(place) of \(count)") }
-                    if count > 3, bytes.span.firstControl(from: 3) != (expected < 3 ? count : expected) {
-                        wrong.append("\(byte) at \(place) of \(count) from 3")
-                    }
-                }
-            }
-        }
-        #expect(wrong.isEmpty)
-        let high: [UInt8] = [0x80, 0x81, 0x9f, 0xa0, 0xff, 0xfe, 0xe9, 0x80, 0x20, 0x7e, 0x1f, 0x7f]
-        let found = [high.span.firstControl(from: 0), high.span.firstControl(from: 11), high.span.firstControl(from: 12)]
-        #expect(found == [10, 11, 12])
-    }
-
     @Test func decimals() {
         let good = [Span<UInt8>("0").decimal(), Span<UInt8>("123456789012345678").decimal()]
         #expect(good == [0, 123_456_789_012_345_678])

@@ -1,0 +1,108 @@
+/// Questions about text that are answered eight bytes at a time.
+///
+/// Heads are mostly names, targets and values in which every byte has to be looked at once; a loop over single bytes
+/// costs five times the instructions.
+extension Span where Element == UInt8 {
+    /// Eight bytes, the first in the low bits.
+    /// - Precondition: eight bytes are left at `offset`.
+    @inline(__always)
+    func word(at offset: Int) -> UInt64 {
+        precondition(offset >= 0 && count &- offset >= 8)
+        // SAFETY: just checked.
+        return unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
+    }
+
+    /// The offset of the first control byte (below 0x20, tab included, or 0x7f) at or after `from`, or `count`.
+    public func firstControl(from: Int) -> Int {
+        var at = from
+        while count &- at >= 8 {
+            let word = word(at: at)
+            let hits = ~word.atLeast(0x20) | word.equal(to: 0x7f)
+            if let offset = hits.firstMark(besides: word) { return at &+ offset }
+            at &+= 8
+        }
+        while at < count, self[at] >= 0x20, self[at] != 0x7f { at &+= 1 }
+        return at
+    }
+
+    /// The offset of the first byte at or after `from` that is no ASCII letter, digit or `-`, or `count`.
+    public func endOfName(from: Int) -> Int {
+        var at = from
+        while count &- at >= 8 {
+            let word = word(at: at)
+            let letters = word.lowercased.within(0x61, 0x7a)
+            let good = (letters | word.within(0x30, 0x39) | word.equal(to: 0x2d)) & ~word
+            if let offset = (~good).firstMark { return at &+ offset }
+            at &+= 8
+        }
+        while at < count, isNameByte(self[at]) { at &+= 1 }
+        return at
+    }
+
+    /// The offset of the first byte at or after `from` that is not visible ASCII, or is `#`, `<`, `>` or `\`, or `count`.
+    public func endOfTarget(from: Int) -> Int {
+        var at = from
+        while count &- at >= 8 {
+            let word = word(at: at)
+            let brackets = (word & ~0x0202_0202_0202_0202).equal(to: 0x3c)
+            let bad = word | ~word.within(0x21, 0x7e) | word.equal(to: 0x23) | word.equal(to: 0x5c) | brackets
+            if let offset = bad.firstMark { return at &+ offset }
+            at &+= 8
+        }
+        while at < count, isTargetByte(self[at]) { at &+= 1 }
+        return at
+    }
+
+    @inline(__always)
+    private func isNameByte(_ byte: UInt8) -> Bool {
+        byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || byte == 0x2d
+    }
+
+    @inline(__always)
+    private func isTargetByte(_ byte: UInt8) -> Bool {
+        byte > 0x20 && byte < 0x7f && byte != 0x23 && byte != 0x5c && byte & ~2 != 0x3c
+    }
+}
+
+/// Eight bytes in a word. Answers are marks: the top bit of each byte for which the answer is yes; other bits are noise.
+/// Bytes are compared without their top bit, so that no byte borrows from its neighbour.
+extension UInt64 {
+    @inline(__always)
+    private static func each(_ byte: UInt8) -> UInt64 { UInt64(byte) &* 0x0101_0101_0101_0101 }
+
+    @inline(__always)
+    private static var tops: UInt64 { 0x8080_8080_8080_8080 }
+
+    /// Bytes whose low seven bits are at least `byte`, which is 1 to 127.
+    @inline(__always)
+    func atLeast(_ byte: UInt8) -> UInt64 { (self | .tops) &- .each(byte) }
+
+    /// Bytes whose low seven bits lie from `first` to `last`.
+    @inline(__always)
+    func within(_ first: UInt8, _ last: UInt8) -> UInt64 { atLeast(first) & ~atLeast(last &+ 1) }
+
+    /// Bytes whose low seven bits are `byte`.
+    @inline(__always)
+    func equal(to byte: UInt8) -> UInt64 { ~((self ^ .each(byte)).atLeast(1)) }
+
+    /// The offset of the first marked byte.
+    @inline(__always)
+    var firstMark: Int? {
+        let marks = self & .tops
+        return marks == 0 ? nil : marks.trailingZeroBitCount / 8
+    }
+
+    /// The same among the bytes of `word` that are ASCII.
+    @inline(__always)
+    func firstMark(besides word: UInt64) -> Int? { (self & ~word).firstMark }
+
+    @inline(__always)
+    func equalsIgnoringCase(_ other: UInt64) -> Bool { self == other || lowercased == other.lowercased }
+
+    /// With ASCII letters in lower case.
+    @inline(__always)
+    var lowercased: UInt64 {
+        let capitals = within(0x41, 0x5a) & ~self & .tops
+        return self | capitals >> 2
+    }
+}

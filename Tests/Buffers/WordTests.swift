@@ -1,0 +1,64 @@
+import Buffers
+import Testing
+
+/// The questions that are answered eight bytes at a time, against loops over single bytes.
+@Suite struct WordTests {
+    /// Every byte at every place of texts of several lengths, all other bytes being `filler`.
+    private func disagreements(
+        filler: UInt8, _ answer: (borrowing Span<UInt8>, Int) -> Int, stops: (UInt8) -> Bool
+    ) -> [String] {
+        var wrong: [String] = []
+        for count in [0, 1, 7, 8, 9, 16, 23] {
+            for place in 0...count {
+                for byte in UInt8.min...UInt8.max {
+                    var bytes = [UInt8](repeating: filler, count: count)
+                    if place < count { bytes[place] = byte }
+                    let expected = place < count && stops(byte) ? place : count
+                    if answer(bytes.span, 0) != expected { wrong.append("\(byte) at \(place) of \(count)") }
+                    if count > 3, answer(bytes.span, 3) != (expected < 3 ? count : expected) {
+                        wrong.append("\(byte) at \(place) of \(count) from 3")
+                    }
+                }
+            }
+        }
+        return wrong
+    }
+
+    private func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+    }
+
+    @Test func controlBytesAreFound() {
+        for filler: UInt8 in [0x20, 0x41, 0x7e, 0x80, 0xff] {
+            #expect(disagreements(filler: filler, { $0.firstControl(from: $1) }) { $0 < 32 || $0 == 127 }.isEmpty)
+        }
+    }
+
+    @Test func namesEnd() {
+        for filler in "aZ09-".utf8 {
+            #expect(disagreements(filler: filler, { $0.endOfName(from: $1) }) { !isAlphanumeric($0) && $0 != 45 }.isEmpty)
+        }
+    }
+
+    @Test func targetsEnd() {
+        for filler in "/~!=;?".utf8 {
+            let stops = { (byte: UInt8) in byte <= 32 || byte >= 127 || "#<>\\".utf8.contains(byte) }
+            #expect(disagreements(filler: filler, { $0.endOfTarget(from: $1) }, stops: stops).isEmpty)
+        }
+    }
+
+    @Test func caseIsIgnoredForASCIILettersOnly() {
+        for count in [1, 8, 11] {
+            for left in UInt8.min...UInt8.max {
+                for right in UInt8.min...UInt8.max {
+                    var (a, b) = ([UInt8](repeating: 0x41, count: count), [UInt8](repeating: 0x61, count: count))
+                    a[count / 2] = left
+                    b[count / 2] = right
+                    let equal = a.span.equalsIgnoringCase(b.span)
+                    let expected = left == right || (isAlphanumeric(left) && left > 57 && left ^ right == 32)
+                    if equal != expected { Issue.record("\(left) and \(right)") }
+                }
+            }
+        }
+    }
+}
