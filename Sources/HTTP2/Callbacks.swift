@@ -80,7 +80,7 @@ extension HTTP2Session {
     }
 
     /// Every frame's head passes here before the frame is looked at.
-    fileprivate func frameBegins(_ type: UInt8, _ flags: UInt8, _ length: Int) {
+    fileprivate func frameBegins(_ type: UInt8, _ flags: UInt8, _ length: Int, _ id: Int32) {
         switch UInt32(type) {
         case NGHTTP2_DATA.rawValue:
             let ends = flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
@@ -90,13 +90,29 @@ extension HTTP2Session {
             countGlitch("too many resets")
         case NGHTTP2_CONTINUATION.rawValue:
             break
+        case NGHTTP2_PRIORITY.rawValue where id == 0:
+            breach(.protocolError, "PRIORITY on stream 0")
+        case NGHTTP2_HEADERS.rawValue:
+            checkIsNew(id)
+            // A new stream earns more than it costs, one that is over does not.
+            if !defence.control() { calm("too many control frames") }
         case NGHTTP2_SETTINGS.rawValue:
             // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
             if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
         default:
-            // HEADERS too: a new stream earns more than it costs, one that is over does not.
             if !defence.control() { calm("too many control frames") }
         }
+    }
+}
+
+extension HTTP2Session {
+    /// nghttp2 ignores HEADERS on streams that have ended; RFC 9113 section 5.1.1 makes them the end of the connection,
+    /// unless they were on their way when we ended the stream.
+    private func checkIsNew(_ id: Int32) {
+        // SAFETY: the session is alive during its callbacks.
+        let used = unsafe id & 1 == 1 && id <= nghttp2_session_get_last_proc_stream_id(raw)
+        guard used, unsafe nghttp2_session_find_stream(raw, id) == nil, !endedByUs.contains(id) else { return }
+        breach(.protocolError, "a stream number that was used or passed over")
     }
 }
 
@@ -105,7 +121,7 @@ private let onBeginFrame:
         // SAFETY: see the note at the top; the frame head is valid during the callback.
         unsafe with(user) { session in
             guard let head = unsafe head else { return 0 }
-            unsafe session.frameBegins(head.pointee.type, head.pointee.flags, head.pointee.length)
+            unsafe session.frameBegins(head.pointee.type, head.pointee.flags, head.pointee.length, head.pointee.stream_id)
             return 0
         }
     }
@@ -251,6 +267,7 @@ extension HTTP2Session {
             else { return }
             submitReset(head.stream_id, .noError)
         case NGHTTP2_RST_STREAM.rawValue:
+            endedByUs.insert(head.stream_id)
             // One that nghttp2 decided on, for instance for a body that does not match its content-length.
             guard let stream = stream(head.stream_id), unsafe frame.pointee.rst_stream.error_code != 0,
                 !stream.state.resetByUs, !stream.state.faultCounted

@@ -40,6 +40,7 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Small body pieces that wait for a slow reader are packed here.
     final var packed: OutputBuffer
     final var hungry: [HTTP2Stream] = []
+    final var endedByUs = RecentStreams()
     final var vectors = FieldVectors()
     private var busy = false
     private var announced = false

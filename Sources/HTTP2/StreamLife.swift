@@ -49,6 +49,11 @@ extension HTTP2Session {
         if failure == nil { failure = (.enhanceYourCalm, "\(note)") }
     }
 
+    /// The client broke the protocol where nghttp2 does not mind.
+    func breach(_ code: HTTP2ErrorCode, _ note: StaticString) {
+        if failure == nil { failure = (code, "\(note)") }
+    }
+
     /// A request's head is complete.
     func headComplete(_ stream: HTTP2Stream, endOfStream: Bool) {
         guard !stream.state.faultCounted, !stream.state.closed else { return }
@@ -159,4 +164,22 @@ extension HTTP2Session {
         unsafe nghttp2_session_consume(raw, id, count)
         noteOutput()
     }
+}
+
+/// The streams we reset last. What a client had sent before it knew is no fault of it.
+struct RecentStreams {
+    static let room = 256
+    private var ids: [Int32] = []
+    private var next = 0
+
+    mutating func insert(_ id: Int32) {
+        if ids.count < RecentStreams.room {
+            ids.append(id)
+        } else {
+            ids[next] = id
+            next = (next + 1) % RecentStreams.room
+        }
+    }
+
+    func contains(_ id: Int32) -> Bool { ids.contains(id) }
 }
