@@ -5,6 +5,10 @@ import HTTP
 enum OriginAnswer: Equatable {
     case index
     case echo
+    /// The request's body, as it comes.
+    case echoBody
+    /// 500 with a body.
+    case error
     /// `count` bytes, with a length or in chunks.
     case bytes(Int, chunked: Bool)
     case trailers
@@ -20,10 +24,12 @@ enum OriginAnswer: Equatable {
     static let help: StaticString = """
         The demo origin of Sluice.
           /echo           the request as JSON; also any other path
+          /echo-body      the request's body as it comes, framed in the same way
           /bytes/N        N bytes with Content-Length
           /chunked/N      N bytes in chunks (/chunked: 30,000)
           /trailers       chunks and a trailer
           /status/N       an empty answer with that status
+          /error          500 with a body
           /slow/MS        the echo, after so many milliseconds
           /close          no answer: the connection is closed
           /cut            an answer that is cut off
@@ -42,6 +48,8 @@ enum OriginAnswer: Equatable {
         case ("trailers", _): self = .trailers
         case ("status", .some(let status)) where (200...599).contains(status): self = .status(status)
         case ("slow", .some(let milliseconds)) where (0...600_000).contains(milliseconds): self = .slow(UInt64(milliseconds))
+        case ("echo-body", nil): self = .echoBody
+        case ("error", nil): self = .error
         case ("close", _): self = .close
         case ("cut", _): self = .cut
         case ("bytes", _), ("status", _), ("slow", _), ("chunked", _): self = .notFound

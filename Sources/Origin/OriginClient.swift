@@ -30,6 +30,8 @@ final class OriginClient: Channel {
     /// The beginning of the request's body, for the echo.
     private var body: [UInt8] = []
     private var bodyLength = 0
+    /// The request's body is the answer's.
+    private var returnsBody = false
     private var peerEnded = false
     private let delay = OriginDelay()
 
@@ -57,21 +59,19 @@ final class OriginClient: Channel {
     /// Reads, works and writes until nothing goes on. Edge-triggered: each direction is used until it would block.
     private func advance() {
         while fd >= 0 {
-            let worked = work()
+            // A client that sends and does not read waits: what it asks for is not piled up.
+            let full = output.byteCount >= Self.highWater
+            let worked = full ? false : work()
             guard flush() else { return }
             if case .closing = state {
                 if output.isEmpty { return end() }
                 return
             }
-            // All that was queued is gone: more can be produced, and no event will say so.
-            if worked || (output.isEmpty && isProducing) { continue }
-            guard receive() else { return }
+            // All or much of what was queued is gone: more can be produced, and no event will say so.
+            let stillFull = output.byteCount >= Self.highWater
+            if worked || (full && !stillFull) { continue }
+            guard !stillFull, receive() else { return }
         }
-    }
-
-    private var isProducing: Bool {
-        if case .producing = state { return true }
-        return false
     }
 
     /// - Returns: whether there is something new to work on.
@@ -143,6 +143,8 @@ final class OriginClient: Channel {
             } else {
                 if parser.expectsContinue { ResponseWriter.writeInterim(status: 100, to: &output) }
                 state = .body(BodyDecoder(head.body))
+                returnsBody = OriginAnswer(path: head.bytes(head.path)) == .echoBody
+                if returnsBody { beginReturn() }
             }
             parser.reset()
         }
@@ -151,6 +153,13 @@ final class OriginClient: Channel {
 
     private func readBody(_ decoder: inout BodyDecoder) -> Bool {
         switch decoder.next(input.bytes) {
+        case .data(let skip, let count) where returnsBody:
+            input.consume(skip)
+            if head.body == .unknown { BodyWriter.beginChunk(count, to: &output) }
+            output.append(input.takeSlice(count))
+            if head.body == .unknown { BodyWriter.endChunk(to: &output) }
+            state = .body(decoder)
+            return true
         case .data(let skip, let count):
             let kept = min(count, Self.keptBody - body.count)
             if kept > 0 { body.append(contentsOf: input.bytes.extracting(skip..<skip + kept).array()) }
@@ -165,6 +174,7 @@ final class OriginClient: Channel {
         case .end(let consumed):
             input.consume(consumed)
             answer(OriginAnswer(path: head.bytes(head.path)))
+        case .failed where returnsBody: state = .closing
         case .failed:
             output.append("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             state = .closing
@@ -177,7 +187,11 @@ final class OriginClient: Channel {
     private func answer(_ answer: OriginAnswer) {
         switch answer {
         case .echo: sendEcho()
-        case .index: sendText(OriginAnswer.help)
+        case .echoBody:
+            if head.body == .unknown { BodyWriter.endBody(to: &output) }
+            finish()
+        case .index: sendText(200, OriginAnswer.help)
+        case .error: sendText(500, "The demo origin failed, as it was asked to.\n")
         case .notFound: sendEmpty(404)
         case .status(let status): sendEmpty(status)
         case .bytes(let count, let chunked): sendBytes(count, chunked: chunked)
@@ -209,13 +223,26 @@ final class OriginClient: Channel {
         finish()
     }
 
-    private func sendText(_ text: StaticString) {
-        beginHead(200, contentType: "text/plain; charset=utf-8")
+    private func sendText(_ status: Int, _ text: StaticString) {
+        beginHead(status, contentType: "text/plain; charset=utf-8")
         output.append("Content-Length: ")
         output.append(decimal: text.utf8CodeUnitCount)
         output.append("\r\n\r\n")
         if head.method != .head { output.append(text) }
         finish()
+    }
+
+    /// The head of an answer whose body is the request's, framed in the same way and sent as it comes.
+    private func beginReturn() {
+        beginHead(200, contentType: "application/octet-stream")
+        switch head.body {
+        case .unknown: output.append("Transfer-Encoding: chunked\r\n\r\n")
+        case .known(let count):
+            output.append("Content-Length: ")
+            output.append(decimal: count)
+            output.append("\r\n\r\n")
+        case .none, .untilClose: output.append("Content-Length: 0\r\n\r\n")
+        }
     }
 
     private func sendEmpty(_ status: Int) {
@@ -250,7 +277,6 @@ final class OriginClient: Channel {
     /// Fills the output up to the high-water mark.
     private func produce(_ count: Int, _ chunked: Bool) -> Bool {
         var left = count
-        guard output.byteCount < Self.highWater else { return false }
         while left > 0, output.byteCount < Self.highWater {
             var part = shared.pattern.shared()
             let length = min(left, part.count)

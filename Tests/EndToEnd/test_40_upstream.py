@@ -1,12 +1,10 @@
 """What goes wrong behind the gateway, and what the client is told."""
 import json
-import subprocess
 
 import pytest
 
-from harness.gateway import ROOT
 from harness.origin import Exchange, Origin
-from harness.waiting import free_ports, wait_until
+from harness.waiting import wait_until
 
 SHORT = "timeouts: {connect: 300ms, first_byte: 400ms, idle: 400ms}"
 
@@ -230,24 +228,3 @@ def test_https_origin_is_verified(start, certificates, tmp_path, trusted):
         assert answer.status == 200 and json.loads(answer.body)["target"] == "/over-tls"
     else:
         assert answer.status == 502 and "tls" in proxy_status(answer)
-
-
-def test_demo_origin_answers_what_its_help_says():
-    """`sluice origin`: echo, fixed sizes, slow, chunked, trailers, error."""
-    from harness.gateway import binary
-    from harness.http1 import Connection
-    from harness.waiting import accepts
-    port = free_ports(1)[0]
-    process = subprocess.Popen([binary(), "origin", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: accepts(port), "the demo origin listens")
-        with Connection(port) as client:
-            assert json.loads(client.request("GET", "/echo", [("X-A", "b")]).body)["headers"]["x-a"] == "b"
-            assert len(client.request("GET", "/bytes/70000").body) == 70000
-            assert client.request("GET", "/status/503").status == 503
-            assert client.request("GET", "/chunked").status == 200
-            assert client.request("GET", "/trailers").trailers
-            assert client.request("GET", "/slow/10").status == 200
-    finally:
-        process.terminate()
-        assert process.wait(20) == 0
