@@ -45,7 +45,6 @@ private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits) {
 
 private func setCallbacks(_ callbacks: OpaquePointer?) {
     // SAFETY: the functions live for ever; see the note at the top for what they are given.
-    unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, onBeginFrame)
     unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, onBeginHeaders)
     unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
     unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, onInvalidHeader)
@@ -78,53 +77,7 @@ extension HTTP2Session {
         guard id != 0, let pointer = unsafe nghttp2_session_get_stream_user_data(raw, id) else { return nil }
         return unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
     }
-
-    /// Every frame's head passes here before the frame is looked at.
-    fileprivate func frameBegins(_ type: UInt8, _ flags: UInt8, _ length: Int, _ id: Int32) {
-        switch UInt32(type) {
-        case NGHTTP2_DATA.rawValue:
-            let ends = flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
-            if !defence.data(empty: length == 0 && !ends) { calm("too many empty DATA frames") }
-        case NGHTTP2_RST_STREAM.rawValue:
-            counters.resetsReceived += 1
-            countGlitch("too many resets")
-        case NGHTTP2_CONTINUATION.rawValue:
-            break
-        case NGHTTP2_PRIORITY.rawValue where id == 0:
-            breach(.protocolError, "PRIORITY on stream 0")
-        case NGHTTP2_HEADERS.rawValue:
-            checkIsNew(id)
-            // A new stream earns more than it costs, one that is over does not.
-            if !defence.control() { calm("too many control frames") }
-        case NGHTTP2_SETTINGS.rawValue:
-            // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
-            if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
-        default:
-            if !defence.control() { calm("too many control frames") }
-        }
-    }
 }
-
-extension HTTP2Session {
-    /// nghttp2 ignores HEADERS on streams that have ended; RFC 9113 section 5.1.1 makes them the end of the connection,
-    /// unless they were on their way when we ended the stream.
-    private func checkIsNew(_ id: Int32) {
-        // SAFETY: the session is alive during its callbacks.
-        let used = unsafe id & 1 == 1 && id <= nghttp2_session_get_last_proc_stream_id(raw)
-        guard used, unsafe nghttp2_session_find_stream(raw, id) == nil, !endedByUs.contains(id) else { return }
-        breach(.protocolError, "a stream number that was used or passed over")
-    }
-}
-
-private let onBeginFrame:
-    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame_hd>?, UnsafeMutableRawPointer?) -> Int32 = { _, head, user in
-        // SAFETY: see the note at the top; the frame head is valid during the callback.
-        unsafe with(user) { session in
-            guard let head = unsafe head else { return 0 }
-            unsafe session.frameBegins(head.pointee.type, head.pointee.flags, head.pointee.length, head.pointee.stream_id)
-            return 0
-        }
-    }
 
 private let onBeginHeaders:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafeMutableRawPointer?) -> Int32 = { _, frame, user in
@@ -240,6 +193,7 @@ private let onStreamClose: @convention(c) (OpaquePointer?, Int32, UInt32, Unsafe
     // SAFETY: see the note at the top. Streams close also while the GOAWAY of a failed session is sent.
     guard let user = unsafe user else { return stop }
     unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        session.history.closed(id)
         if let stream = session.stream(id) { session.streamClosed(stream, HTTP2ErrorCode(rawValue: code)) }
     }
     return 0
@@ -267,7 +221,7 @@ extension HTTP2Session {
             else { return }
             submitReset(head.stream_id, .noError)
         case NGHTTP2_RST_STREAM.rawValue:
-            endedByUs.insert(head.stream_id)
+            history.resetByUs(head.stream_id)
             // One that nghttp2 decided on, for instance for a body that does not match its content-length.
             guard let stream = stream(head.stream_id), unsafe frame.pointee.rst_stream.error_code != 0,
                 !stream.state.resetByUs, !stream.state.faultCounted

@@ -16,7 +16,7 @@ public struct HTTP2Limits: Sendable {
     public var glitches = 200
     public var glitchMilliseconds: UInt64 = 30_000
     public var continuations = 8
-    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, HEADERS of streams that are over: burst and refill; new
+    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, HEADERS and frames of unknown type: burst and refill; new
     /// streams and DATA sent to the client earn more.
     public var controlBurst = 1_000
     public var controlPerSecond = 33

@@ -25,6 +25,10 @@ public enum HTTP2ReceiveResult: Sendable {
     final let pool: SlabPool
     final var raw: OpaquePointer?
     final var defence: FloodDefence
+    final var history = StreamHistory()
+    final var walker = FrameWalker()
+    /// Streams that begin in what is being received.
+    final var fresh: [Int32] = []
     /// Streams that nghttp2 or the gateway still works on.
     final var streams: [HTTP2Stream] = []
     /// The stream whose head or trailers are being decoded.
@@ -40,7 +44,6 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Small body pieces that wait for a slow reader are packed here.
     final var packed: OutputBuffer
     final var hungry: [HTTP2Stream] = []
-    final var endedByUs = RecentStreams()
     final var vectors = FieldVectors()
     private var busy = false
     private var announced = false
@@ -91,17 +94,19 @@ public enum HTTP2ReceiveResult: Sendable {
         guard !input.isEmpty else { return .proceed }
         defence.tick(now)
         let slice = input.takeSlice(input.count)
+        let (allowed, refusal) = account(for: slice.bytes)
         self.input.append(slice.shared())
         busy = true
         // SAFETY: the bytes live as long as the slice; callbacks only read them.
         let result = unsafe slice.bytes.withUnsafeBufferPointer { bytes in
             unsafe inputBase = bytes.baseAddress
             inputCount = bytes.count
-            return unsafe nghttp2_session_mem_recv(raw, bytes.baseAddress, bytes.count)
+            return unsafe nghttp2_session_mem_recv(raw, bytes.baseAddress, allowed)
         }
         unsafe inputBase = nil
         self.input.removeAll()
         busy = false
+        if failure == nil { failure = refusal }
         return received(result)
     }
 

@@ -9,6 +9,7 @@ extension HTTP2Session {
     func beginStream(_ id: Int32) -> Bool {
         counters.streams += 1
         decoding = nil
+        history.highest = id
         guard activeStreams < limits.concurrentStreams else {
             refuse(id, .refusedStream)
             return false
@@ -45,12 +46,9 @@ extension HTTP2Session {
     }
 
     /// The client asked too much.
-    func calm(_ note: StaticString) {
-        if failure == nil { failure = (.enhanceYourCalm, "\(note)") }
-    }
+    func calm(_ note: StaticString) { fail(.enhanceYourCalm, note) }
 
-    /// The client broke the protocol where nghttp2 does not mind.
-    func breach(_ code: HTTP2ErrorCode, _ note: StaticString) {
+    func fail(_ code: HTTP2ErrorCode, _ note: StaticString) {
         if failure == nil { failure = (code, "\(note)") }
     }
 
@@ -164,22 +162,4 @@ extension HTTP2Session {
         unsafe nghttp2_session_consume(raw, id, count)
         noteOutput()
     }
-}
-
-/// The streams we reset last. What a client had sent before it knew is no fault of it.
-struct RecentStreams {
-    static let room = 256
-    private var ids: [Int32] = []
-    private var next = 0
-
-    mutating func insert(_ id: Int32) {
-        if ids.count < RecentStreams.room {
-            ids.append(id)
-        } else {
-            ids[next] = id
-            next = (next + 1) % RecentStreams.room
-        }
-    }
-
-    func contains(_ id: Int32) -> Bool { ids.contains(id) }
 }

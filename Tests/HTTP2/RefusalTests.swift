@@ -160,6 +160,10 @@ private let connectionErrors: [BadFrames] = [
     BadFrames(what: "DATA on stream 0", frames: [.data(0, [1])], code: 1),
     BadFrames(what: "HEADERS on stream 0", frames: [.get(0)], code: 1),
     BadFrames(what: "HEADERS on an even stream", frames: [.get(2)], code: 1),
+    BadFrames(what: "stream numbers that go back", frames: [.get(5), .get(3)], code: 1),
+    BadFrames(what: "PRIORITY on stream 0", frames: [Frame(type: 2, stream: 0, payload: big(3) + [9])], code: 1),
+    BadFrames(what: "PRIORITY of 4 bytes", frames: [Frame(type: 2, stream: 3, payload: big(1))], code: 6),
+    BadFrames(what: "DATA after the end of its request", frames: [.get(1), .data(1, [1])], code: 5),
     BadFrames(what: "DATA on an idle stream", frames: [.data(7, [1])], code: 1),
     BadFrames(what: "RST_STREAM on an idle stream", frames: [.reset(7)], code: 1),
     BadFrames(what: "WINDOW_UPDATE on an idle stream", frames: [.windowUpdate(7, 1)], code: 1),
@@ -200,10 +204,25 @@ private let connectionErrors: [BadFrames] = [
         #expect(harness.frames().contains { $0.type == Frame.Kind.goAway && $0.code == 1 })
     }
 
-    @Test func aStreamNumberThatGoesBackIsNotServed() {
+    @Test func framesOfAStreamThatIsOverEndTheConnection() {
+        for late in [Frame.data(1, [1]), .get(1)] {
+            let harness = Harness()
+            harness.onHead = { $0.answer() }
+            harness.send(.get(1))
+            _ = harness.frames()
+            #expect(!harness.send(late))
+            #expect(harness.frames().contains { $0.type == Frame.Kind.goAway && $0.code == 5 })
+        }
+    }
+
+    @Test func lateFramesOfAStreamThatWeResetAreNoFault() {
         let harness = Harness()
-        harness.send(.get(5), .get(3))
-        #expect(harness.announced.count == 1)
+        harness.send(.post(1))
+        harness.announced[0].reset(.internalError)
+        #expect(harness.frames() == [.reset(1, 2)])
+        harness.send(.data(1, [1, 2, 3]), .headers(1, [("x-sum", "1")]), .windowUpdate(1, 5), .get(3))
+        #expect(harness.announced.count == 2)
+        #expect(harness.session.failure == nil && harness.frames().isEmpty)
     }
 
     @Test func bytesOneByOneMeanTheSame() {
