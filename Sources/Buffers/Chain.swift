@@ -60,8 +60,10 @@ public import CLinux
         head = 0
     }
 
+    /// A slice that begins where the last one ends joins it: a peer that sends single bytes makes no entry of each.
     public mutating func append(_ slice: consuming Slice) {
         guard slice.count > 0 else { return }
+        if unsafe extendLast(slab: slice.slab, end: slice.offset, by: slice.count) { return }
         // SAFETY: the entry takes its own count; the slice gives its count back when it ends here.
         unsafe slice.slab.retain()
         unsafe push(Entry(slab: slice.slab, offset: slice.offset, count: slice.count))
@@ -150,7 +152,7 @@ public import CLinux
         byteCount -= length
     }
 
-    // MARK: For OutputBuffer: the last entry may grow while its slab's free end follows it.
+    // MARK: The last entry may grow by what follows it in its slab.
 
     mutating func extendLast(slab: SlabPointer, end: Int, by length: Int) -> Bool {
         guard sliceCount > 0, let ring = unsafe ring else { return false }

@@ -29,12 +29,17 @@ public struct BodyDecoder {
 
     /// Chunk extensions of one chunk line are dropped; longer ones are refused. Bytes.
     static let extensionLimit = 1024
+    /// Framing beyond 16 bytes for each chunk and 2 for each byte of data, summed over a body. Received bytes stay in
+    /// memory until the data between them has gone on, so framing without data would be memory that no limit counts.
+    static let excessLimit = 16 << 10
     static let trailerBytesLimit = 8 << 10
     static let trailerFieldsLimit = 32
 
     private var state = State.done
     /// Bytes of the unfinished line or section at the front that were looked at before.
     private var scanned = 0
+    /// Bytes of framing that were out of proportion so far.
+    private var excess = 0
 
     public init() {}
 
@@ -120,6 +125,10 @@ public struct BodyDecoder {
                 case .incomplete: return .needMore(consumed: at)
                 case .failed(let note): return .failed(.badRequest, note)
                 case .size(let size, let next):
+                    excess = max(0, excess + next - at + 2 - 16 - 2 * min(size, 1 << 20))
+                    guard excess <= BodyDecoder.excessLimit else {
+                        return .failed(.badRequest, "chunk extensions out of proportion to the data")
+                    }
                     at = next
                     scanned = 0
                     state = size == 0 ? .trailers : .chunkData(left: size)

@@ -142,6 +142,33 @@ func pattern(_ count: Int, seed: Int = 7) -> [UInt8] {
 }
 
 @Suite struct Chains {
+    @Test func neighboursOfOneSlabShareAnEntry() {
+        let pool = SlabPool()
+        var buffer = ReadBuffer(pool: pool)
+        var chain = Chain()
+        for byte in UInt8(0)..<200 {
+            fill(&buffer, [byte])
+            chain.append(buffer.takeSlice(1))
+        }
+        do {
+            let (slices, bytes) = (chain.sliceCount, chain.byteCount)
+            #expect(slices == 1 && bytes == 200)
+            let text = chain.firstBytes.array()
+            #expect(text == Array(0..<200))
+        }
+        fill(&buffer, [1, 2, 3])
+        buffer.consume(1)
+        chain.append(buffer.takeSlice(2))
+        let slices = chain.sliceCount
+        #expect(slices == 2)
+        chain.dropFirst(201)
+        let rest = chain.firstBytes.array()
+        #expect(rest == [3])
+        chain.removeAll()
+        buffer.releaseIfEmpty()
+        #expect(pool.slabs.live == 0)
+    }
+
     private func slice(_ pool: SlabPool, _ bytes: [UInt8]) -> Slice {
         var buffer = ReadBuffer(pool: pool)
         fill(&buffer, bytes)

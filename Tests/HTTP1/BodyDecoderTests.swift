@@ -102,6 +102,17 @@ import Testing
         #expect(decode(bytes, as: .unknown, cuts: Array(0..<bytes.count)).failed)
     }
 
+    @Test func extensionsOutOfProportionToTheDataAreRefused() {
+        let chunk = "1;\(String(repeating: "e", count: 1000))\r\nx\r\n"
+        #expect(decode((String(repeating: chunk, count: 10) + "0\r\n\r\n").latin1, as: .unknown).consumed != nil)
+        #expect(decode(String(repeating: chunk, count: 20).latin1, as: .unknown).failed)
+        // Data makes up for it, and chunks of one byte are no offence.
+        let large = "2000;\(String(repeating: "e", count: 1000))\r\n\(String(repeating: "x", count: 0x2000))\r\n"
+        #expect(decode((String(repeating: large, count: 50) + "0\r\n\r\n").latin1, as: .unknown).consumed != nil)
+        let small = "0000000001\r\nx\r\n"
+        #expect(decode((String(repeating: small, count: 5000) + "0\r\n\r\n").latin1, as: .unknown).body.count == 5000)
+    }
+
     @Test func randomBodiesInRandomChunksAndPiecesComeOutWhole() {
         var random = Seeded(state: 42)
         for _ in 0..<300 {
