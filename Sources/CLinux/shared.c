@@ -3,42 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-// Each worker's area begins on its own cache line, so that publishing never disturbs a neighbour.
-struct worker_area {
-    _Alignas(64) _Atomic uint64_t heartbeat_ns;
-    _Atomic uint32_t running;
-    uint32_t request_count;
-    _Atomic uint64_t sequence;
-    _Atomic uint64_t started_ns;
-    _Atomic uint64_t deadline_ns;
-    _Atomic uint64_t generation;
-    struct sluice_running_label label;
-    char request[SLUICE_REQUEST_BYTES];
-    _Alignas(64) _Atomic uint64_t words[SLUICE_SHARED_WORDS];
-};
-
-struct strike_entry {
-    _Atomic uint32_t strikes;
-    _Atomic uint32_t fenced;
-    uint32_t count;
-    char function[SLUICE_FUNCTION_BYTES];
-};
-
-struct sluice_shared {
-    uint32_t magic;
-    uint32_t version;
-    uint64_t size;
-    struct strike_entry strikes[SLUICE_SHARED_STRIKES];
-    struct worker_area workers[SLUICE_SHARED_WORKERS];
-};
-
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared memory needs lock-free 64-bit atomics");
+#include "layout.h"
 
 size_t sluice_shared_size(void) { return sizeof(struct sluice_shared); }
 
@@ -63,8 +34,13 @@ int sluice_shared_create(void) {
     region->magic = SLUICE_SHARED_MAGIC;
     region->version = SLUICE_SHARED_VERSION;
     region->size = sizeof(struct sluice_shared);
+    // 16 bytes come whole or not at all.
+    ssize_t drawn = getrandom(region->rates.secret, sizeof region->rates.secret, 0);
+    error = drawn == sizeof region->rates.secret ? 0 : -EIO;
     sluice_shared_unmap(region);
-    return fd;
+    if (!error) return fd;
+    close(fd);
+    return error;
 }
 
 struct sluice_shared *sluice_shared_map(int fd, int *error) {

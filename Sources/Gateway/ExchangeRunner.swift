@@ -100,8 +100,11 @@ final class ExchangeRunner: ForwardedExchange {
         while true {
             switch rules.next(self) {
             case .done: return phaseDone()
-            case .run(let call): if !runHook(call) { return }
+            case .run(let call):
+                if station == .requestRules, bodyIsTooLarge { return refuseBody() }
+                if !runHook(call) { return }
             case .respond(let reply): return answer(reply)
+            case .limit(let check): if let reply = refusal(check) { return answer(reply) }
             case .log(let line): note(line)
             case .drop: return drop()
             }
@@ -127,6 +130,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     func forward() {
         guard let generation else { return }
+        guard !bodyIsTooLarge else { return refuseBody() }
         let chosen = upstream
         guard chosen >= 0 else {
             return fail(GatewayError(.noSite, in: .requestRules, note: "no rule answered and the site has no upstream"))
@@ -142,9 +146,13 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     /// Body bytes from the client. When a hook put its own body in their place they are dropped.
-    func acceptBody(_ slice: consuming Slice) {
+    /// - Returns: false when it is more than the limit; the caller then calls `clientFailed`.
+    func acceptBody(_ slice: consuming Slice) -> Bool {
         requestBytes += slice.count
+        // What follows a refusal is read and dropped, so that the client gets to read the refusal.
+        guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         if !replacedRequestBody { requestBody.append(slice) }
+        return true
     }
 
     /// The fields behind a request's body, empty when there are none.
@@ -204,6 +212,7 @@ final class ExchangeRunner: ForwardedExchange {
         statusSent = response.status
         worker.date.add(to: &response, seconds: worker.wallSeconds)
         countResponse()
+        rules.addLimitFields(self)
         stream?.sendHead()
         stream?.responseBodyChanged()
     }
@@ -295,6 +304,7 @@ final class ExchangeRunner: ForwardedExchange {
         worker.metrics.add(.forwardedRequest, requestBytes)
         worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
         worker.metrics.subtract(.requestsActive)
+        generation?.tallies.count(matched: matchedRules)
         worker.metrics.observe(.requestDuration, microseconds: (now &- started) / 1000)
         guard let logger = worker.accessLog else { return }
         logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)

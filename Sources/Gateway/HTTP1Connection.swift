@@ -178,6 +178,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         awaitsContinue = parser.expectsContinue && runner.request.body != .none
         runner.request.scheme = listener.scheme
         runner.wantsUpgrade = parser.wantsUpgrade
+        runner.bodyLimit = listener.limits.body ?? .max
         reading = runner.request.body == .none ? .complete : .body
         runner.requestBodyEnded = reading == .complete
         parser.reset()
@@ -203,7 +204,12 @@ final class HTTP1Connection: ClientStream, Drainable {
         switch decoder.next(input.bytes, trailers: &worker.trailers) {
         case .data(let skip, let count):
             input.consume(skip)
-            runner.acceptBody(input.takeSlice(count))
+            guard runner.acceptBody(input.takeSlice(count)) else {
+                persistent = false
+                reading = .lingering
+                runner.clientFailed(.bodyTooLarge, note: "the request body is larger than its limit")
+                return false
+            }
             if decoder.isDone { return bodyComplete(runner) }
             runner.requestBodyArrived()
             return true

@@ -252,6 +252,7 @@ final class HTTP2ClientStream: ClientStream {
         runner.request.scheme = connection.listener.scheme
         if endOfStream { runner.request.body = .none }
         runner.requestBodyEnded = endOfStream
+        runner.bodyLimit = connection.listener.limits.body ?? .max
         ended = endOfStream
         runner.begin()
     }
@@ -272,7 +273,9 @@ final class HTTP2ClientStream: ClientStream {
             return
         }
         unconsumed += count
-        runner.acceptBody(slice)
+        guard runner.acceptBody(slice) else {
+            return runner.clientFailed(.bodyTooLarge, note: "the request body is larger than its limit")
+        }
         runner.requestBodyArrived()
         openWindow()
     }

@@ -19,6 +19,9 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    /// By `LimitCheck.limit`.
+    let limits: [RateLimit]
+    let tallies: RuleTallies
     private unowned var worker: Worker?
 
     init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
@@ -31,6 +34,8 @@ final class ServingGeneration {
         self.worker = worker
         self.configuration = configuration
         rules = Generation(configuration)
+        limits = rules.limits.map { RateLimit($0) }
+        tallies = RuleTallies(rules, shared: worker.context.shared)
         listeners = try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files) },

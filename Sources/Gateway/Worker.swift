@@ -225,6 +225,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsSplice, syscalls.splice)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        generation?.tallies.flush()
         context.shared.beat(worker: context.worker, now: nowNanoseconds)
         metrics.withWords { context.shared.publish(worker: context.worker, $0) }
         schedule(publisher, after: 100)

@@ -80,6 +80,8 @@ open class Exchange {
     public final var matchedRules: [Int32] = []
     /// Variables shared by rules (`vars.n`) and hooks (`ctx.vars`).
     public final var vars = VariableTable()
+    /// Bytes of request body that rules allow.
+    public final var bodyLimit = Int.max
     /// Set while error rules run.
     public final var error: GatewayError?
     /// Name of the hook that failed, for `error.hook`.
@@ -101,6 +103,7 @@ open class Exchange {
         upstream = -1
         matchedRules.removeAll(keepingCapacity: true)
         vars.removeAll()
+        bodyLimit = .max
         error = nil
         if !failedHook.isEmpty { failedHook = "" }
         started = 0

@@ -34,6 +34,24 @@ public struct ConfigurationBundle: Sendable, Equatable {
         }
     }
 
+    /// Something with a stable name and a digest of what its author wrote: what a reload changes is told by these.
+    public struct Part: Sendable, Hashable {
+        public static let rule = "rule"
+        /// "rule", "upstream" and the like.
+        public var kind: String
+        public var name: String
+        public var digest: UInt64
+        /// Parts of one group are compared in their order as well; empty where order does not matter.
+        public var group: String
+
+        public init(kind: String, name: String, digest: UInt64, group: String = "") {
+            self.kind = kind
+            self.name = name
+            self.digest = digest
+            self.group = group
+        }
+    }
+
     public struct File: Sendable, Equatable {
         /// As the configuration's loader asks for it.
         public var path: String
@@ -51,15 +69,18 @@ public struct ConfigurationBundle: Sendable, Equatable {
     /// "127.0.0.1:9901"; "off" for none; nil when the configuration does not say.
     public var admin: String?
     public var functions: [Function]
+    public var parts: [Part]
     public var files: [File]
 
     public init(
-        mainFile: String, listeners: [Listener], admin: String? = nil, functions: [Function] = [], files: [File] = []
+        mainFile: String, listeners: [Listener], admin: String? = nil, functions: [Function] = [],
+        parts: [Part] = [], files: [File] = []
     ) {
         self.mainFile = mainFile
         self.listeners = listeners
         self.admin = admin
         self.functions = functions
+        self.parts = parts
         self.files = files
     }
 
@@ -83,6 +104,12 @@ public struct ConfigurationBundle: Sendable, Equatable {
         writer.list(functions) { writer, function in
             writer.string(function.name)
             writer.number(function.fingerprint)
+        }
+        writer.list(parts) { writer, part in
+            writer.string(part.kind)
+            writer.string(part.name)
+            writer.number(part.digest)
+            writer.string(part.group)
         }
         writer.list(files) { writer, file in
             writer.string(file.path)
@@ -119,6 +146,9 @@ public struct ConfigurationBundle: Sendable, Equatable {
         admin = try reader.list { (reader) throws(PacketError) in try reader.string() }.first
         functions = try reader.list { (reader) throws(PacketError) in
             Function(name: try reader.string(), fingerprint: try reader.number())
+        }
+        parts = try reader.list { (reader) throws(PacketError) in
+            Part(kind: try reader.string(), name: try reader.string(), digest: try reader.number(), group: try reader.string())
         }
         files = try reader.list { (reader) throws(PacketError) in
             File(path: try reader.string(), bytes: try reader.data())

@@ -10,7 +10,7 @@ import CLinux
     /// Functions whose strikes are listed.
     public static let strikeCapacity = Int(SLUICE_SHARED_STRIKES)
 
-    private let region: OpaquePointer
+    let region: OpaquePointer
     public let descriptor: OwnedDescriptor
 
     /// Makes a new region, all zero.
@@ -23,7 +23,7 @@ import CLinux
     public init(adopting descriptor: consuming OwnedDescriptor) throws(SystemError) {
         var error: Int32 = 0
         // SAFETY: the C function checks size, seals and version, and returns a mapping or NULL; it is
-        // unmapped in deinit only, and no pointer into it leaves this class.
+        // unmapped in deinit only, and no pointer into it outlives a call.
         guard let region = unsafe sluice_shared_map(descriptor.number, &error) else {
             throw SystemError(
                 call: "mmap", code: -error,

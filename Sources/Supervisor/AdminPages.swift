@@ -53,6 +53,7 @@ extension Supervisor {
         out.begin(reloads)
         out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))
         out.sample(reloads.name, "result=\"refused\"", String(reload.refused))
+        appendRules(&out)
         let struck = MetricFamily("sluice_function_strikes", .gauge, "Workers a hook function has cost.")
         out.begin(struck)
         for (name, entry) in strikes.entries.sorted(by: { $0.key < $1.key }) {

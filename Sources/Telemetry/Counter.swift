@@ -38,6 +38,8 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // Rules and hooks
     case ruleEvaluations, ruleMatches
+    /// Requests asked of rate limits, and keys that lost their place while they still counted.
+    case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
     case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced

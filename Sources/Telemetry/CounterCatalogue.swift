@@ -106,6 +106,12 @@ extension Counter {
         one(.ruleEvaluations, "rule_evaluations_total", .counter, "Rule conditions evaluated.")
             + one(.ruleMatches, "rule_matches_total", .counter, "Rules whose condition held.")
             + series(
+                "rate_limit_requests_total", .counter, "Requests counted by rate limits, by verdict.", "verdict",
+                [(.rateLimitAllowed, "allowed"), (.rateLimitRefused, "refused")])
+            + one(
+                .rateLimitEvicted, "rate_limit_evictions_total", .counter,
+                "Keys that lost their place in the table of rate limits while they still counted.")
+            + series(
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),

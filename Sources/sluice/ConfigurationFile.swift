@@ -67,6 +67,7 @@ enum ConfigurationFile {
             functions: configuration.functions.map { function in
                 .init(name: function.name, fingerprint: fingerprint(function, files))
             },
+            parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
     }
 

@@ -10,6 +10,7 @@ import Testing
             .init(name: "public", address: "0.0.0.0", port: 443), .init(name: "six", address: "::1", port: 0),
         ],
         admin: "127.0.0.1:9901", functions: [.init(name: "auth", fingerprint: .max)],
+        parts: [.init(kind: "rule", name: "a/b", digest: 7, group: "a")],
         files: [.init(path: "rules/main.yaml", bytes: Array("sluice: 1\n".utf8)), .init(path: "empty", bytes: []), .init(path: "binary", bytes: Array(0...255))])
 
     @Test func whatIsEncodedIsDecoded() throws {

@@ -81,7 +81,12 @@ struct Ran {
     var last: Step { steps.last ?? .done }
 }
 
-func run(_ generation: Generation, _ exchange: Exchange, _ phase: Phase = .request) -> Ran {
+/// A verdict that lets everything pass.
+let pass = LimitVerdict(isAllowed: true, remaining: 3, retryAfter: 0, reset: 1)
+
+func run(
+    _ generation: Generation, _ exchange: Exchange, _ phase: Phase = .request, verdicts: (LimitCheck) -> LimitVerdict = { _ in pass }
+) -> Ran {
     var runner = RuleRunner()
     guard runner.begin(generation, exchange) else { return Ran(steps: [], matched: ["no site"]) }
     runner.enter(phase, exchange)
@@ -90,6 +95,8 @@ func run(_ generation: Generation, _ exchange: Exchange, _ phase: Phase = .reque
         let step = runner.next(exchange)
         ran.steps.append(step)
         switch step {
+        case .limit(let check):
+            if let reply = runner.settle(check, verdicts(check), exchange) { ran.steps.append(.respond(reply)); break loop }
         case .run, .log: continue
         case .done, .respond, .drop: break loop
         }

@@ -34,11 +34,11 @@ import Testing
         let whole = load(try example("shop"), shared)
         #expect(whole.diagnostics.count == notAvailable(whole).count)
         #expect(notAvailable(whole) == [
-            "error the action `rate_limit` is not available in this version", "error the action `compress` is not available in this version",
+            "error the action `compress` is not available in this version",
             "warning `health` has no effect in this version",
         ])
-        let lines = ["login brute force", "method == \"POST\" and path == \"/login\"", "rate_limit", "compress"]
-        let text = try example("shop", without: lines).replacing("        do:\n\n      - name: old", with: "\n      - name: old")
+        let lines = ["compress"]
+        let text = try example("shop", without: lines)
         let result = load(text, shared)
         let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
         #expect(configuration.listeners.map(\.name) == ["plain", "public"])
@@ -55,7 +55,7 @@ import Testing
         let site = configuration.sites[0]
         #expect(site.hosts == [.exact("shop.example.com"), .exact("www.shop.example.com")])
         #expect(site.request.map(\.id) == [
-            "shop/https only", "shop/canonical host", "shop/admin from the office only", "shop/old product links", "shop/static files",
+            "shop/https only", "shop/canonical host", "shop/admin from the office only", "shop/login brute force", "shop/old product links", "shop/static files",
             "shop/tell the origin who calls",
         ])
         #expect(site.response.count == 2 && site.error.count == 1)
@@ -88,8 +88,8 @@ import Testing
 
     @Test func `the API example loads but for what is not there yet`() throws {
         let result = load(try example("api"), shared)
-        #expect(result.diagnostics.count == 4)
-        #expect(notAvailable(result) == ["limit_body", "rate_limit", "retry"].map { "error the action `\($0)` is not available in this version" }
+        #expect(result.diagnostics.count == 2)
+        #expect(notAvailable(result) == ["retry"].map { "error the action `\($0)` is not available in this version" }
             + ["warning `tests` has no effect in this version"])
     }
 

@@ -12,5 +12,6 @@
 #include "net.h"
 #include "process.h"
 #include "shared.h"
+#include "rates.h"
 
 #endif

@@ -4,7 +4,7 @@
 //
 // Who writes what
 //   supervisor: header, strikes; resets a worker's area before it starts that worker
-//   worker i:   workers[i] only
+//   worker i:   workers[i]; rate-limit counters and counters of rules together with all others (rates.h)
 // Who reads what
 //   supervisor: everything, at any time. Numbers are read atomically. The texts of a running slot
 //               are read only when the slot says `running` with an old deadline or when the worker
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define SLUICE_SHARED_MAGIC 0x65636975u
-#define SLUICE_SHARED_VERSION 1u
+#define SLUICE_SHARED_VERSION 2u
 #define SLUICE_SHARED_WORKERS 128
 #define SLUICE_SHARED_WORDS 256
 #define SLUICE_SHARED_STRIKES 64
@@ -48,7 +48,7 @@ struct sluice_running {
     char request[SLUICE_REQUEST_BYTES];      // request id
 };
 
-struct sluice_shared;                        // the layout is in shared.c
+struct sluice_shared;                        // the layout is in layout.h
 
 // Creates a zeroed region as a memfd (size fixed by seals) and writes its header.
 int sluice_shared_create(void);

@@ -36,6 +36,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case host = "V011"
     case network = "V012"
     case text = "V013"
+    case rate = "V014"
     case expressionSyntax = "E001"
     case unknownOperator = "E002"
     case unknownField = "E003"
@@ -106,6 +107,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .host: "A host is `shop.example.com`, `*.example.com`, or `*` for every other host; without port and scheme.",
         .network: "A list holds IP addresses and networks (`10.0.0.0/8`, `2001:db8::/32`), or strings, not both.",
         .text: "The value is empty, too long, or has characters that are not allowed in it.",
+        .rate: "A rate is a count and a period: `100/s`, `5/min`, `1000/h`, `20/10s`. At most 500,000 per period, and periods of 1 s to 1 day.",
         .expressionSyntax: "The expression cannot be read at the marked place.",
         .unknownOperator: "There is no such operator. == != < <= > >= in contains starts_with ends_with matches like, and or not, exists().",
         .unknownField: "There is no such field. docs/RULES.md lists them.",

@@ -6,6 +6,7 @@ import Patterns
 struct Compiler {
     private(set) var program = Program()
     private(set) var ruleIDs: [String] = []
+    private(set) var limits: [LimitPlan] = []
     private var patternIndex: [String: Int32] = [:]
     /// Groups of the rule being compiled: name to slot.
     private var slots: [String: Int32] = [:]
@@ -33,7 +34,8 @@ struct Compiler {
             let instructions = program.instructions.count
             if let condition = rule.condition { emit(condition.root) }
             let condition = Slots(instructions, program.instructions.count)
-            let operations = rule.actions.map { operation($0.kind) }
+            let limitsBefore = limits.count
+            let operations = rule.actions.map { operation($0.kind, rule.id) }
             let captures = program.captures.count
             if !slots.isEmpty, let root = rule.condition?.root { collectCaptures(root) }
             program.captureSlots = max(program.captureSlots, slots.count)
@@ -41,7 +43,8 @@ struct Compiler {
             program.operations += operations
             program.rules.append(CompiledRule(
                 condition: condition, operations: Slots(first, program.operations.count),
-                captures: Slots(captures, program.captures.count), shadow: rule.shadow))
+                captures: Slots(captures, program.captures.count), shadow: rule.shadow,
+                limits: limits.count > limitsBefore))
             ruleIDs.append(rule.id)
         }
         return Slots(start, program.rules.count)
@@ -199,7 +202,7 @@ struct Compiler {
         return HeaderValue(id: FieldName(matching: bytes.span), name: constant(bytes), value: value(template))
     }
 
-    private mutating func operation(_ kind: Action.Kind) -> Operation {
+    private mutating func operation(_ kind: Action.Kind, _ rule: String) -> Operation {
         switch kind {
         case .route(let upstream): return .route(Int32(upstream))
         case .split(let key, let targets): return split(key, targets)
@@ -218,7 +221,27 @@ struct Compiler {
         case .log(let template): return .log(value(template))
         case .run(let function, let arguments): return .run(function: Int32(function), arguments: constant(arguments))
         case .stop: return .stop
+        case .rateLimit(let settings): return .limit(limit(settings, rule))
+        case .limitBody(let bytes): return .limitBody(bytes)
+        case .setCookie(let cookie):
+            return .setCookie(CompiledCookie(
+                name: constant(Array(cookie.name.utf8)), value: value(cookie.value), attributes: constant(Array(cookie.attributes.utf8))))
+        case .removeCookie(let name): return .removeCookie(constant(Array(name.utf8)))
         }
+    }
+
+    private mutating func limit(_ settings: RateLimitSettings, _ rule: String) -> Int32 {
+        let start = program.limitFields.count
+        for use in settings.key { program.limitFields.append(slot(use)) }
+        let earlier = limits.count { $0.id == rule || $0.id.hasPrefix(rule + "#") }
+        // A string of RFC 8941: ASCII, with quotes escaped.
+        let name = rule.unicodeScalars.map { (" "..."~").contains($0) ? String($0) : "?" }.joined()
+        let label = "\"" + name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        limits.append(LimitPlan(
+            id: earlier == 0 ? rule : "\(rule)#\(earlier + 1)", settings: settings, fields: Slots(start, program.limitFields.count),
+            label: constant(Array(label.utf8)),
+            policy: constant(Array("\(label);q=\(settings.count);w=\(settings.period / 1000)".utf8))))
+        return Int32(limits.count - 1)
     }
 
     private mutating func split(_ key: FieldUse?, _ targets: [Action.WeightedUpstream]) -> Operation {

@@ -8,12 +8,15 @@ public final class Generation: Sendable {
     let program: Program
     private let hosts: HostTable
     private let ruleIDs: [String]
+    /// What `LimitCheck.limit` counts by.
+    public let limits: [LimitPlan]
 
     public init(_ configuration: Configuration) {
         let compiler = Compiler(configuration)
         self.configuration = configuration
         program = compiler.program
         ruleIDs = compiler.ruleIDs
+        limits = compiler.limits
         hosts = HostTable(configuration.sites)
     }
 

@@ -94,6 +94,12 @@ struct PreparedReply: Sendable {
     var isJSON: Bool
 }
 
+struct CompiledCookie: Sendable {
+    var name: ByteRange
+    var value: Value
+    var attributes: ByteRange
+}
+
 enum Operation: Sendable {
     case route(Int32)
     /// Weights as running sums in `Program.weights`.
@@ -109,6 +115,11 @@ enum Operation: Sendable {
     case setStatus(UInt16)
     case setVariable(name: ByteRange, Value)
     case log(Value)
+    /// Index into `Generation.limits`.
+    case limit(Int32)
+    case limitBody(Int)
+    case setCookie(CompiledCookie)
+    case removeCookie(ByteRange)
     case run(function: Int32, arguments: ByteRange)
     case stop
 }
@@ -118,6 +129,8 @@ struct CompiledRule: Sendable {
     var operations: Slots
     var captures: Slots
     var shadow: Bool
+    /// Has a `rate_limit`, which counts in shadow mode too.
+    var limits = false
 }
 
 struct CompiledSite: Sendable {
@@ -152,6 +165,8 @@ struct Program: Sendable {
     var replies: [PreparedReply] = []
     var weights: [(upTo: Int, upstream: Int32)] = []
     var operations: [Operation] = []
+    /// Keys of rate limits.
+    var limitFields: [FieldSlot] = []
     var rules: [CompiledRule] = []
     var sites: [CompiledSite] = []
     /// Names of upstreams, for `origin.upstream`.

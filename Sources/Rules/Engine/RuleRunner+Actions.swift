@@ -23,6 +23,12 @@ extension RuleRunner {
             return .log(LogLine(rule: rule, text: render(value, into: .request, escape: .header, generation, exchange)))
         case .run(let function, let arguments):
             return .run(HookCall(function: Int(function), rule: rule, arguments: arguments))
+        case .limit(let limit):
+            makeLimitKey(limit, generation, exchange)
+            return .limit(LimitCheck(rule: rule, limit: limit, isShadow: isShadow))
+        case .limitBody(let bytes): exchange.bodyLimit = min(exchange.bodyLimit, bytes)
+        case .setCookie(let cookie): setCookie(cookie, generation, exchange)
+        case .removeCookie(let name): removeCookie(name, generation, exchange)
         case .stop: finish()
         case .drop:
             finish()
@@ -142,12 +148,12 @@ extension RuleRunner {
     // MARK: Answers
 
     /// Makes `exchange.response` a fresh answer. Its arena keeps what the origin sent, for templates.
-    private mutating func reply(_ origin: Reply.Origin, _ status: Int, _ body: Reply.Body, _ rule: Int32, _ exchange: Exchange) -> Step {
+    mutating func reply(_ origin: Reply.Origin, _ status: Int, _ body: Reply.Body, _ rule: Int32, _ exchange: Exchange) -> Step {
         finish()
         exchange.response.status = status
         exchange.response.reason = .empty
         exchange.response.body = .known(body.count)
-        if origin == .deny { exchange.response.removeAllFields() }
+        if origin == .deny || origin == .limit { exchange.response.removeAllFields() }
         return .respond(Reply(origin: origin, rule: rule, body: body))
     }
 

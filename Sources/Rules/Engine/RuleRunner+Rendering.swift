@@ -9,6 +9,8 @@ enum Escape {
     case none
     /// Control characters become spaces: a field value has no line breaks.
     case header
+    /// RFC 6265 section 4.1.1: spaces, quotes, commas, semicolons and backslashes are percent-encoded.
+    case cookie
     /// Characters that would end the path or the query are percent-encoded.
     case path, query
     /// Data within a path: a slash in it is not a separator.
@@ -75,7 +77,7 @@ extension RuleRunner {
             let range = copy(value, target, generation, exchange)
             if target == .request { Self.clean(range, &exchange.request.arena) } else { Self.clean(range, &exchange.response.arena) }
             return Int(range.count)
-        case .path, .query, .segment, .location, .json: break
+        case .path, .query, .segment, .location, .json, .cookie: break
         }
         let before = mark(target, exchange)
         for offset in 0..<Int(value.range.count) {
@@ -150,6 +152,9 @@ extension RuleRunner {
 
     private static func mustEncode(_ byte: UInt8, _ escape: Escape) -> Bool {
         if byte <= 0x20 || byte >= 0x7f { return true }
+        if escape == .cookie {
+            return byte == UInt8(ascii: "\"") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "\\")
+        }
         switch byte {
         case UInt8(ascii: "#"), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "\\"), UInt8(ascii: "^"),
             UInt8(ascii: "`"), UInt8(ascii: "{"), UInt8(ascii: "|"), UInt8(ascii: "}"):

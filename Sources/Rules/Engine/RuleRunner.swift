@@ -18,6 +18,13 @@ public struct RuleRunner: ~Copyable {
     /// The fields the origin sent, kept when some rule asks for `origin.header.*`.
     var originFields: [Field] = []
 
+    /// Key of the `rate_limit` that was asked last.
+    var limitKey = ByteArena(capacity: 128)
+    /// Limits that were asked, for the answer's fields.
+    var limitReports: [LimitReport] = []
+    /// The current rule is in shadow mode: only its limits are asked.
+    private(set) var isShadow = false
+
     private var rule = 0
     private var ruleEnd = 0
     private var operation = 0
@@ -34,6 +41,7 @@ public struct RuleRunner: ~Copyable {
         operation = 0
         operationEnd = 0
         originFields.removeAll(keepingCapacity: true)
+        limitReports.removeAll(keepingCapacity: true)
         exchange.site = Access.with(exchange.request, exchange.request.host()) { generation.site(forHost: $0) }
         guard exchange.site >= 0 else { return false }
         exchange.upstream = Int(generation.program.sites[exchange.site].upstream)
@@ -71,6 +79,9 @@ public struct RuleRunner: ~Copyable {
             while operation < operationEnd {
                 let current = generation.program.operations[operation]
                 operation += 1
+                if isShadow {
+                    guard case .limit = current else { continue }
+                }
                 if let step = perform(current, rule: Int32(rule - 1), generation, exchange) { return step }
             }
             guard rule < ruleEnd else { return .done }
@@ -86,7 +97,8 @@ public struct RuleRunner: ~Copyable {
         scratch.removeAll()
         guard evaluate(compiled.condition, generation, exchange) else { return }
         exchange.matchedRules.append(compiled.shadow ? ~id : id)
-        guard !compiled.shadow else { return }
+        isShadow = compiled.shadow
+        guard !isShadow || compiled.limits else { return }
         captureText.removeAll()
         captureRanges.removeAll(keepingCapacity: true)
         if compiled.captures.count > 0 { capture(compiled.captures, generation, exchange) }

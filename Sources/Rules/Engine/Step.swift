@@ -9,6 +9,8 @@ public enum Step: Sendable, Equatable {
     case run(HookCall)
     /// Answer the client: status and fields are in `exchange.response`.
     case respond(Reply)
+    /// Count the request: `withLimitKey`, then `settle` the verdict, then ask for the next step.
+    case limit(LimitCheck)
     /// Write a line to the log, then ask for the next step.
     case log(LogLine)
     /// Close the connection without an answer.
@@ -34,7 +36,7 @@ public struct HookCall: Sendable, Equatable {
 
 /// A finished answer made by a rule.
 public struct Reply: Sendable, Equatable {
-    public enum Origin: UInt8, Sendable { case respond, redirect, deny }
+    public enum Origin: UInt8, Sendable { case respond, redirect, deny, limit }
     public enum Body: Sendable, Equatable {
         case none
         /// Fixed text, read with `generation.withBytes(_:_:)`.

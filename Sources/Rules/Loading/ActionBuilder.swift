@@ -12,7 +12,7 @@ struct ActionBuilder {
     let builder: ConfigurationBuilder
     let phase: Phase
     let captures: Set<String>
-    private var reporter: Reporter { builder.reporter }
+    var reporter: Reporter { builder.reporter }
 
     init(builder: ConfigurationBuilder, phase: Phase, captures: Set<String>) {
         self.builder = builder
@@ -43,6 +43,8 @@ struct ActionBuilder {
         case "set_header": return headers(argument) { .setHeader(name: $0, value: $1) }
         case "add_header": return headers(argument) { .addHeader(name: $0, value: $1) }
         case "remove_header": return removals(argument)
+        case "set_cookie": return (argument?.list ?? []).compactMap { $0.object.flatMap { cookie($0) }.map { .setCookie($0) } }
+        case "remove_cookie": return (argument?.list ?? []).compactMap { cookieName($0).map { .removeCookie(name: $0) } }
         case "set_var":
             return (argument?.named ?? []).map { .setVariable(name: $0.key.text ?? "", value: template($0.value)) }
         default: return single(action.schema.name, argument, action).map { [$0] } ?? []
@@ -60,6 +62,8 @@ struct ActionBuilder {
         case "rewrite": return rewrite(argument, action)
         case "respond": return argument?.object.map { .respond(respond($0, action)) }
         case "run": return run(argument)
+        case "rate_limit": return argument?.object.flatMap { rateLimit($0) }
+        case "limit_body": return argument?.integer.map { .limitBody($0) }
         default: return nil
         }
     }
@@ -77,10 +81,8 @@ struct ActionBuilder {
         if object["to"] != nil, !targets.contains(where: { $0.weight > 0 }) {
             reporter.report(.integer, "`split` needs a weight above 0", at: action.position)
         }
-        guard let key = object["key"], let text = key.text else { return .split(key: nil, to: targets) }
-        let template = template("${\(text)}", key.node)
-        guard case .field(let use)? = template.pieces.first else { return nil }
-        return .split(key: use, to: targets)
+        guard let key = object["key"] else { return .split(key: nil, to: targets) }
+        return field(key).map { .split(key: $0, to: targets) }
     }
 
     private func run(_ argument: Parsed?) -> Action.Kind? {
@@ -97,7 +99,7 @@ struct ActionBuilder {
 
     private func template(_ parsed: Parsed) -> Template { template(parsed.text ?? "", parsed.node) }
 
-    private func template(_ text: String, _ node: YAMLNode) -> Template {
+    func template(_ text: String, _ node: YAMLNode) -> Template {
         var parser = TemplateParser(phase: phase, captures: captures)
         let template = parser.parse(text)
         reporter.report(parser.problems, in: node)
@@ -105,7 +107,7 @@ struct ActionBuilder {
     }
 
     /// A field value: no control characters in what the author wrote.
-    private func fieldValue(_ parsed: Parsed) -> Template {
+    func fieldValue(_ parsed: Parsed) -> Template {
         let template = template(parsed)
         for case .literal(let bytes) in template.pieces where bytes.contains(where: { $0 < 0x20 && $0 != 9 || $0 == 0x7f }) {
             reporter.report(.header, "a header value cannot have line breaks or control characters", at: parsed.position)

@@ -2,7 +2,9 @@
 extension Schema {
     private static let everywhere: Set<Phase> = [.request, .response, .error]
 
-    static let actions: [ActionSchema] = [
+    static let actions: [ActionSchema] = basic + traffic + unavailable
+
+    private static let basic: [ActionSchema] = [
         ActionSchema(name: "route", argument: .name, phases: [.request], doc: "Choose the upstream."),
         ActionSchema(name: "split", argument: .object(split), phases: [.request], doc: "Choose an upstream by weight."),
         ActionSchema(
@@ -21,15 +23,14 @@ extension Schema {
         ActionSchema(name: "log", argument: .template, phases: everywhere, doc: "Write a line to the log."),
         ActionSchema(name: "run", argument: .either(.name, run), phases: everywhere, doc: "Call a hook function."),
         ActionSchema(name: "stop", argument: nil, phases: everywhere, doc: "End this phase.", isFinal: true),
-        later("rate_limit", "Limit how often a key may pass."),
+    ]
+
+    private static let unavailable: [ActionSchema] = [
         later("mirror", "Send a copy to another upstream."),
         later("retry", "When to ask another server."),
         later("timeout", "Timeouts of this exchange."),
-        later("limit_body", "Largest body."),
         later("compress", "Compress the answer."),
         later("replace_body", "Replace text in the body."),
-        later("set_cookie", "Set a cookie."),
-        later("remove_cookie", "Remove a cookie."),
     ]
 
     static func action(_ name: String) -> ActionSchema? { actions.first { $0.name == name } }

@@ -29,6 +29,7 @@ extension ConfigurationBuilder {
         }
         upstreamIndex[name] = configuration.upstreams.count
         configuration.upstreams.append(upstream)
+        addPart(.upstream, name, value.node)
     }
 
     mutating func addFunction(_ key: Parsed, _ value: Parsed) {
@@ -55,6 +56,7 @@ extension ConfigurationBuilder {
         }
         function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
         configuration.functions.append(function)
+        addPart(.function, name, value.node)
     }
 
     private static let policies: [String: Function.OnError] = [

@@ -18,6 +18,7 @@ extension ConfigurationBuilder {
         siteIndex[name] = configuration.sites.count
         for host in site.hosts { hostOwners[host] = configuration.sites.count }
         configuration.sites.append(site)
+        addPart(.site, name, parsed.node)
     }
 
     private func hosts(_ parsed: Parsed?) -> [HostPattern] {
@@ -59,6 +60,7 @@ extension ConfigurationBuilder {
             rules.append(Rule(
                 id: "\(site)/\(name)", name: name, shadow: object["mode"]?.text == "shadow", condition: whole, actions: actions,
                 position: object.position))
+            addPart(.rule, "\(site)/\(name)", element.node, group: "\(site), \(phase.name) rules")
         }
         reporter.context = outer
         Lint.unreachable(rules, phase, reporter)

@@ -97,6 +97,7 @@ struct ConfigurationBuilder {
             values = .strings(texts)
         }
         lists[name] = values
+        addPart(.list, name, value.node)
         configuration.lists.append(NamedList(name: name, values: values, position: key.position))
     }
 
@@ -116,6 +117,7 @@ struct ConfigurationBuilder {
             if let version = section["min_version"]?.text.flatMap({ TLSVersion(rawValue: $0) }) { tls?.minimumVersion = version }
         }
         let limits = object["limits"]?.object.map { Self.limits($0, over: configuration.limits) } ?? configuration.limits
+        addPart(.listener, name, parsed.node)
         configuration.listeners.append(Listener(
             name: name, address: address, tls: tls, protocols: protocols(object["protocols"], secure: tls != nil), limits: limits,
             position: object.position))

@@ -44,12 +44,15 @@ enum Names {
 
     /// Why rules may not name this field; nil when they may.
     static func headerProblem(_ text: String) -> (DiagnosticCode, String)? {
-        guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ isLetterOrDigit($0) || "!#$%&'*+-.^_`|~".utf8.contains($0) }) else {
+        guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ isTokenByte($0) }) else {
             return (.header, "`\(text)` is not a header name")
         }
         let id = FieldName(matching: Array(text.utf8).span)
         return id.isFraming ? (.protectedHeader, "`\(text)` frames the message and cannot be changed by rules") : nil
     }
+
+    /// RFC 9110 section 5.6.2.
+    static func isTokenByte(_ byte: UInt8) -> Bool { isLetterOrDigit(byte) || "!#$%&'*+-.^_`|~".utf8.contains(byte) }
 
     private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
         byte &- 48 < 10 || (byte | 0x20) &- 97 < 26

@@ -4,6 +4,8 @@ struct Parsed {
         case text(String)
         case integer(Int)
         case boolean(Bool)
+        /// Requests per milliseconds.
+        case rate(Int, Int)
         case endpoint(Endpoint)
         case server(Server)
         case host(HostPattern)

@@ -22,7 +22,8 @@ public enum RuleReference {
     }
 
     private static let actionObjects = [
-        Schema.respond, Schema.deny, Schema.redirect, Schema.rewrite, Schema.split, Schema.run,
+        Schema.respond, Schema.deny, Schema.redirect, Schema.rewrite, Schema.split, Schema.run, Schema.rateLimit,
+        Schema.cookie,
     ]
     private static let fileObjects = [
         Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.accessLog, Schema.limits,
@@ -53,6 +54,7 @@ public enum RuleReference {
         case .host: "host"
         case .file: "file"
         case .status: "status"
+        case .rate: "rate"
         case .expression: "expression"
         case .template: "text with `${...}`"
         case .header: "header name"

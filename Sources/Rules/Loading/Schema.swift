@@ -19,6 +19,8 @@ indirect enum SchemaType: Sendable {
     /// A path relative to the file that names it; `mustExist` files are looked for.
     case file(mustExist: Bool)
     case status(ClosedRange<Int>)
+    /// `100/s`: a count and a period.
+    case rate
     case expression
     case template
     /// A header name.

@@ -47,6 +47,11 @@ extension SchemaReader {
                 return refuse(.time, "`\(text)` is not a time", node, Units.integer(text) == nil ? "for example 50ms or 2s" : "add a unit: `\(text)ms`, `\(text)s`")
             }
             return Parsed(value: .integer(time), node: node)
+        case .rate:
+            guard let rate = Units.rate(text) else {
+                return refuse(.rate, "`\(text)` is not a rate", node, "for example `100/s`, `5/min` or `20/10s`")
+            }
+            return Parsed(value: .rate(rate.count, rate.period), node: node)
         default: return nil
         }
     }

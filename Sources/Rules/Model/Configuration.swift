@@ -13,6 +13,8 @@ public struct Configuration: Sendable {
     public var functions: [Function] = []
     public var lists: [NamedList] = []
     public var sites: [Site] = []
+    /// Everything with a stable name, in the order of the files.
+    public var parts: [ConfigurationPart] = []
 
     public init() {}
 

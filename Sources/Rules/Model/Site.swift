@@ -63,6 +63,11 @@ public struct Action: Sendable {
         case setStatus(UInt16)
         case setVariable(name: String, value: Template)
         case log(Template)
+        case rateLimit(RateLimitSettings)
+        /// Bytes.
+        case limitBody(Int)
+        case setCookie(CookieSettings)
+        case removeCookie(name: String)
         /// Index of the function; `arguments` is JSON text.
         case run(function: Int, arguments: [UInt8])
         case stop

@@ -1,0 +1,97 @@
+import Buffers
+import HTTP
+import Reactor
+import Rules
+import Telemetry
+import Upstream
+
+/// Limits that rules put on an exchange.
+extension ExchangeRunner {
+    /// Counts the request for a `rate_limit`.
+    /// - Returns: the refusal, already in `response`; nil when the request may go on.
+    func refusal(_ check: LimitCheck) -> Reply? {
+        guard let generation else { return nil }
+        let limit = generation.limits[Int(check.limit)]
+        let shared = worker.context.shared
+        let now = worker.nowNanoseconds
+        let counted = rules.withLimitKey { shared.charge(limit, key: $0, now: now) }
+        worker.metrics.add(counted.isAllowed ? .rateLimitAllowed : .rateLimitRefused)
+        if counted.hasEvicted { worker.metrics.add(.rateLimitEvicted) }
+        if !counted.isAllowed { generation.tallies.count(check.rule, .limited) }
+        let verdict = LimitVerdict(
+            isAllowed: counted.isAllowed, remaining: counted.remaining, retryAfter: counted.retryAfter, reset: counted.reset)
+        return rules.settle(check, verdict, self)
+    }
+
+    /// The client said that it will send more than it may, or has.
+    var bodyIsTooLarge: Bool {
+        if requestBytes > bodyLimit { return true }
+        guard case .known(let count) = request.body, !replacedRequestBody else { return false }
+        return count > bodyLimit
+    }
+
+    func refuseBody() {
+        requestBody.removeAll()
+        fail(GatewayError(.bodyTooLarge, in: .requestBody, note: "the request body is larger than \(bodyLimit) bytes"))
+    }
+}
+
+extension RateLimit {
+    init(_ plan: LimitPlan) {
+        self.init(
+            rule: SharedRegion.tallyKey(plan.id), periodNanoseconds: UInt64(plan.settings.period) * 1_000_000,
+            count: plan.settings.count, burst: plan.settings.burst)
+    }
+}
+
+/// How often each rule of a generation matched. Counted in plain memory, added now and then to the shared counters
+/// that are kept by the rule's stable id, so that they outlive generations and workers.
+final class RuleTallies {
+    private let ids: [String]
+    private let shared: SharedRegion
+    /// By rule; nil until the rule is first counted, -1 when there is no room for it.
+    private var slots: [Int32?]
+    private var counts: [UInt32]
+    /// Rules with counts to add.
+    private var dirty: [Int32] = []
+    private var isDirty: [Bool]
+
+    init(_ rules: Generation, shared: SharedRegion) {
+        ids = (0..<rules.ruleCount).map { rules.ruleID(Int32($0)) }
+        self.shared = shared
+        slots = Array(repeating: nil, count: ids.count)
+        counts = Array(repeating: 0, count: ids.count * RuleTally.allCases.count)
+        isDirty = Array(repeating: false, count: ids.count)
+    }
+
+    deinit { flush() }
+
+    /// - Parameter rule: as in `Exchange.matchedRules`, without the complement of shadow rules.
+    func count(_ rule: Int32, _ tally: RuleTally) {
+        let index = Int(rule)
+        counts[index * RuleTally.allCases.count + Int(tally.rawValue)] &+= 1
+        guard !isDirty[index] else { return }
+        isDirty[index] = true
+        dirty.append(rule)
+    }
+
+    /// Counts what an exchange matched.
+    func count(matched rules: [Int32]) {
+        for rule in rules { rule < 0 ? count(~rule, .shadowed) : count(rule, .matched) }
+    }
+
+    func flush() {
+        for rule in dirty {
+            let index = Int(rule)
+            isDirty[index] = false
+            let slot = slots[index] ?? shared.tallySlot(SharedRegion.tallyKey(ids[index])) ?? -1
+            slots[index] = slot
+            for tally in RuleTally.allCases {
+                let place = index * RuleTally.allCases.count + Int(tally.rawValue)
+                if slot >= 0, counts[place] > 0 { shared.add(UInt64(counts[place]), to: tally, slot: slot) }
+                counts[place] = 0
+            }
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+}
