@@ -69,7 +69,7 @@ let package = Package(
         room("Isolates", ["Buffers", "CV8"]),
         // Floor 3
         room("Rules", ["HTTP", "Patterns", "Buffers", yams]),
-        room("Upstream", ["HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        room("Upstream", ["HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
         // Floor 4
         room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
         .plugin(name: "EmbedText", capability: .buildTool()),
@@ -94,7 +94,7 @@ let package = Package(
         tests("Isolates", ["Isolates"]),
         tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
         tests("Telemetry", ["Telemetry"]),
-        tests("Upstream", ["Upstream", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        tests("Upstream", ["Upstream", "HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
         tests("Supervisor", ["Supervisor", "Reactor", "Telemetry", "SupervisorProbe"]),
         // A gateway without HTTP, rules or hooks that the supervisor's tests start and hurt.
         .executableTarget(

@@ -18,7 +18,17 @@ extension UpstreamSettings {
     init(_ upstream: Rules.Upstream, files: FileBundle) {
         self.init(
             name: upstream.name,
-            servers: upstream.servers.map { Server(secure: $0.secure, host: $0.host, port: $0.port) })
+            servers: upstream.servers.map {
+                var server = Server(secure: $0.secure, host: $0.host, port: $0.port)
+                server.http2 = $0.http2
+                return server
+            })
+        wire = switch upstream.wire {
+        case .http1: .http1
+        case .http2: .http2
+        case .auto: .auto
+        }
+        maximumStreams = upstream.maximumStreams
         leastRequests = upstream.balance == .leastRequests
         random = upstream.balance == .random
         connectTimeout = UInt64(upstream.timeouts.connect)

@@ -23,14 +23,34 @@ func makeServerSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePo
     unsafe nghttp2_option_set_no_closed_streams(option, 1)
     guard unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
     else { return nil }
-    unsafe announce(raw, limits)
+    unsafe announce(raw, limits, [(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrentStreams)])
     return unsafe raw
 }
 
-private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits) {
-    let settings = [
-        nghttp2_settings_entry(
-            settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue), value: UInt32(limits.concurrentStreams)),
+/// The same for the end towards an origin.
+func makeOriginSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePointer? {
+    var raw: OpaquePointer? = nil
+    var callbacks: OpaquePointer? = nil
+    var option: OpaquePointer? = nil
+    // SAFETY: plain creation; callbacks and options are copied by the session and freed here.
+    guard unsafe nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
+    defer { unsafe nghttp2_session_callbacks_del(callbacks) }
+    guard unsafe nghttp2_option_new(&option) == 0 else { return nil }
+    defer { unsafe nghttp2_option_del(option) }
+    unsafe setCallbacks(callbacks)
+    unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, onFrameNotSent)
+    unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+    unsafe nghttp2_option_set_max_continuations(option, limits.continuations)
+    unsafe nghttp2_option_set_max_outbound_ack(option, limits.outboundFrames)
+    unsafe nghttp2_option_set_no_closed_streams(option, 1)
+    guard unsafe nghttp2_session_client_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
+    else { return nil }
+    unsafe announce(raw, limits, [(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)])
+    return unsafe raw
+}
+
+private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits, _ own: [(nghttp2_settings_id, Int)]) {
+    let settings = own.map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: UInt32($0.1)) } + [
         nghttp2_settings_entry(
             settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindow)),
         nghttp2_settings_entry(
@@ -89,6 +109,7 @@ private let onBeginHeaders:
             session.trailers.reset()
             session.trailerIntake = TrailerIntake()
             session.decoding = session.stream(id)
+            if session.role == .client { session.beginResponse() }
             return 0
         }
     }
@@ -112,6 +133,11 @@ extension HTTP2Session {
     /// False: the stream was reset.
     fileprivate func takeField(_ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, isRequest: Bool) -> Bool {
         guard let stream = decoding else { return true }
+        if role == .client, !stream.state.headSeen {
+            guard !stream.responseIntake.take(name, value, into: &stream.head, limits) else { return true }
+            refuse(stream, .protocolError)
+            return false
+        }
         if isRequest {
             switch stream.intake.take(name, value, into: &stream.head, limits) {
             case .fine: return true
@@ -144,11 +170,17 @@ private let onFrame:
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let type = unsafe UInt32(frame.pointee.hd.type)
+            // SAFETY: the frame is valid during the callback.
+            if unsafe frame.pointee.hd.stream_id == 0 { unsafe session.originFrame(type, frame.pointee.hd.flags) }
             guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
                 let stream = unsafe session.stream(frame.pointee.hd.stream_id)
             else { return 0 }
             let ends = unsafe frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
             session.decoding = nil
+            if session.role == .client {
+                session.responseFrame(stream, isHead: type == NGHTTP2_HEADERS.rawValue, endOfStream: ends)
+                return 0
+            }
             if type == NGHTTP2_HEADERS.rawValue, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
                 session.trailers.reset()
                 session.headComplete(stream, endOfStream: ends)
@@ -215,10 +247,10 @@ extension HTTP2Session {
         let head = unsafe frame.pointee.hd
         switch UInt32(head.type) {
         case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue:
+            guard head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = stream(head.stream_id) else { return }
+            if role == .client { return stream.requestWritten() }
             // An answer that is complete before its request: the rest is not wanted (RFC 9113 section 8.1).
-            guard head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-                let stream = stream(head.stream_id), !stream.state.requestEnded, stream.state.announced
-            else { return }
+            guard !stream.state.requestEnded, stream.state.announced else { return }
             submitReset(head.stream_id, .noError)
         case NGHTTP2_RST_STREAM.rawValue:
             history.resetByUs(head.stream_id)
@@ -230,7 +262,7 @@ extension HTTP2Session {
             countGlitch("too many streams that had to be reset")
         case NGHTTP2_GOAWAY.rawValue:
             let code = unsafe frame.pointee.goaway.error_code
-            if code != 0, failure == nil { failure = (HTTP2ErrorCode(rawValue: code), "a protocol error of the client") }
+            if code != 0, failure == nil { failure = (HTTP2ErrorCode(rawValue: code), "a protocol error of the \(role == .server ? "client" : "origin")") }
         default: break
         }
     }
@@ -259,4 +291,16 @@ let readBody:
         let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
         let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
         return unsafe session.nextData(stream, room: room, &flags.pointee)
+    }
+
+/// A request whose head could not be sent: the origin has not seen it.
+private let onFrameNotSent:
+    @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, Int32, UnsafeMutableRawPointer?) -> Int32 = { _, frame, _, user in
+        // SAFETY: see the note at the top.
+        guard let user = unsafe user, let frame = unsafe frame else { return 0 }
+        guard unsafe UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue else { return 0 }
+        unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+            session.notSent(unsafe frame.pointee.hd.stream_id)
+        }
+        return 0
     }

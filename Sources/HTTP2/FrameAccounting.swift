@@ -19,6 +19,7 @@ extension HTTP2Session {
     }
 
     private func frameBegins(_ head: FrameHead) {
+        if role == .client { return originFrameBegins(head) }
         switch UInt32(head.type) {
         case NGHTTP2_DATA.rawValue:
             refuseIfOver(head.stream)

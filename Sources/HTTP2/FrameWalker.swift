@@ -10,9 +10,12 @@ struct FrameHead {
 /// that it ignores, and those cost us too.
 struct FrameWalker {
     /// Bytes until the next frame's head; first the client's preface (RFC 9113 section 3.4).
-    private var skip = 24
+    private var skip: Int
     private var head = InlineArray<9, UInt8>(repeating: 0)
     private var have = 0
+
+    /// - Parameter preface: the peer is a client, whose frames follow its preface.
+    init(preface: Bool) { skip = preface ? 24 : 0 }
 
     /// The next head that ends in `bytes` at or after `at`, which moves behind it.
     /// - Returns: with it, where its frame begins; negative when in bytes given before.

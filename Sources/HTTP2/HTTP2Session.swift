@@ -26,7 +26,9 @@ public enum HTTP2ReceiveResult: Sendable {
     final var raw: OpaquePointer?
     final var defence: FloodDefence
     final var history = StreamHistory()
-    final var walker = FrameWalker()
+    final var walker: FrameWalker
+    /// Which end this is.
+    final let role: Role
     /// Streams that begin in what is being received.
     final var fresh: [Int32] = []
     /// Streams that nghttp2 or the gateway still works on.
@@ -51,8 +53,11 @@ public enum HTTP2ReceiveResult: Sendable {
     private var shutdown = Shutdown.none
 
     private enum Shutdown { case none, noticed, final }
+    public enum Role: Sendable { case server, client }
 
-    public init(pool: SlabPool, limits: HTTP2Limits = HTTP2Limits()) {
+    public init(pool: SlabPool, limits: HTTP2Limits = HTTP2Limits(), role: Role = .server) {
+        self.role = role
+        walker = FrameWalker(preface: role == .server)
         self.limits = limits
         self.pool = pool
         defence = FloodDefence(limits)
@@ -61,7 +66,7 @@ public enum HTTP2ReceiveResult: Sendable {
         // SAFETY: the session is freed in deinit or `close`; callbacks run only inside calls on it.
         unsafe inputBase = nil
         unsafe raw = nil
-        unsafe raw = makeServerSession(self, limits)
+        unsafe raw = role == .server ? makeServerSession(self, limits) : makeOriginSession(self, limits)
         if unsafe raw == nil { failure = (.internalError, "no memory for an HTTP/2 session") }
     }
 

@@ -19,6 +19,8 @@ open class HTTP2Stream {
     final var owner: HTTP2Session?
     final var slot = -1
     final var intake = HeadIntake()
+    /// For the client's end.
+    final var responseIntake = ResponseIntake()
     final var body = Chain()
     final var trailers: StoredTrailers?
     final var state = StreamState()
@@ -32,6 +34,7 @@ open class HTTP2Stream {
         head.reset()
         body.removeAll()
         intake = HeadIntake()
+        responseIntake = ResponseIntake()
         trailers?.head.reset()
         state = StreamState()
     }
@@ -62,6 +65,13 @@ open class HTTP2Stream {
 
     /// The stream is over: in order (`.noError`), reset by either side, or with its connection.
     open func closed(_ code: HTTP2ErrorCode) {}
+
+    // MARK: The client's end, see `HTTP2OriginStream`
+
+    /// A head of status 1xx is complete.
+    func interimReceived() {}
+    /// All of the request is with the output.
+    func requestWritten() {}
 
     // MARK: The response
 
@@ -144,6 +154,8 @@ struct StreamState {
     var workEnded = false
     var closed = false
     var requestEnded = false
+    /// The client's end: the final head has been received.
+    var headSeen = false
     var responded = false
     /// The response's body is complete (its bytes may still be queued).
     var finished = false

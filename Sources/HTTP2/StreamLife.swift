@@ -93,6 +93,7 @@ extension HTTP2Session {
         }
         stream.body.removeAll()
         stream.session = nil
+        if role == .client { activeStreams -= 1 }
         if stream.state.announced { stream.closed(code) }
         letGo(stream)
     }

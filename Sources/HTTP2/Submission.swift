@@ -101,6 +101,8 @@ extension HTTP2Session {
     private(set) var base: UnsafeMutablePointer<nghttp2_nv>
     private var capacity = 64
     private let digits: UnsafeMutablePointer<UInt8>
+    /// Text of a request that no head has in one piece.
+    private var scratch = ByteArena(capacity: 256)
 
     init() {
         // SAFETY: both are freed in deinit.
@@ -132,6 +134,53 @@ extension HTTP2Session {
             count += 1
         }
         return count
+    }
+
+    /// Points at a request's pseudo-fields and fields. Those that belong to one connection, Host and Expect stay behind;
+    /// the length goes by `head.body`.
+    mutating func fillRequest(_ head: borrowing Head, secure: Bool) -> Int {
+        reserve(head.fields.count + 6)
+        scratch.removeAll()
+        let target = scratch.append(head.bytes(head.path))
+        if head.hasQuery { _ = scratch.append("?") }
+        let query = scratch.append(head.bytes(head.query))
+        let length = appendLength(head.body)
+        let whole = ByteRange(start: Int(target.start), count: query.end - Int(target.start))
+        // SAFETY: as `set` and `bytes` say: heads, static text and scratch stay as they are until nghttp2 has copied them.
+        unsafe set(0, FieldVectors.bytes(Span(":method")), FieldVectors.bytes(head.bytes(head.methodName)))
+        unsafe set(1, FieldVectors.bytes(Span(":scheme")), FieldVectors.bytes(secure ? Span("https") : Span("http")))
+        unsafe set(2, FieldVectors.bytes(Span(":authority")), FieldVectors.bytes(head.bytes(head.authority)))
+        unsafe set(3, FieldVectors.bytes(Span(":path")), FieldVectors.bytes(scratch[whole]))
+        var count = 4
+        // SAFETY: see above.
+        for field in head.fields where FieldVectors.travels(field) {
+            unsafe set(count, FieldVectors.bytes(head.bytes(field.name)), FieldVectors.bytes(head.bytes(field.value)))
+            count += 1
+        }
+        // SAFETY: see above.
+        if let length { unsafe set(count, FieldVectors.bytes(Span("content-length")), FieldVectors.bytes(scratch[length])) }
+        count += length == nil ? 0 : 1
+        guard FieldVectors.takesTrailers(head) else { return count }
+        // SAFETY: see above.
+        unsafe set(count, FieldVectors.bytes(Span("te")), FieldVectors.bytes(Span("trailers")))
+        return count + 1
+    }
+
+    private mutating func appendLength(_ body: BodyLength) -> ByteRange? {
+        guard case .known(let count) = body else { return nil }
+        return scratch.append("\(count)")
+    }
+
+    private static func travels(_ field: Field) -> Bool {
+        switch field.id {
+        case .host, .expect, .contentLength, .proxyAuthorization: false
+        default: !field.id.isHopByHop && !field.name.isEmpty
+        }
+    }
+
+    /// `TE: trailers` is the one value that HTTP/2 knows, and gRPC asks for it (RFC 9113 section 8.2.2).
+    private static func takesTrailers(_ head: borrowing Head) -> Bool {
+        head.value(of: .te).map { head.bytes($0).firstRange(of: Span("trailers")) != nil } ?? false
     }
 
     // SAFETY: the pointer leaves the closure; callers use it only while the span's owner is borrowed.

@@ -35,6 +35,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case upstreamFailuresOverloaded
     case upstreamRetries
     case upstreamConnectionsActive, upstreamConnectionsIdle
+    /// Connections to origins that broke HTTP/2 or flooded us with its frames.
+    case upstreamHTTP2Errors, upstreamHTTP2Floods
 
     // Rules and hooks
     case ruleEvaluations, ruleMatches

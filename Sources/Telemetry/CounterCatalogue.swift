@@ -100,6 +100,9 @@ extension Counter {
             + series(
                 "upstream_connections", .gauge, "Connections to origins open now.", "state",
                 [(.upstreamConnectionsActive, "active"), (.upstreamConnectionsIdle, "idle")])
+            + series(
+                "upstream_http2_errors_total", .counter, "HTTP/2 connections ended for a fault of the origin.", "kind",
+                [(.upstreamHTTP2Errors, "protocol"), (.upstreamHTTP2Floods, "flood")])
     }
 
     private static var programs: [CounterSeries] {

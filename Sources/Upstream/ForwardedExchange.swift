@@ -28,11 +28,11 @@ open class ForwardedExchange: Exchange {
     public final var responseBodyEnded = false
     /// Known when `responseBodyEnded`.
     public final var responseTrailers: Trailers?
-    /// Holds body bytes that follow those in `responseBody`, once `OriginConnection.pass(through:)` agreed. Whoever
+    /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
     public final var responsePipe: SplicePipe?
-    /// The connection that works for this exchange.
-    public final var originStream: OriginConnection?
+    /// The connection, or the stream of one, that works for this exchange.
+    public final var originStream: OriginStream?
     /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
     final var waitingAt: Server?
     /// The client asked for an upgrade that may be passed on.

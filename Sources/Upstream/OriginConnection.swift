@@ -9,7 +9,7 @@ import Telemetry
 ///
 /// What it sends goes out at the end of the reactor's turn (`resume`): head and first body bytes in one system
 /// call, and a kept connection that turns out closed in the same turn is noticed before anything was sent.
-public final class OriginConnection: Channel {
+public final class OriginConnection: OriginStream {
     enum State {
         case connecting, handshaking
         /// The request goes out, the response head is awaited.
@@ -27,9 +27,6 @@ public final class OriginConnection: Channel {
     /// Interim responses to one request.
     static let interimLimit = 16
 
-    /// Changes only while idle, when a newer generation takes the connection over.
-    var server: Server
-    let context: OriginContext
     let address: IPAddress
     /// Which of the server's addresses this is.
     private let addressNumber: Int
@@ -39,11 +36,6 @@ public final class OriginConnection: Channel {
     var output: OutputBuffer
     var parser = ResponseParser()
     var decoder = BodyDecoder()
-    /// Cut by `detach`, always before the exchange is reused.
-    private(set) var exchange: ForwardedExchange?
-    private let timer = OriginTimer()
-    /// Monotonic milliseconds; `.max` while nothing is expected of the origin.
-    private var deadline = UInt64.max
 
     var canRead = false
     var canWrite = false
@@ -76,16 +68,22 @@ public final class OriginConnection: Channel {
     var interims = 0
 
     init(fd: Int32, server: Server, address: IPAddress, number: Int) {
-        self.server = server
         self.address = address
         addressNumber = number
-        context = server.context
+        let context = server.context
         transport = SocketTransport(fd: fd, reactor: context.reactor)
         input = ReadBuffer(pool: context.pool)
         output = OutputBuffer(pool: context.pool)
-        super.init(fd: fd)
-        timer.connection = self
+        super.init(fd: fd, server: server)
     }
+
+    // What an exchange asks for; each is explained where it is done.
+    public override func requestBodyArrived() { bodyArrived() }
+    public override func responseBodyDrained() { bodyDrained() }
+    public override var transportIsPlain: Bool { transport.isPlain }
+    public override var remainingKnownBody: Int? { state == .body ? decoder.remainingKnown : nil }
+    public override var hasBufferedBytes: Bool { !input.isEmpty }
+    public override func pass(through pipe: SplicePipe) -> Bool { begin(passing: pipe) }
 
     // MARK: Beginning
 
@@ -106,12 +104,7 @@ public final class OriginConnection: Channel {
     }
 
     private func attach(_ exchange: ForwardedExchange) {
-        self.exchange = exchange
-        exchange.originStream = self
-        exchange.origin.attempts += 1
-        exchange.origin.address = address
-        exchange.origin.port = server.address.port
-        server.exchangeBegan()
+        note(exchange, at: ServerAddress(ip: address, port: server.address.port))
         context.metrics.add(.upstreamConnectionsActive)
     }
 
@@ -142,7 +135,8 @@ public final class OriginConnection: Channel {
 
     private func connected() {
         canWrite = true
-        guard server.address.secure, let tls = server.tls else { return established() }
+        guard server.address.secure, let tls = exchange?.wantsUpgrade == true ? server.tlsForUpgrades : server.tls
+        else { return established(protocolName: "") }
         state = .handshaking
         transport = TLSTransport(
             client: tls, fd: fd, serverName: server.settings.serverName ?? server.address.host, reactor: context.reactor)
@@ -154,17 +148,39 @@ public final class OriginConnection: Channel {
         switch tls.handshake() {
         case .wantsRead, .wantsWrite: break
         case .failed(let note): connectFailed(.tls, note)
-        case .done:
+        case .done(let info):
             // Records behind the handshake may already have been read from the socket.
             canRead = true
-            established()
+            established(protocolName: info.alpn)
         }
     }
 
-    private func established() {
-        server.connectSucceeded()
+    /// - Parameter protocolName: what ALPN chose; empty without TLS and for an origin that does not choose.
+    private func established(protocolName: String) {
         guard let exchange else { return close() }
+        let wire = server.settings.wire(of: server.address)
+        guard protocolName == "h2" || wire != .http2 || !server.address.secure else {
+            return connectFailed(.tls, "the server does not choose HTTP/2 (ALPN `h2`)")
+        }
+        server.dialEnded()
+        if protocolName == "h2" || wire == .http2 { return becomeMultiplexed(exchange) }
+        server.connectSucceeded(multiplexed: false)
         start(exchange, reused: false)
+    }
+
+    /// The connection speaks HTTP/2: descriptor and transport go to an object that serves many exchanges at once.
+    private func becomeMultiplexed(_ exchange: ForwardedExchange) {
+        let server = self.server
+        detach()
+        context.reactor.cancel(timer)
+        context.reactor.remove(self)
+        let connection = MultiplexedConnection(fd: fd, server: server, address: address, transport: transport)
+        fd = -1
+        state = .closed
+        server.connectSucceeded(multiplexed: true)
+        // The stream that follows is the same attempt.
+        exchange.origin.attempts -= 1
+        server.adopt(connection, first: exchange)
     }
 
     // MARK: Events
@@ -218,36 +234,17 @@ public final class OriginConnection: Channel {
         return !sawHangup
     }
 
-    // MARK: Time
-
-    /// Sets the time by which something has to happen. The timer moves only when that is earlier than it stands;
-    /// coming up too early it looks again.
-    func expect(within milliseconds: UInt64) {
-        deadline = context.reactor.now + milliseconds
-        if deadline < timer.deadline { context.reactor.schedule(timer, after: milliseconds) }
+    override func lookAgain() {
+        guard exchange != nil, !unsent, !endOfInput, state == .awaitingHead || state == .body || state == .tunnel else { return }
+        canRead = true
+        pump()
     }
 
-    func expectNothing() { deadline = .max }
-
-    fileprivate func timerFired() {
-        let now = context.reactor.now
-        guard deadline <= now else {
-            if deadline != .max { context.reactor.schedule(timer, after: deadline - now) }
-            return
-        }
-        deadline = .max
-        // A loop that was held up sees its timers before the bytes that came meanwhile: look before giving up.
-        if exchange != nil, !unsent, !endOfInput, state == .awaitingHead || state == .body || state == .tunnel {
-            canRead = true
-            pump()
-        }
-        if deadline == .max { timeIsUp() }
-    }
+    override func timeIsUp() { giveUpWaiting() }
 
     // MARK: The end
 
-    /// The exchange wants no more of this origin.
-    public func cancel() {
+    public override func cancel() {
         guard exchange != nil else { return }
         detach()
         close()
@@ -277,6 +274,7 @@ public final class OriginConnection: Channel {
 
     func close() {
         guard state != .closed else { return }
+        if state == .connecting || state == .handshaking { server.dialEnded() }
         if state != .connecting, !transport.isPlain, !endOfInput { transport.finishSending() }
         state = .closed
         context.reactor.cancel(timer)
@@ -302,9 +300,4 @@ public final class OriginConnection: Channel {
         server.connectFailed()
         server.giveUp(exchange, kind, why)
     }
-}
-
-private final class OriginTimer: Timer {
-    unowned var connection: OriginConnection?
-    override func fire() { connection?.timerFired() }
 }

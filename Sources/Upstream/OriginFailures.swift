@@ -66,7 +66,7 @@ extension OriginConnection {
 
     // MARK: Time limits
 
-    func timeIsUp() {
+    func giveUpWaiting() {
         let settings = server.settings
         switch state {
         case .connecting: connectFailed(.connectTimeout, "no connection within \(settings.connectTimeout) ms")

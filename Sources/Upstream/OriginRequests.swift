@@ -6,7 +6,7 @@ import Reactor
 /// The sending half of an origin connection.
 extension OriginConnection {
     /// `exchange.requestBody` grew or ended.
-    public func requestBodyArrived() {
+    func bodyArrived() {
         if state == .awaitingHead || state == .body || state == .tunnel { resumeSoon() }
     }
 

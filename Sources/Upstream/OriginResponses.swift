@@ -209,7 +209,7 @@ extension OriginConnection {
     }
 
     /// The exchange took body bytes: reading goes on at the end of the turn.
-    public func responseBodyDrained() {
+    func bodyDrained() {
         guard isPaused, let exchange else { return }
         guard exchange.responseBody.byteCount + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
         isPaused = false

@@ -1,25 +1,12 @@
 import Buffers
 import HTTP
 import HTTP1
-public import Reactor
+import Reactor
 import Telemetry
 
 /// Large plain bodies go from socket to socket through a pipe and never enter user space.
 extension OriginConnection {
-    /// Plain bytes in the socket are body bytes.
-    public var transportIsPlain: Bool { transport.isPlain }
-
-    /// Bytes of a Content-Length response body that have not been handed on yet; nil for other bodies.
-    public var remainingKnownBody: Int? { state == .body ? decoder.remainingKnown : nil }
-
-    /// Bytes that were received and not handed on: they go first.
-    public var hasBufferedBytes: Bool { !input.isEmpty }
-
-    /// Lets the rest of a Content-Length body go through `pipe`, which becomes the exchange's `responsePipe`: its bytes
-    /// follow those in `responseBody`. `originBodyArrived`, `responseBodyEnded` and `responseBodyDrained` mean what they
-    /// always do.
-    /// - Returns: false when this body or this connection does not allow it; nothing has changed then.
-    public func pass(through pipe: SplicePipe) -> Bool {
+    func begin(passing pipe: SplicePipe) -> Bool {
         guard let exchange, self.pipe == nil, remainingKnownBody != nil, transportIsPlain, !hasBufferedBytes else { return false }
         self.pipe = pipe
         exchange.responsePipe = pipe

@@ -18,23 +18,33 @@ final class Server: Channel {
     var turnCredit = 0
     /// Last in, first out: the warmest connection serves, the others age out.
     private var idle: [OriginConnection] = []
-    private var waiting = WaitQueue()
+    var waiting = WaitQueue()
+    /// HTTP/2 connections that take further exchanges.
+    var multiplexed: [MultiplexedConnection] = []
+    /// The newest connection speaks HTTP/2: the next ones will too.
+    var speaksHTTP2: Bool
+    /// Connections whose protocol is not known yet.
+    private(set) var dialing = 0
+    /// Offers HTTP/1.1 alone, for exchanges that want to be upgraded.
+    let tlsForUpgrades: ClientContext?
     private var failed: [(exchange: ForwardedExchange, error: GatewayError)] = []
     private var addresses: ServerAddresses
     private let timer = WaitTimer()
     /// Connections that exist, in whatever state.
-    private(set) var open = 0
+    var open = 0
     /// Exchanges being served.
     private(set) var busy = 0
     /// Monotonic milliseconds until which the server is passed over.
     private(set) var ejectedUntil: UInt64 = 0
     private var failuresInRow: UInt64 = 0
 
-    init(_ index: Int, _ address: UpstreamSettings.Server, _ settings: UpstreamSettings, _ tls: ClientContext?, _ context: OriginContext) {
+    init(_ index: Int, _ address: UpstreamSettings.Server, _ settings: UpstreamSettings, _ tls: TLSContexts?, _ context: OriginContext) {
         self.index = index
         self.address = address
         self.settings = settings
-        self.tls = tls
+        self.tls = tls?.usual
+        tlsForUpgrades = tls?.upgrades
+        speaksHTTP2 = settings.wire(of: address) == .http2
         self.context = context
         addresses = ServerAddresses(host: address.host)
         super.init(fd: -1)
@@ -49,6 +59,7 @@ final class Server: Channel {
 
     func serve(_ exchange: ForwardedExchange) {
         exchange.connectBy = context.reactor.now + settings.connectTimeout
+        if !multiplexed.isEmpty, serveMultiplexed(exchange) { return }
         guard let connection = idle.popLast() else { return connectFresh(exchange) }
         context.metrics.subtract(.upstreamConnectionsIdle)
         context.metrics.add(.upstreamReuses)
@@ -60,10 +71,15 @@ final class Server: Channel {
         let now = context.reactor.now
         if addresses.shouldAsk(now: now) { resolve() }
         if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }
-        if open < settings.maximumConnections, !addresses.known.isEmpty { return connect(exchange, toAddress: 0) }
+        let awaited = shouldAwaitConnection(exchange)
+        if open < settings.maximumConnections, !addresses.known.isEmpty, !awaited { return connect(exchange, toAddress: 0) }
         guard waiting.count < settings.maximumWaiting else {
             return giveUp(exchange, .overloaded, "all \(settings.maximumConnections) connections are busy and \(waiting.count) requests wait")
         }
+        enqueue(exchange)
+    }
+
+    private func enqueue(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
         exchange.waitingAt = self
         if !timer.isScheduled { context.reactor.schedule(timer, after: settings.connectTimeout) }
@@ -78,6 +94,7 @@ final class Server: Channel {
                 let (fd, inProgress) = try Connecting.start(target, port: address.port, reactor: context.reactor)
                 let connection = OriginConnection(fd: fd, server: self, address: target, number: number)
                 open += 1
+                dialing += 1
                 return try connection.connect(exchange, inProgress: inProgress)
             } catch {
                 if error.isOutOfDescriptors { return giveUp(exchange, .overloaded, "\(error)") }
@@ -148,6 +165,7 @@ final class Server: Channel {
     }
 
     func closeIdle() {
+        retireMultiplexed()
         while let connection = idle.popLast() {
             context.metrics.subtract(.upstreamConnectionsIdle)
             connection.close()
@@ -156,6 +174,7 @@ final class Server: Channel {
 
     /// Takes over the idle connections of the same server in an older generation.
     func adoptIdle(of twin: Server) {
+        adoptMultiplexed(of: twin)
         while idle.count < settings.keepAlive, open < settings.maximumConnections, let connection = twin.idle.popLast() {
             twin.context.metrics.subtract(.upstreamConnectionsIdle)
             twin.open -= 1
@@ -169,8 +188,12 @@ final class Server: Channel {
 
     /// Connections for those who wait, as far as there is room.
     private func admitWaiting() {
-        while open < settings.maximumConnections, !addresses.known.isEmpty, let exchange = waiting.popFirst() {
+        while let first = waiting.first {
+            let canConnect = open < settings.maximumConnections && !addresses.known.isEmpty && !shouldAwaitConnection(first)
+            guard canConnect || multiplexed.contains(where: \.hasRoom), let exchange = waiting.popFirst() else { return }
             exchange.waitingAt = nil
+            if serveMultiplexed(exchange) { continue }
+            guard canConnect else { return enqueue(exchange) }
             connect(exchange, toAddress: 0)
         }
     }
@@ -196,7 +219,11 @@ final class Server: Channel {
 
     // MARK: Health
 
-    func connectSucceeded() {
+    /// A connection came about, or its attempt is over.
+    func dialEnded() { dialing -= 1 }
+
+    func connectSucceeded(multiplexed: Bool) {
+        speaksHTTP2 = multiplexed || settings.wire(of: address) == .http2
         failuresInRow = 0
         ejectedUntil = 0
     }

@@ -2,6 +2,25 @@ import HTTP
 import Reactor
 import TLS
 
+/// How the servers of a group are spoken to over TLS.
+struct TLSContexts {
+    let usual: ClientContext
+    /// An upgrade (WebSocket) needs HTTP/1.1, whatever the rest may speak.
+    let upgrades: ClientContext
+
+    init(_ settings: UpstreamSettings) throws(TLSConfigurationError) {
+        var options = settings.tls
+        options.alpn = settings.wire.alpn
+        usual = try ClientContext(options)
+        guard settings.wire == .auto else {
+            upgrades = usual
+            return
+        }
+        options.alpn = UpstreamSettings.Wire.http1.alpn
+        upgrades = try ClientContext(options)
+    }
+}
+
 /// Servers that answer the same requests, and the choice between them.
 final class ServerGroup {
     let settings: UpstreamSettings
@@ -14,7 +33,7 @@ final class ServerGroup {
         self.settings = settings
         self.context = context
         random = UInt64.random(in: 1 ... .max)
-        let tls = settings.servers.contains { $0.secure } ? try ClientContext(settings.tls) : nil
+        let tls = settings.servers.contains { $0.secure } ? try TLSContexts(settings) : nil
         var made: [Server] = []
         for (index, address) in settings.servers.enumerated() {
             made.append(Server(index, address, settings, address.secure ? tls : nil, context))

@@ -11,6 +11,8 @@ final class OriginContext {
     let metrics: Metrics
     let resolver: Resolver?
     var isRetired = false
+    /// Streams of HTTP/2 connections that wait to be used again.
+    var idleStreams: [MultiplexedStream] = []
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 

@@ -10,6 +10,8 @@ extension ConfigurationBuilder {
         }
         var upstream = Upstream(name: name, servers: servers, position: key.position)
         if let balance = object["balance"]?.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = balance }
+        if let wire = object["protocol"]?.text.flatMap({ Upstream.Wire(rawValue: $0) }) { upstream.wire = wire }
+        upstream.maximumStreams = object["max_streams"]?.integer ?? upstream.maximumStreams
         if let timeouts = object["timeouts"]?.object {
             upstream.timeouts.connect = timeouts["connect"]?.integer ?? upstream.timeouts.connect
             upstream.timeouts.firstByte = timeouts["first_byte"]?.integer ?? upstream.timeouts.firstByte

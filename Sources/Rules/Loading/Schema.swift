@@ -151,8 +151,10 @@ enum Schema {
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
-        SchemaKey("servers", .list(.server), required: true, "`http://host:port` or `https://host:port`."),
+        SchemaKey("servers", .list(.server), required: true, "`http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 without TLS."),
         SchemaKey("balance", .choice(Upstream.Balance.allCases.map(\.rawValue)), "How a server is picked. Default round_robin."),
+        SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
+        SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),
         SchemaKey("timeouts", .object(upstreamTimeouts), "How long to wait for a server."),
         SchemaKey("tls", .object(upstreamTLS), "For servers with https."),
         SchemaKey("max_connections", .integer(1...100_000), "Connections to one server from one worker. Default 1024."),

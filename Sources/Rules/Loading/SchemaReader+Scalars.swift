@@ -103,10 +103,11 @@ extension SchemaReader {
 
     private func server(_ text: String, _ node: YAMLNode) -> Parsed? {
         let secure = text.hasPrefix("https://")
-        guard secure || text.hasPrefix("http://") else {
+        let http2 = text.hasPrefix("h2c://")
+        guard secure || http2 || text.hasPrefix("http://") else {
             return refuse(.url, "`\(text)` is not a server", node, "write `http://host:port` or `https://host:port`")
         }
-        var rest = text.dropFirst(secure ? 8 : 7)
+        var rest = text.dropFirst(secure ? 8 : http2 ? 6 : 7)
         if rest.hasSuffix("/") { rest = rest.dropLast() }
         if rest.contains(where: { "/?#@".contains($0) }) {
             return refuse(.url, "a server has no path, query or user", node, "use `rewrite` to change paths")
@@ -114,7 +115,8 @@ extension SchemaReader {
         guard let (host, port) = Names.split(String(rest)), IPAddress(host) != nil || Names.isHost(host) else {
             return refuse(.url, "`\(text)` has no valid host", node)
         }
-        let server = Server(secure: secure, host: host, port: port ?? (secure ? 443 : 80), position: node.position)
+        var server = Server(secure: secure, host: host, port: port ?? (secure ? 443 : 80), position: node.position)
+        server.http2 = http2
         return Parsed(value: .server(server), node: node)
     }
 

@@ -5,10 +5,17 @@ public struct Upstream: Sendable {
         case leastRequests = "least_requests"
         case random
     }
+    /// What is spoken to the servers.
+    public enum Wire: String, Sendable, CaseIterable {
+        case http1, http2, auto
+    }
     public var name: String
     /// At least one.
     public var servers: [Server]
     public var balance: Balance = .roundRobin
+    public var wire: Wire = .http1
+    /// Requests at once on one HTTP/2 connection.
+    public var maximumStreams = 100
     public var timeouts = UpstreamTimeouts()
     /// Used for servers with `https`.
     public var tls = UpstreamTLS()
@@ -28,6 +35,8 @@ public struct Upstream: Sendable {
 
 public struct Server: Sendable, Equatable {
     public var secure: Bool
+    /// `h2c://`: HTTP/2 by prior knowledge.
+    public var http2 = false
     /// A name or a numeric address without brackets.
     public var host: String
     public var port: UInt16

@@ -1,0 +1,287 @@
+import Buffers
+import HTTP
+import HTTP1
+import HTTP2
+import Reactor
+import Telemetry
+
+/// One exchange on an HTTP/2 connection to an origin. Reused.
+final class MultiplexedStream: OriginStream {
+    private let wire = WireStream()
+    private var connection: MultiplexedConnection?
+    /// The request's head is with the session.
+    private var opened = false
+    private var requestQueued = false
+    private var headSeen = false
+    private var bodyBytes = 0
+    private var interims = 0
+    /// Bytes given to the exchange for which the origin's window is still shut.
+    private var unconsumed = 0
+    private var resumePending = false
+
+    init(server: Server) { super.init(fd: -1, server: server) }
+
+    // MARK: Beginning
+
+    func begin(_ exchange: ForwardedExchange, on connection: MultiplexedConnection, _ server: Server) {
+        self.server = server
+        self.connection = connection
+        opened = false
+        requestQueued = false
+        headSeen = false
+        bodyBytes = 0
+        interims = 0
+        unconsumed = 0
+        note(exchange, at: ServerAddress(ip: connection.address, port: server.address.port))
+        exchange.origin.reusedConnection = connection.served > 1
+        expect(within: server.settings.idleTimeout)
+        resumeSoon()
+    }
+
+    private func resumeSoon() {
+        guard !resumePending else { return }
+        resumePending = true
+        context.reactor.later(self)
+    }
+
+    /// The end of the turn: the request's head, and what there is of its body.
+    override func resume() {
+        resumePending = false
+        guard let exchange, let connection else { return }
+        if !opened, !open(exchange, connection) { return }
+        moveBody()
+    }
+
+    private func open(_ exchange: ForwardedExchange, _ connection: MultiplexedConnection) -> Bool {
+        ConnectionList.removeListed(from: &exchange.request)
+        let ends = exchange.requestBodyEnded && exchange.requestBody.isEmpty && exchange.requestTrailers == nil
+        if ends, announced(exchange) ?? 0 > 0 {
+            detach()
+            context.idleStreams.append(self)
+            tell(exchange, .badRequest, .requestBody, "the request body is shorter than announced", safe: true)
+            return false
+        }
+        guard connection.fd >= 0, connection.session.open(wire, exchange.request, secure: server.address.secure, endOfStream: ends) else {
+            moveToFresh(exchange)
+            return false
+        }
+        opened = true
+        wire.user = self
+        requestQueued = ends
+        exchange.origin.requestSent = context.reactor.nowNanoseconds
+        return true
+    }
+
+    private func announced(_ exchange: ForwardedExchange) -> Int? {
+        switch exchange.request.body {
+        case .known(let count): count
+        case .none: 0
+        case .unknown, .untilClose: nil
+        }
+    }
+
+    // MARK: The request's body
+
+    override func requestBodyArrived() { resumeSoon() }
+
+    /// Queues body bytes as far as there is room; the session asks for more with `needsBody`.
+    fileprivate func moveBody() {
+        guard opened, !requestQueued, let exchange else { return }
+        var moved = false
+        if !exchange.requestBody.isEmpty, wire.queuedBytes < OriginConnection.requestLimit {
+            moved = true
+            bodyBytes += exchange.requestBody.byteCount
+            wire.appendBody(&exchange.requestBody)
+            expect(within: server.settings.idleTimeout)
+        }
+        let ended = exchange.requestBody.isEmpty && exchange.requestBodyEnded
+        if let announced = announced(exchange), bodyBytes > announced || ended && bodyBytes < announced {
+            return fail(.badRequest, in: .requestBody, "the request body has \(bodyBytes) bytes and announces \(announced)")
+        }
+        if ended {
+            requestQueued = true
+            if let trailers = exchange.requestTrailers { wire.finish(trailers: trailers.head) } else { wire.finish() }
+        } else if exchange.requestBody.isEmpty, wire.queuedBytes == 0, !headSeen, !moved {
+            // It is the client's turn; its own time limits hold.
+            expectNothing()
+        }
+        if moved, !exchange.requestBodyEnded { exchange.originWantsBody() }
+    }
+
+    fileprivate func requestSent() {
+        guard exchange != nil, !headSeen else { return }
+        expect(within: server.settings.firstByteTimeout)
+    }
+
+    // MARK: The response
+
+    fileprivate func interim() {
+        guard let exchange else { return }
+        interims += 1
+        guard interims <= OriginConnection.interimLimit else {
+            return fail(.originProtocol, in: .responseHead, "more than \(OriginConnection.interimLimit) interim responses")
+        }
+        swap(&exchange.response, &wire.head)
+        exchange.originInterim()
+    }
+
+    fileprivate func headComplete(endOfStream: Bool) {
+        guard let exchange else { return }
+        headSeen = true
+        exchange.origin.firstByte = context.reactor.nowNanoseconds
+        swap(&exchange.response, &wire.head)
+        decideBody(exchange, endOfStream)
+        expect(within: server.settings.idleTimeout)
+        if endOfStream { responseEnded(exchange) }
+        exchange.originResponded()
+    }
+
+    private func decideBody(_ exchange: ForwardedExchange, _ endOfStream: Bool) {
+        let status = exchange.response.status
+        if status == 204 || status == 304 {
+            exchange.response.body = .none
+        } else if endOfStream, exchange.response.body == .unknown {
+            exchange.response.body = exchange.request.method == .head ? .none : .known(0)
+        }
+    }
+
+    fileprivate func dataArrived(_ slice: consuming Slice) {
+        let count = slice.count
+        guard let exchange else { return wire.consumed(count) }
+        unconsumed += count
+        expect(within: server.settings.idleTimeout)
+        exchange.responseBody.append(slice)
+        exchange.originBodyArrived()
+        openWindow()
+    }
+
+    override func responseBodyDrained() { openWindow() }
+
+    /// Lets the origin send as much again as the client's side took.
+    private func openWindow() {
+        guard let exchange else { return }
+        let gone = unconsumed - exchange.responseBody.byteCount
+        guard gone > 0 else { return }
+        unconsumed -= gone
+        wire.consumed(gone)
+        expect(within: server.settings.idleTimeout)
+    }
+
+    fileprivate func endOfResponse(_ trailers: borrowing Head) {
+        guard let exchange else { return }
+        exchange.responseTrailers = Trailers(trailers)
+        responseEnded(exchange)
+        exchange.originBodyArrived()
+    }
+
+    /// The exchange hears of it from the caller, as the last thing that happens here.
+    private func responseEnded(_ exchange: ForwardedExchange) {
+        exchange.responseBodyEnded = true
+        let whole = requestQueued
+        detach()
+        // An answer before the end of its request: the rest of the request is of no use (RFC 9113 section 8.1).
+        if !whole { wire.reset(.cancel) }
+    }
+
+    // MARK: The end
+
+    public override func cancel() {
+        guard exchange != nil else { return }
+        detach()
+        letGo()
+    }
+
+    /// Ends the stream where it was begun; one that was not can be used again at once.
+    private func letGo() {
+        if opened { wire.reset(.cancel) } else { context.idleStreams.append(self) }
+    }
+
+    private func detach() {
+        guard let exchange else { return }
+        exchange.originStream = nil
+        self.exchange = nil
+        deadline = .max
+        context.reactor.cancel(timer)
+        server.exchangeEnded()
+        let connection = self.connection
+        self.connection = nil
+        connection?.streamEnded()
+    }
+
+    private func fail(_ kind: ErrorKind, in phase: ExchangePhase, _ why: String) {
+        guard let exchange else { return }
+        detach()
+        letGo()
+        tell(exchange, kind, phase, why, safe: false)
+    }
+
+    private func tell(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ phase: ExchangePhase, _ why: String, safe: Bool) {
+        if kind.side == .origin { context.metrics.count(failure: kind) }
+        exchange.originFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
+    }
+
+    override func timeIsUp() {
+        guard let exchange, let connection else { return }
+        let settings = server.settings
+        // A client that does not take its answer is not the origin's fault.
+        if headSeen, !exchange.responseBody.isEmpty { return expect(within: settings.idleTimeout) }
+        // Not a byte for so long, on whatever stream: the connection may be dead. Others shall not meet it.
+        if context.reactor.now - connection.lastHeard >= min(settings.firstByteTimeout, settings.idleTimeout) { connection.retire() }
+        if headSeen { return fail(.idleTimeout, in: .responseBody, "no byte for \(settings.idleTimeout) ms") }
+        if requestQueued, wire.queuedBytes == 0 {
+            return fail(.firstByteTimeout, in: .responseHead, "no answer within \(settings.firstByteTimeout) ms")
+        }
+        fail(.idleTimeout, in: .requestBody, "the origin took no byte for \(settings.idleTimeout) ms")
+    }
+
+    /// The stream is over before its response was.
+    fileprivate func closed(_ code: HTTP2ErrorCode) {
+        guard let exchange, let connection else { return }
+        let lost = connection.fd < 0
+        if mayRepeat(exchange, code, lost: lost, connection) {
+            exchange.retriedStale = true
+            context.metrics.add(.upstreamRetries)
+            return moveToFresh(exchange)
+        }
+        let kind: ErrorKind = wire.isFaulty || lost && connection.protocolFault ? .originProtocol : .reset
+        let why = lost ? connection.reason : wire.isFaulty ? "malformed response" : "stream reset, code \(code.rawValue)"
+        detach()
+        tell(exchange, kind, headSeen ? .responseBody : .responseHead, why, safe: code == .refusedStream && bodyBytes == 0)
+    }
+
+    /// True when the origin cannot have acted on the request, or may act on it twice (RFC 9113 section 8.7).
+    private func mayRepeat(_ exchange: ForwardedExchange, _ code: HTTP2ErrorCode, lost: Bool, _ connection: MultiplexedConnection) -> Bool {
+        guard !headSeen, bodyBytes == 0, !exchange.retriedStale else { return false }
+        if code == .refusedStream { return true }
+        return lost && connection.served > 1 && exchange.request.method.isIdempotent && exchange.request.body == .none
+    }
+
+    private func moveToFresh(_ exchange: ForwardedExchange) {
+        let server = self.server
+        let wasOpened = opened
+        detach()
+        if !wasOpened { context.idleStreams.append(self) }
+        exchange.connectBy = context.reactor.now + server.settings.connectTimeout
+        server.serveAgain(exchange)
+    }
+}
+
+/// The session's side of a stream.
+final class WireStream: HTTP2OriginStream {
+    /// Set while the session works on the stream, which holds both.
+    fileprivate var user: MultiplexedStream?
+
+    /// The session needs the stream no more.
+    func released() -> MultiplexedStream? {
+        defer { user = nil }
+        return user
+    }
+
+    override func interim() { user?.interim() }
+    override func headComplete(endOfStream: Bool) { user?.headComplete(endOfStream: endOfStream) }
+    override func dataArrived(_ slice: consuming Slice) { user?.dataArrived(slice) }
+    override func endOfRequest(trailers: borrowing Head) { user?.endOfResponse(trailers) }
+    override func needsBody() { user?.moveBody() }
+    override func requestSent() { user?.requestSent() }
+    override func closed(_ code: HTTP2ErrorCode) { user?.closed(code) }
+}
