@@ -3,26 +3,6 @@ import Telemetry
 
 /// What the admin address shows.
 extension Supervisor {
-    func adminResponse(_ path: String) -> AdminResponse {
-        switch path {
-        case "/metrics":
-            return AdminResponse(type: PrometheusText.contentType, body: metricsText())
-        case "/status":
-            return AdminResponse(type: "application/json", body: statusText())
-        case "/healthz":
-            return AdminResponse(type: "text/plain", body: "ok\n")
-        case "/readyz":
-            let ready = workers.filter { $0?.state == .ready }.count
-            let body = "\(phase.rawValue): \(ready) of \(workers.count) workers ready\n"
-            if phase == .serving, ready > 0 { return AdminResponse(type: "text/plain", body: body) }
-            return AdminResponse(status: 503, reason: "Service Unavailable", type: "text/plain", body: body)
-        default:
-            return AdminResponse(
-                status: 404, reason: "Not Found", type: "text/plain",
-                body: "there are /metrics, /status, /healthz and /readyz\n")
-        }
-    }
-
     // MARK: Metrics
 
     func metricsText() -> String {
@@ -93,10 +73,7 @@ extension Supervisor {
         json.endArray()
         json.endObject()
         json.endLine()
-        let bytes = json.bytes
-        var text: [UInt8] = []
-        for index in 0..<bytes.count { text.append(bytes[index]) }
-        return String(decoding: text, as: UTF8.self)
+        return JSONText.text(json)
     }
 
     private func append(_ worker: WorkerProcess?, _ index: Int, _ json: inout JSONLineWriter) {

@@ -1,21 +1,22 @@
 import Buffers
 import Reactor
 
-/// Answers on the admin address. One request per connection, then it closes.
+/// Listens for requests to the admin API: on the control socket or on the admin address.
 final class AdminServer: Channel {
     /// Connections at once; more are closed unanswered.
     static let connectionLimit = 64
-    /// Milliseconds a connection may take in all.
-    static let timeLimit: UInt64 = 5_000
 
-    /// Where it listens, with the real port.
+    /// Where it listens: an address with the real port, or a path.
     let endpoint: String
     fileprivate unowned let supervisor: Supervisor
     fileprivate let pool = SlabPool(keptBytes: 256 * 1024)
     fileprivate var connections: [ObjectIdentifier: AdminConnection] = [:]
+    private let isLocal: Bool
 
+    /// Listens on an address.
     init(_ listener: ConfigurationBundle.Listener, supervisor: Supervisor) throws {
         self.supervisor = supervisor
+        isLocal = false
         let (socket, port) = try ListeningSocket.openSingle(listener)
         var actual = listener
         actual.port = port
@@ -24,66 +25,98 @@ final class AdminServer: Channel {
         try supervisor.reactor.addLevelTriggered(self)
     }
 
+    /// Listens on a socket file.
+    init(path: String, supervisor: Supervisor) throws {
+        self.supervisor = supervisor
+        isLocal = true
+        endpoint = path
+        super.init(fd: try LocalSocket.listen(path))
+        try supervisor.reactor.addLevelTriggered(self)
+    }
+
     override func ready(_ events: ReadyEvents) {
         while let socket = ListeningSocket.accept(fd) {
-            guard connections.count < AdminServer.connectionLimit else {
+            guard connections.count < AdminServer.connectionLimit, let origin = origin(of: socket) else {
                 ListeningSocket.close(socket)
                 continue
             }
-            let connection = AdminConnection(socket, self)
+            let connection = AdminConnection(socket, self, origin)
             connections[ObjectIdentifier(connection)] = connection
             connection.begin()
         }
     }
 
+    private func origin(of socket: Int32) -> AdminOrigin? {
+        guard isLocal else { return .network }
+        guard let peer = try? LocalSocket.peer(socket) else { return nil }
+        return .local(user: peer.user, process: peer.process)
+    }
+
     func close() {
         for connection in connections.values { connection.close() }
         supervisor.reactor.close(self)
+        if isLocal { RuntimeFolder.remove(endpoint) }
     }
 }
 
-/// One connection to the admin address.
-private final class AdminConnection: Channel {
+/// One connection to the admin API: one request, one answer.
+final class AdminConnection: Channel {
+    /// Milliseconds for a request to arrive, and for its answer to be taken.
+    static let timeLimit: UInt64 = 5_000
+    /// Milliseconds for what the request asks for.
+    static let workLimit: UInt64 = 60_000
+
+    private enum State { case receiving, working, answering }
+
     private unowned let server: AdminServer
+    private let origin: AdminOrigin
     private let transport: SocketTransport
     private var input: ReadBuffer
     private var output: OutputBuffer
-    private var answered = false
+    private var state = State.receiving
     private var timer: AdminTimer?
 
-    init(_ socket: Int32, _ server: AdminServer) {
+    fileprivate init(_ socket: Int32, _ server: AdminServer, _ origin: AdminOrigin) {
         self.server = server
+        self.origin = origin
         transport = SocketTransport(fd: socket, reactor: server.supervisor.reactor)
         input = ReadBuffer(pool: server.pool)
         output = OutputBuffer(pool: server.pool)
         super.init(fd: socket)
     }
 
-    func begin() {
-        let timer = AdminTimer(self)
-        self.timer = timer
+    fileprivate func begin() {
         do {
             try server.supervisor.reactor.add(self)
-            server.supervisor.reactor.schedule(timer, after: AdminServer.timeLimit)
+            restartTimer(AdminConnection.timeLimit)
         } catch {
             close()
         }
     }
 
+    private func restartTimer(_ limit: UInt64) {
+        let timer = timer ?? AdminTimer(self)
+        self.timer = timer
+        server.supervisor.reactor.cancel(timer)
+        server.supervisor.reactor.schedule(timer, after: limit)
+    }
+
     override func ready(_ events: ReadyEvents) {
-        if !answered { receive() }
-        if answered { send() }
+        switch state {
+        case .receiving: receive()
+        case .working: if events.contains(.error) { close() }
+        case .answering: send()
+        }
     }
 
     private func receive() {
-        while !answered {
+        while state == .receiving {
             switch transport.receive(into: &input) {
             case .moved:
                 switch AdminRequest.parse(input.bytes) {
                 case .incomplete: continue
-                case .request(let request): answer(server.supervisor.adminResponse(request.path), isHead: request.isHead)
-                case .refused(let status, let reason):
-                    answer(AdminResponse(status: status, reason: reason, type: "text/plain", body: reason + "\n"), isHead: false)
+                case .request(let request): work(on: request)
+                case .refused(let status, let reason): answer(.problem(status, reason, "the request cannot be read"), isHead: false)
                 }
             case .wouldBlock: return
             case .endOfStream, .failed: return close()
@@ -91,16 +124,28 @@ private final class AdminConnection: Channel {
         }
     }
 
+    private func work(on request: AdminRequest) {
+        switch server.supervisor.answer(request, from: origin) {
+        case .now(let response): answer(response, isHead: request.isHead)
+        case .later(let start):
+            state = .working
+            restartTimer(AdminConnection.workLimit)
+            start { [weak self] response in self?.answer(response, isHead: request.isHead) }
+        }
+    }
+
     private func answer(_ response: AdminResponse, isHead: Bool) {
-        answered = true
+        guard state != .answering, fd >= 0 else { return }
+        state = .answering
         let body = Array(response.body.utf8)
         var head = "HTTP/1.1 \(response.status) \(response.reason)\r\nContent-Type: \(response.type)\r\n"
-        head += "Content-Length: \(body.count)\r\nCache-Control: no-store\r\nConnection: close\r\n"
-        if response.status == 405 { head += "Allow: GET, HEAD\r\n" }
-        head += "\r\n"
+        head += "Content-Length: \(body.count)\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
+        head += response.fields + "\r\n"
         let bytes = Array(head.utf8)
         output.append(copying: bytes.span)
         if !isHead { output.append(copying: body.span) }
+        restartTimer(AdminConnection.timeLimit)
+        send()
     }
 
     private func send() {
@@ -115,7 +160,12 @@ private final class AdminConnection: Channel {
         close()
     }
 
-    func close() {
+    fileprivate func timeIsUp() {
+        guard state == .working else { return close() }
+        answer(.problem(504, "Gateway Timeout", "not done after \(AdminConnection.workLimit / 1000) s; GET /status tells how it ended"), isHead: false)
+    }
+
+    fileprivate func close() {
         guard fd >= 0 else { return }
         if let timer { server.supervisor.reactor.cancel(timer) }
         timer = nil
@@ -127,13 +177,5 @@ private final class AdminConnection: Channel {
 private final class AdminTimer: Timer {
     private unowned let connection: AdminConnection
     init(_ connection: AdminConnection) { self.connection = connection }
-    override func fire() { connection.close() }
-}
-
-/// An answer of the admin address.
-struct AdminResponse {
-    var status = 200
-    var reason = "OK"
-    var type: String
-    var body: String
+    override func fire() { connection.timeIsUp() }
 }

@@ -36,6 +36,8 @@ public final class Supervisor {
     var reload = ReloadState()
     private var exitCode: Int32 = 0
     private var admin: AdminServer?
+    private var control: AdminServer?
+    var access = AdminAccess(user: RuntimeFolder.user)
     private var signals: SignalChannel?
     private var pollTimer: PollTimer?
     private var drainTimer: DrainTimer?
@@ -81,12 +83,14 @@ public final class Supervisor {
         try reactor.addLevelTriggered(signals)
         listeners.apply(try listeners.prepare(current.bundle.listeners))
         admin = try openAdmin()
+        control = openControl()
         let pollTimer = PollTimer(supervisor: self)
         self.pollTimer = pollTimer
         for index in 0..<options.workers { try startWorker(index) }
         reactor.schedule(pollTimer, after: PollTimer.period)
         reactor.run()
         admin?.close()
+        control?.close()
         log.flush()
         return exitCode
     }
@@ -100,6 +104,21 @@ public final class Supervisor {
         }
         let listener = ConfigurationBundle.Listener(name: "admin", address: endpoint.address, port: endpoint.port)
         return try AdminServer(listener, supervisor: self)
+    }
+
+    var adminEndpoint: String? { admin?.endpoint }
+
+    /// The control socket. A gateway without one serves all the same: signals still work.
+    private func openControl() -> AdminServer? {
+        let path = options.control ?? ControlPath.of(configuration: options.configurationPath)
+        if path == "off" { return nil }
+        do {
+            if options.control == nil { try RuntimeFolder.make(RuntimeFolder.path) }
+            return try AdminServer(path: path, supervisor: self)
+        } catch {
+            log.warning("control", "no control socket: \(error); \"sluice reload\" and \"sluice status\" cannot reach this gateway (--control PATH names another place)")
+            return nil
+        }
     }
 
     // MARK: Phases
@@ -132,11 +151,14 @@ public final class Supervisor {
         switch signal {
         case .terminate, .interrupt: phase == .draining ? stopAtOnce() : beginDraining(signal)
         case .hangup: requestReload()
-        case .user1:
-            log.info("logs", "reopening log files")
-            for worker in workers { worker?.send(.reopenLogs) }
+        case .user1: reopenLogs()
         default: break
         }
+    }
+
+    func reopenLogs() {
+        log.info("logs", "reopening log files")
+        for worker in workers { worker?.send(.reopenLogs) }
     }
 
     private func beginDraining(_ signal: Signal) {

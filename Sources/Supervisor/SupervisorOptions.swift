@@ -12,6 +12,8 @@ public struct SupervisorOptions: Sendable {
     public var stallMilliseconds: UInt64 = 30_000
     /// "ADDRESS:PORT" or "off"; takes the place of the configuration's `admin:`.
     public var admin: String?
+    /// Path of the control socket, or "off"; nil for the usual place.
+    public var control: String?
     public var logFormat = OperationLog.Format.text
     /// Shown by /status and /metrics.
     public var version = "0"

@@ -14,6 +14,11 @@ struct ReloadState {
     var last = LastReload()
     /// The largest generation number ever handed out.
     var highest: UInt64 = 1
+    /// Who asked for the reload that is under way, and who for the one after it.
+    var waiting: [(ReloadReport) -> Void] = []
+    var waitingForNext: [(ReloadReport) -> Void] = []
+
+    var isUnderWay: Bool { scratch != nil || pending != nil }
 }
 
 /// For /status.
@@ -44,7 +49,7 @@ extension Supervisor {
         guard phase == .serving else {
             return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
         }
-        guard reload.scratch == nil, reload.pending == nil else {
+        guard !reload.isUnderWay else {
             reload.wantedAgain = true
             return
         }
@@ -79,6 +84,9 @@ extension Supervisor {
         reload.scratch?.kill()
         if let timer = reload.timer { reactor.cancel(timer) }
         reload.pending = nil
+        while !reload.waiting.isEmpty || !reload.waitingForNext.isEmpty {
+            tell(ReloadReport(result: .refused, generation: current.number, text: "the gateway is stopping"))
+        }
     }
 
     func examined(_ outcome: Examination) {
@@ -165,6 +173,9 @@ extension Supervisor {
         }
         if !pending.notes.isEmpty { log.warning("configuration", pending.notes) }
         reload.last = LastReload(at: SystemClock.timestamp(), result: "applied", message: message)
+        tell(ReloadReport(
+            result: .applied, generation: current.number, text: message,
+            changes: Supervisor.changes(from: pending.previous.bundle, to: current.bundle)))
     }
 
     private func rollBack(_ refuser: WorkerProcess, _ reason: String) {
@@ -185,6 +196,7 @@ extension Supervisor {
         let message = "\(reason)\nrunning configuration (generation \(current.number)) was not changed"
         log.error("reload", "the new configuration was refused\n\(message)", [("generation", .number(Int(current.number)))])
         reload.last = LastReload(at: SystemClock.timestamp(), result: "refused", message: reason)
+        tell(ReloadReport(result: .refused, generation: current.number, text: reason))
         reloadEnded()
     }
 

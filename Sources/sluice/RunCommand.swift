@@ -25,6 +25,10 @@ struct RunCommand: ParsableCommand {
         "Where metrics and status are, in place of the configuration's \"admin\"; \"off\" for nowhere.", valueName: "address:port"))
     var admin: String?
 
+    @Option(help: ArgumentHelp(
+        "Where commands such as \"sluice reload\" reach it, in place of a socket in the runtime folder; \"off\" for nowhere.", valueName: "path"))
+    var control: String?
+
     @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
     var logFormat = LogFormat.text
 
@@ -38,6 +42,7 @@ struct RunCommand: ParsableCommand {
         var options = SupervisorOptions(configurationPath: config, workers: workers ?? ProcessSetup.cpuCount)
         options.drainMilliseconds = drainTimeout.milliseconds
         options.admin = admin
+        options.control = control
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
         options.workerSettings = ["log-format": logFormat.rawValue, "ticket-key": TicketSecret.make()]

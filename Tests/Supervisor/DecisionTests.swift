@@ -81,11 +81,31 @@ import Testing
         return AdminRequest.parse(bytes.span)
     }
 
-    @Test func getAndHeadAreReadAndTheQueryIsDropped() {
+    @Test func methodPathQueryAndTheFieldsThatCountAreRead() {
         #expect(
             parse("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n")
-                == .request(AdminRequest(isHead: false, path: "/metrics")))
-        #expect(parse("HEAD / HTTP/1.0\r\n\r\n") == .request(AdminRequest(isHead: true, path: "/")))
+                == .request(AdminRequest(path: "/metrics", query: "x=1", host: "a")))
+        #expect(parse("HEAD / HTTP/1.0\r\n\r\n") == .request(AdminRequest(method: .head, path: "/")))
+        let post = "POST /v1/reload HTTP/1.1\r\nHost: a \r\nAuthorization: bearer abc\r\nOrigin: http://b\r\n"
+            + "Sec-Fetch-Site: cross-site\r\nContent-Length: 2\r\n\r\n{}"
+        #expect(
+            parse(post)
+                == .request(AdminRequest(
+                    method: .post, path: "/v1/reload", host: "a", token: "abc", origin: "http://b", fetchSite: "cross-site", body: "{}")))
+    }
+
+    @Test func aBodyIsWaitedForAndBounded() {
+        #expect(parse("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{}") == .incomplete)
+        #expect(
+            parse("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n") == .refused(status: 413, reason: "Content Too Large"))
+    }
+
+    @Test func parametersAreDecoded() {
+        let request = AdminRequest(path: "/", query: "role=read&name=a%20b+c&flag&bad=%4")
+        #expect(request.parameter("name") == "a b c")
+        #expect(request.parameter("flag") == "")
+        #expect(request.parameter("bad") == nil)
+        #expect(request.parameter("other") == nil)
     }
 
     @Test func everyPrefixOfARequestIsIncomplete() {
@@ -104,7 +124,9 @@ import Testing
         "GET /x HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
-        "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n\u{fffd}",
         "GET /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
         "GET /x\u{0} HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -115,7 +137,7 @@ import Testing
     }
 
     @Test func otherMethodsAndLongHeadsHaveTheirOwnStatus() {
-        #expect(parse("POST /x HTTP/1.1\r\nHost: a\r\n\r\n") == .refused(status: 405, reason: "Method Not Allowed"))
+        #expect(parse("DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n") == .refused(status: 405, reason: "Method Not Allowed"))
         let long = "GET /" + String(repeating: "a", count: 9000)
         #expect(parse(long) == .refused(status: 431, reason: "Request Header Fields Too Large"))
         #expect(parse(long + " HTTP/1.1\r\nHost: a\r\n\r\n") == .refused(status: 431, reason: "Request Header Fields Too Large"))

@@ -154,8 +154,11 @@ import Testing
             try gateway.wait("worker", "worker 0 (pid")
         }
         try gateway.wait("backoff", "in 2000 ms")
-        // The kernel gives about half of these to the socket of the worker that is away.
-        for _ in 0..<40 { #expect(try field(try Client(port).ask("who"), 1) == "1") }
+        // The kernel gives about half of these to the socket of the worker that is away. On a slow machine it may be
+        // back before all are asked.
+        var lent = 0
+        while lent < 40, try field(try Client(port).ask("who"), 1) == "1" { lent += 1 }
+        #expect(lent >= 8)
         try gateway.wait("worker", "worker 0 is ready")
         _ = try askUntil(port, "who") { $0.split(separator: " ")[1] == "0" }
     }
@@ -267,7 +270,7 @@ import Testing
         #expect((object["workers"] as? [Any])?.count == 2)
         #expect(object["pid"] as? Int == Int(gateway.pid))
         let client = try Client(try #require(gateway.knownPorts["admin"]))
-        try client.send("POST /status HTTP/1.1\r\nHost: a\r\n\r\n")
+        try client.send("POST /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         #expect(try client.readAll().hasPrefix("HTTP/1.1 405 "))
     }
 }

@@ -22,6 +22,7 @@ struct Probe {
             options.drainMilliseconds = UInt64(arguments[4]) ?? 1000
             options.stallMilliseconds = 1000
             options.logFormat = .json
+            options.control = "off"
             options.version = "test"
             options.workerSettings = ["greeting": "hello"]
             exit(Supervisor.run(options, load: ProbeConfiguration.load))

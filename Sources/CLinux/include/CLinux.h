@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "local.h"
 #include "net.h"
 #include "process.h"
 #include "shared.h"

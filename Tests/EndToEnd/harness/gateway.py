@@ -5,7 +5,9 @@ import json
 import os
 import re
 import signal
+import shutil
 import subprocess
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable
@@ -72,9 +74,11 @@ class Gateway:
         self.file = folder / "sluice.yaml"
         self.write(make_rules(self.ports), hooks)
         self.output: list[str] = []
+        # A short path: socket files have a limit.
+        self.environment = {"RUNTIME_DIRECTORY": tempfile.mkdtemp(prefix="sluice-"), **(environment or {})}
         self.process = subprocess.Popen(
             [str(binary()), "run", "--config", str(self.file), "--workers", str(workers)], cwd=folder,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **self.environment},
             text=True, errors="replace")
         self.reader = threading.Thread(target=self._read_output, daemon=True)
         self.reader.start()
@@ -151,6 +155,7 @@ class Gateway:
             raise AssertionError(f"the gateway did not end on SIGTERM:\n{self.text}") from None
         finally:
             self.reader.join(5)
+            shutil.rmtree(self.environment["RUNTIME_DIRECTORY"], ignore_errors=True)
 
     # Clients
 
