@@ -4,7 +4,7 @@ import Patterns
 
 /// Turns a checked configuration into a program.
 struct Compiler {
-    private(set) var program = Program()
+    var program = Program()
     private(set) var ruleIDs: [String] = []
     private(set) var limits: [LimitPlan] = []
     private var patternIndex: [String: Int32] = [:]
@@ -16,9 +16,13 @@ struct Compiler {
         for site in configuration.sites {
             program.sites.append(CompiledSite(
                 name: constant(Array(site.name.utf8)), upstream: Int32(site.upstream ?? -1),
-                request: compile(site.request, .request), response: compile(site.response, .response),
-                error: compile(site.error, .error)))
+                request: phase(site, .request), response: phase(site, .response), error: phase(site, .error)))
         }
+    }
+
+    private mutating func phase(_ site: Site, _ phase: Phase) -> CompiledPhase {
+        let rules = compile(site.rules(phase), phase)
+        return CompiledPhase(rules: rules, index: index(site.rules(phase), at: rules))
     }
 
     private mutating func constant(_ bytes: [UInt8]) -> ByteRange {
@@ -112,7 +116,7 @@ struct Compiler {
         program.tests.append(test)
     }
 
-    private mutating func slot(_ use: FieldUse) -> FieldSlot {
+    mutating func slot(_ use: FieldUse) -> FieldSlot {
         if use.id == .originHeader { program.readsOriginHeaders = true }
         guard !use.name.isEmpty else { return FieldSlot(id: use.id) }
         let bytes = Array(use.name.utf8)
@@ -148,7 +152,7 @@ struct Compiler {
             operation: comparison.operation, right: right)
     }
 
-    private static func isHost(_ id: FieldID) -> Bool { id == .host || id == .originalHost }
+    static func isHost(_ id: FieldID) -> Bool { id == .host || id == .originalHost }
 
     /// The checker has compiled it before, so it is valid.
     private mutating func pattern(_ text: String, ignoringCase: Bool) -> Int32? {
@@ -156,8 +160,15 @@ struct Compiler {
         if let known = patternIndex[key] { return known }
         guard let pattern = try? Pattern(text, ignoringCase: ignoringCase) else { return nil }
         program.patterns.append(pattern)
+        program.patternGuards.append(ignoringCase ? PatternGuard() : patternGuard(text))
         patternIndex[key] = Int32(program.patterns.count - 1)
         return Int32(program.patterns.count - 1)
+    }
+
+    private mutating func patternGuard(_ text: String) -> PatternGuard {
+        let literals = PatternLiterals(of: text)
+        let isOther = literals.required != literals.prefix
+        return PatternGuard(prefix: constant(literals.prefix), required: isOther ? constant(literals.required) : .empty)
     }
 
     private mutating func collectCaptures(_ condition: Condition) {

@@ -14,7 +14,7 @@ extension Generation {
         for (index, site) in program.sites.enumerated() {
             for phase in Phase.allCases {
                 let written = configuration.sites[index].rules(phase)
-                for (offset, rule) in site.rules(phase).indices.enumerated() {
+                for (offset, rule) in site.phase(phase).rules.indices.enumerated() {
                     collect(rule, phase, written[offset].position, into: &uses)
                 }
             }

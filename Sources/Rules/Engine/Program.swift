@@ -58,6 +58,12 @@ struct Test: Sendable {
     var right: Right
 }
 
+/// What a text must have before it is worth asking the pattern: most texts have not.
+struct PatternGuard: Sendable {
+    var prefix = ByteRange.empty
+    var required = ByteRange.empty
+}
+
 /// A group that the rule's templates use.
 struct CaptureSource: Sendable {
     var field: FieldSlot
@@ -133,15 +139,21 @@ struct CompiledRule: Sendable {
     var limits = false
 }
 
+/// The rules of one phase of one site.
+struct CompiledPhase: Sendable {
+    var rules: Slots
+    /// Of `Program.indexes`, or -1: then each rule is asked in turn.
+    var index: Int32
+}
+
 struct CompiledSite: Sendable {
     var name: ByteRange
     var upstream: Int32
-    /// Rules by phase.
-    var request: Slots
-    var response: Slots
-    var error: Slots
+    var request: CompiledPhase
+    var response: CompiledPhase
+    var error: CompiledPhase
 
-    func rules(_ phase: Phase) -> Slots {
+    func phase(_ phase: Phase) -> CompiledPhase {
         switch phase {
         case .request: request
         case .response: response
@@ -159,6 +171,8 @@ struct Program: Sendable {
     var textSets: [ByteTable] = []
     var addressSets: [AddressSet] = []
     var patterns: [Pattern] = []
+    /// One for each pattern.
+    var patternGuards: [PatternGuard] = []
     var captures: [CaptureSource] = []
     var pieces: [Piece] = []
     var headers: [HeaderValue] = []
@@ -169,6 +183,9 @@ struct Program: Sendable {
     var limitFields: [FieldSlot] = []
     var rules: [CompiledRule] = []
     var sites: [CompiledSite] = []
+    var indexes: [RuleIndex] = []
+    var indexSources: [IndexSource] = []
+    var forest = RadixForest()
     /// Names of upstreams, for `origin.upstream`.
     var upstreamNames: [ByteRange] = []
     /// Some rule reads `origin.header.*`.

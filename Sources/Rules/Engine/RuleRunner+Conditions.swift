@@ -65,7 +65,7 @@ extension RuleRunner {
 
     // MARK: Operands
 
-    private mutating func transformed(
+    mutating func transformed(
         _ field: FieldSlot, _ transform: Comparison.Transform, _ generation: Generation, _ exchange: Exchange
     ) -> Located? {
         guard let value = text(field, generation, exchange) else { return nil }
@@ -110,6 +110,13 @@ extension RuleRunner {
             let table = generation.program.textSets[Int(set)]
             return withBytes(left, generation, exchange) { table.find($0) != nil }
         case .pattern(let index):
+            let literals = generation.program.patternGuards[Int(index)]
+            if !literals.prefix.isEmpty, !compare(left, .startsWith, Located(store: .constants, range: literals.prefix), generation, exchange) {
+                return false
+            }
+            if !literals.required.isEmpty, !compare(left, .contains, Located(store: .constants, range: literals.required), generation, exchange) {
+                return false
+            }
             let pattern = generation.program.patterns[Int(index)]
             return withBytes(left, generation, exchange) { pattern.matches($0) }
         default: return false

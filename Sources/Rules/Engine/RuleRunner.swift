@@ -8,6 +8,9 @@ public struct RuleRunner: ~Copyable {
     /// The generation this exchange began with; nil before `begin`.
     public private(set) var generation: Generation?
     public private(set) var phase = Phase.request
+    /// Ask every rule in turn, also those of which the index knows that they cannot match. The outcome is the same;
+    /// whoever explains decisions wants to see each of them. Heeded when a phase begins.
+    public var asksEveryRule = false
 
     /// Values made for one evaluation: lower-case text, numbers, decoded arguments. Emptied before each rule.
     var scratch = ByteArena(capacity: 512)
@@ -29,6 +32,13 @@ public struct RuleRunner: ~Copyable {
     private var ruleEnd = 0
     private var operation = 0
     private var operationEnd = 0
+    /// The phase's index, or -1.
+    private var index = -1
+    var candidates = Candidates()
+    /// Rules whose condition was evaluated since `begin`.
+    private(set) var asked = 0
+    /// Something the index depends on may have changed since the candidates were found.
+    private var isStale = false
 
     public init() {}
 
@@ -40,6 +50,8 @@ public struct RuleRunner: ~Copyable {
         ruleEnd = 0
         operation = 0
         operationEnd = 0
+        index = -1
+        asked = 0
         originFields.removeAll(keepingCapacity: true)
         limitReports.removeAll(keepingCapacity: true)
         exchange.site = Access.with(exchange.request, exchange.request.host()) { generation.site(forHost: $0) }
@@ -63,9 +75,11 @@ public struct RuleRunner: ~Copyable {
             rule = ruleEnd
             return
         }
-        let rules = generation.program.sites[exchange.site].rules(phase).indices
-        rule = rules.lowerBound
-        ruleEnd = rules.upperBound
+        let compiled = generation.program.sites[exchange.site].phase(phase)
+        rule = compiled.rules.indices.lowerBound
+        ruleEnd = compiled.rules.indices.upperBound
+        index = asksEveryRule ? -1 : Int(compiled.index)
+        isStale = true
         if phase == .response, generation.program.readsOriginHeaders {
             originFields.removeAll(keepingCapacity: true)
             for field in exchange.response.fields { originFields.append(field) }
@@ -82,11 +96,32 @@ public struct RuleRunner: ~Copyable {
                 if isShadow {
                     guard case .limit = current else { continue }
                 }
+                if index >= 0, !isStale { isStale = generation.program.indexes[index].fields.meets(current.changes) }
                 if let step = perform(current, rule: Int32(rule - 1), generation, exchange) { return step }
             }
-            guard rule < ruleEnd else { return .done }
+            guard advance(generation, exchange) else { return .done }
             consider(generation, exchange)
         }
+    }
+
+    /// Goes to the next rule that can match.
+    /// - Returns: false when there is none.
+    private mutating func advance(_ generation: Generation, _ exchange: Exchange) -> Bool {
+        guard rule < ruleEnd else { return false }
+        guard index >= 0 else { return true }
+        if isStale {
+            findCandidates(generation.program.indexes[index], from: Int32(rule), generation, exchange)
+            isStale = false
+        }
+        rule = candidates.next(of: generation.program.forest.postings).map { Int($0) } ?? ruleEnd
+        return rule < ruleEnd
+    }
+
+    /// Whether the rule's condition is true of the exchange as it is now.
+    mutating func decide(_ compiled: CompiledRule, _ generation: Generation, _ exchange: Exchange) -> Bool {
+        asked &+= 1
+        scratch.removeAll()
+        return evaluate(compiled.condition, generation, exchange)
     }
 
     /// Evaluates the next rule and, when it matches, makes its operations the current ones.
@@ -94,8 +129,7 @@ public struct RuleRunner: ~Copyable {
         let compiled = generation.program.rules[rule]
         let id = Int32(rule)
         rule += 1
-        scratch.removeAll()
-        guard evaluate(compiled.condition, generation, exchange) else { return }
+        guard decide(compiled, generation, exchange) else { return }
         exchange.matchedRules.append(compiled.shadow ? ~id : id)
         isShadow = compiled.shadow
         guard !isShadow || compiled.limits else { return }
