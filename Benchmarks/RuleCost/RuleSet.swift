@@ -23,7 +23,7 @@ struct RuleSet {
     }
 
     private func rule(_ number: Int) -> String {
-        "      - name: rule \(number)\n        when: \(condition(number))\n        do: [\(action(number))]\n"
+        "    - {when: '\(condition(number))', do: [\(action(number))]}\n"
     }
 
     private func condition(_ number: Int) -> String {
