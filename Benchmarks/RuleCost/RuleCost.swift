@@ -21,7 +21,7 @@ struct RuleCost {
     private static func evaluate(_ numbers: [Int]) {
         guard numbers.count > 1 else { fail("evaluate needs ROUNDS and SIZEs") }
         let contenders = numbers.dropFirst().map { ($0, Evaluation(RuleSet(count: $0))) }
-        let sites = numbers.dropFirst().map { ($0, Evaluation(RuleSet(count: $0), sites: max(1, $0 / 10))) }
+        let sites = numbers.dropFirst().map { ($0, Evaluation(RuleSet(count: $0), sites: max(1, $0 / 100))) }
         for (_, each) in contenders + sites { _ = each.cost(passes: 20, withRules: true) }
         for round in 0..<numbers[0] {
             for (form, list) in [("one site", contenders), ("many sites", sites)] {
