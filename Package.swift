@@ -11,15 +11,19 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableExperimentalFeature("Lifetimes"),
-    // The data path crosses rooms on every request; without this each crossing is an opaque call.
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
+/// Rooms of structs whose functions are small and used everywhere: inlined into their users. Not for rooms with
+/// classes: what other rooms may touch is checked for exclusivity at run time
+/// (docs/decisions/0004-exclusivity-without-a-price.md).
+let inlined: [SwiftSetting] = strict + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
+
 func room(
-    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], plugins: [Target.PluginUsage] = []
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], plugins: [Target.PluginUsage] = [],
+    settings: [SwiftSetting] = strict
 ) -> Target {
     .target(
-        name: name, dependencies: dependencies, exclude: ["README.md"] + exclude, swiftSettings: strict, plugins: plugins)
+        name: name, dependencies: dependencies, exclude: ["README.md"] + exclude, swiftSettings: settings, plugins: plugins)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -57,13 +61,13 @@ let package = Package(
 
         // Floor 0
         room("Telemetry"),
-        room("Buffers", ["CLinux"]),
+        room("Buffers", ["CLinux"], settings: inlined),
         // Floor 1
         room("HTTP", ["Buffers"]),
         room("Reactor", ["Buffers", "Telemetry", "CLinux"]),
         room("Patterns", ["CRE2"]),
         // Floor 2
-        room("HTTP1", ["HTTP", "Buffers"]),
+        room("HTTP1", ["HTTP", "Buffers"], settings: inlined),
         room("HTTP2", ["HTTP", "Buffers", "CNghttp2"]),
         room("TLS", ["Reactor", "Buffers", "COpenSSL"]),
         room("Isolates", ["Buffers", "CV8"]),
@@ -84,7 +88,14 @@ let package = Package(
             name: "sluice",
             dependencies: ["Supervisor", "Gateway", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
             exclude: ["README.md"],
-            swiftSettings: strict),
+            swiftSettings: strict,
+            // The runtime becomes part of the binary: calls into it are direct, it starts 10 ms sooner, and a machine
+            // that runs it needs no Swift. The archives name each other, so what Foundation stands on is named here.
+            linkerSettings: [
+                .unsafeFlags(
+                    ["-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections"],
+                    .when(configuration: .release)),
+            ]),
 
         tests("Patterns", ["Patterns"]),
         tests("Rules", ["Rules", "HTTP", "Patterns", "Buffers"]),

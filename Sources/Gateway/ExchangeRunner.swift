@@ -177,9 +177,11 @@ final class ExchangeRunner: ForwardedExchange {
     // MARK: From the origin
 
     override func originResponded() {
-        origin.called = true
-        origin.status = response.status
-        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- origin.requestSent) / 1000)
+        var answer = origin
+        answer.called = true
+        answer.status = response.status
+        origin = answer
+        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- answer.requestSent) / 1000)
         guard station == .origin else { return }
         if hooks.awaitsOrigin { return hookOriginResponded() }
         walk(.responseRules, .response)
@@ -190,8 +192,10 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originUpgraded() {
-        origin.called = true
-        origin.status = 101
+        var answer = origin
+        answer.called = true
+        answer.status = 101
+        origin = answer
         worker.metrics.add(.tunnelsOpened)
         deliver()
         stream?.becomeTunnel()

@@ -9,15 +9,15 @@ public struct ClientInfo: Sendable {
     public init() {}
 }
 
-/// What the handshake settled.
-public struct TLSInfo: Sendable {
+/// What the handshake settled. An object, because every exchange of the connection refers to it.
+public final class TLSInfo: Sendable {
     /// `TLSv1.2` or `TLSv1.3`.
-    public var version: String
-    public var cipher: String
+    public let version: String
+    public let cipher: String
     /// The server name the client sent, lower case; empty when it sent none.
-    public var serverName: String
-    public var clientSubject: String
-    public var clientVerified: Bool
+    public let serverName: String
+    public let clientSubject: String
+    public let clientVerified: Bool
 
     public init(version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false) {
         self.version = version
@@ -38,6 +38,15 @@ public struct OriginalTarget: Sendable {
     public var hasQuery = false
 
     public init() {}
+
+    init(of head: borrowing Head) {
+        method = head.method
+        methodName = head.methodName
+        authority = head.authority
+        path = head.path
+        query = head.query
+        hasQuery = head.hasQuery
+    }
 }
 
 /// What is known of the origin's answer, before response rules changed it.
@@ -61,63 +70,72 @@ public struct OriginInfo: Sendable {
     public init() {}
 }
 
+/// The plain values of an exchange.
+private struct ExchangeValues {
+    var original = OriginalTarget()
+    var client = ClientInfo()
+    var origin = OriginInfo()
+    var requestID = RequestID()
+    var site = -1
+    var upstream = -1
+    var bodyLimit = Int.max
+    var error: GatewayError?
+    var failedHook = ""
+    var started: UInt64 = 0
+    var startedWall = 0
+}
+
 /// One request and its response, neutral of protocol: the object that rules and hooks work on.
 ///
 /// The gateway's runner subclasses it and reuses instances, so nothing here is allocated per request.
+/// Values are kept in private storage and seen through accessors: the compiler then proves that accesses to them never
+/// overlap, where a public stored property is checked at run time each time
+/// (docs/decisions/0004-exclusivity-without-a-price.md).
 open class Exchange {
     public final var request = Head()
     public final var response = Head()
-    public final var original = OriginalTarget()
-    public final var client = ClientInfo()
-    public final var origin = OriginInfo()
-    /// 32 lower-case hexadecimal digits; also sent as `X-Request-Id`.
-    public final var requestID = RequestID()
-    /// Index of the site in the configuration, or -1 before one is chosen.
-    public final var site = -1
-    /// Index of the upstream that rules chose, or -1.
-    public final var upstream = -1
     /// Ids of rules that matched, in order, for the access log.
     public final var matchedRules: [Int32] = []
     /// Variables shared by rules (`vars.n`) and hooks (`ctx.vars`).
     public final var vars = VariableTable()
+    private final var values = ExchangeValues()
+
+    public final var original: OriginalTarget { get { values.original } set { values.original = newValue } }
+    public final var client: ClientInfo { get { values.client } set { values.client = newValue } }
+    public final var origin: OriginInfo { get { values.origin } set { values.origin = newValue } }
+    /// 32 lower-case hexadecimal digits; also sent as `X-Request-Id`.
+    public final var requestID: RequestID { get { values.requestID } set { values.requestID = newValue } }
     /// Bytes of request body that rules allow.
-    public final var bodyLimit = Int.max
+    public final var bodyLimit: Int { get { values.bodyLimit } set { values.bodyLimit = newValue } }
+    /// Index of the site in the configuration, or -1 before one is chosen.
+    public final var site: Int { get { values.site } set { values.site = newValue } }
+    /// Index of the upstream that rules chose, or -1.
+    public final var upstream: Int { get { values.upstream } set { values.upstream = newValue } }
     /// Set while error rules run.
-    public final var error: GatewayError?
+    public final var error: GatewayError? { get { values.error } set { values.error = newValue } }
     /// Name of the hook that failed, for `error.hook`.
-    public final var failedHook: String = ""
+    public final var failedHook: String { get { values.failedHook } set { values.failedHook = newValue } }
     /// Monotonic nanoseconds at which the head was complete.
-    public final var started: UInt64 = 0
+    public final var started: UInt64 { get { values.started } set { values.started = newValue } }
     /// Wall-clock seconds since 1970 at the same moment.
-    public final var startedWall: Int = 0
+    public final var startedWall: Int { get { values.startedWall } set { values.startedWall = newValue } }
 
     public init() { matchedRules.reserveCapacity(32) }
 
-    /// Makes the object ready for the next exchange.
+    /// Makes the object ready for the next exchange. Only the client stays, for the next exchange of its connection.
     open func reset() {
         request.reset()
         response.reset()
-        original = OriginalTarget()
-        origin = OriginInfo()
-        site = -1
-        upstream = -1
-        matchedRules.removeAll(keepingCapacity: true)
+        if !matchedRules.isEmpty { matchedRules.removeAll(keepingCapacity: true) }
         vars.removeAll()
-        bodyLimit = .max
-        error = nil
-        if !failedHook.isEmpty { failedHook = "" }
-        started = 0
-        startedWall = 0
+        var fresh = ExchangeValues()
+        fresh.client = values.client
+        values = fresh
     }
 
     /// Keeps what the client sent; call once when the head is complete.
     public final func keepOriginal() {
-        original.method = request.method
-        original.methodName = request.methodName
-        original.authority = request.authority
-        original.path = request.path
-        original.query = request.query
-        original.hasQuery = request.hasQuery
+        values.original = OriginalTarget(of: request)
     }
 }
 

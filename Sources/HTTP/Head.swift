@@ -75,6 +75,7 @@ public struct Head: ~Copyable {
         reason = .empty
     }
 
+    @inlinable
     @inline(__always)
     @_lifetime(borrow self)
     public borrowing func bytes(_ range: ByteRange) -> Span<UInt8> { arena[range] }

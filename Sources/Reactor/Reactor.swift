@@ -14,11 +14,13 @@ public struct ReadyEvents: OptionSet, Sendable {
 
 /// A descriptor that the reactor watches, and what to do when it is ready.
 open class Channel {
-    /// -1 once closed.
-    public final var fd: Int32
+    private final var descriptor: Int32
     fileprivate final var slot = -1
 
-    public init(fd: Int32) { self.fd = fd }
+    public init(fd: Int32) { descriptor = fd }
+
+    /// -1 once closed.
+    public final var fd: Int32 { get { descriptor } set { descriptor = newValue } }
 
     /// Called when the descriptor became ready (edge-triggered: use it until it would block).
     open func ready(_ events: ReadyEvents) {}
@@ -40,6 +42,15 @@ public struct SyscallCounters: Sendable {
     public var total: Int { receive + send + wait + accept + connect + splice }
 }
 
+/// The time at which a turn of the loop began.
+private struct Clock {
+    let nanoseconds = sluice_monotonic_ns()
+    let wallSeconds = Int(sluice_wall_seconds())
+    let milliseconds: UInt64
+
+    init() { milliseconds = nanoseconds / 1_000_000 }
+}
+
 /// One thread's event loop: epoll, edge-triggered, with a timer wheel.
 ///
 /// Not thread-safe; other threads speak to it through a `Mailbox`.
@@ -53,13 +64,17 @@ open class Reactor {
     private var running: [Channel] = []
     private var stopped = false
 
+    private final var clock = Clock()
+    /// Written by this room without a detour.
+    final var counts = SyscallCounters()
+
     /// Monotonic milliseconds, read once per turn of the loop.
-    public private(set) final var now: UInt64
+    public final var now: UInt64 { clock.milliseconds }
     /// Monotonic nanoseconds at the same moment.
-    public private(set) final var nowNanoseconds: UInt64
+    public final var nowNanoseconds: UInt64 { clock.nanoseconds }
     /// Wall-clock seconds since 1970, read once per turn.
-    public private(set) final var wallSeconds: Int
-    public final var syscalls = SyscallCounters()
+    public final var wallSeconds: Int { clock.wallSeconds }
+    public final var syscalls: SyscallCounters { get { counts } set { counts = newValue } }
 
     /// Monotonic nanoseconds at this very moment, for what must not be measured by the turn's clock.
     public final var preciseNow: UInt64 { sluice_monotonic_ns() }
@@ -69,10 +84,7 @@ open class Reactor {
         let fd = sluice_epoll_create()
         guard fd >= 0 else { throw SystemError(call: "epoll_create1", code: -fd) }
         epoll = fd
-        nowNanoseconds = sluice_monotonic_ns()
-        now = nowNanoseconds / 1_000_000
-        wallSeconds = Int(sluice_wall_seconds())
-        wheel = TimerWheel(now: now)
+        wheel = TimerWheel(now: clock.milliseconds)
     }
 
     deinit { _ = sluice_close(epoll) }
@@ -163,7 +175,7 @@ open class Reactor {
         var span = events.mutableSpan
         // SAFETY: the kernel writes at most 256 events into room for 256.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
-        syscalls.wait &+= 1
+        counts.wait &+= 1
         updateClock()
         var index = 0
         while index < Int(max(count, 0)) {
@@ -182,9 +194,7 @@ open class Reactor {
     }
 
     private func updateClock() {
-        nowNanoseconds = sluice_monotonic_ns()
-        now = nowNanoseconds / 1_000_000
-        wallSeconds = Int(sluice_wall_seconds())
+        clock = Clock()
     }
 
     @inline(__always)

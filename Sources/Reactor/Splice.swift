@@ -8,8 +8,9 @@ public final class SplicePipe {
     private let reading: Int32
     private let writing: Int32
     private unowned let reactor: Reactor
+    private var held = 0
     /// Bytes that are inside.
-    public private(set) var byteCount = 0
+    public var byteCount: Int { held }
     /// Bytes the kernel agreed to hold.
     public let capacity: Int
 
@@ -36,11 +37,11 @@ public final class SplicePipe {
     /// `.wouldBlock` means that the socket has none or that the pipe is full; with an empty pipe it is the socket.
     public func fill(from socket: Int32, limit: Int) -> IOResult {
         guard limit > 0 else { return .moved(0, drained: false) }
-        reactor.syscalls.splice &+= 1
+        reactor.counts.splice &+= 1
         let result = sluice_splice(socket, writing, limit, 0)
         if result < 0 { return IOResult(code: Int32(-result)) }
         if result == 0 { return .endOfStream }
-        byteCount += result
+        held += result
         return .moved(result, drained: false)
     }
 
@@ -49,11 +50,11 @@ public final class SplicePipe {
     /// - Parameter more: further bytes follow at once, so that segments may be filled.
     public func drain(to socket: Int32, more: Bool) -> IOResult {
         guard byteCount > 0 else { return .moved(0, drained: false) }
-        reactor.syscalls.splice &+= 1
+        reactor.counts.splice &+= 1
         let result = sluice_splice(reading, socket, byteCount, more ? 1 : 0)
         if result < 0 { return IOResult(code: Int32(-result)) }
         if result == 0 { return .endOfStream }
-        byteCount -= result
+        held -= result
         return .moved(result, drained: false)
     }
 }

@@ -3,8 +3,7 @@
 ///
 /// Moving a deadline further away is one store: the wheel looks again when the old one comes up.
 open class Timer {
-    /// Monotonic milliseconds; `.max` while not scheduled.
-    public fileprivate(set) final var deadline = UInt64.max
+    fileprivate final var due = UInt64.max
     fileprivate final var slot = -1
     fileprivate final var next: Timer?
     // SAFETY: read only while the timer before it is linked and thus alive.
@@ -12,7 +11,9 @@ open class Timer {
 
     public init() {}
 
-    public final var isScheduled: Bool { deadline != .max }
+    /// Monotonic milliseconds; `.max` while not scheduled.
+    public final var deadline: UInt64 { due }
+    public final var isScheduled: Bool { due != .max }
 
     /// Called on the reactor's thread at or shortly after the deadline.
     open func fire() {}
@@ -35,24 +36,24 @@ struct TimerWheel {
     mutating func schedule(_ timer: Timer, deadline: UInt64) {
         if timer.slot >= 0 {
             // A later deadline needs no work now: the old slot moves the timer on when it comes up.
-            if deadline >= timer.deadline, timer.deadline != .max {
-                timer.deadline = deadline
+            if deadline >= timer.due, timer.due != .max {
+                timer.due = deadline
                 return
             }
             unlink(timer)
         }
-        timer.deadline = deadline
+        timer.due = deadline
         link(timer)
     }
 
     mutating func cancel(_ timer: Timer) {
-        timer.deadline = .max
+        timer.due = .max
         if timer.slot >= 0 { unlink(timer) }
     }
 
     private mutating func link(_ timer: Timer) {
-        let due = (timer.deadline + TimerWheel.tick - 1) / TimerWheel.tick
-        let ahead = min(max(due, current + 1), current + UInt64(TimerWheel.slots) - 1)
+        let ticks = (timer.due + TimerWheel.tick - 1) / TimerWheel.tick
+        let ahead = min(max(ticks, current + 1), current + UInt64(TimerWheel.slots) - 1)
         let slot = Int(ahead % UInt64(TimerWheel.slots))
         timer.slot = slot
         timer.next = heads[slot]
@@ -88,8 +89,8 @@ struct TimerWheel {
             let slot = Int(current % UInt64(TimerWheel.slots))
             while let timer = heads[slot] {
                 unlink(timer)
-                if timer.deadline <= now {
-                    timer.deadline = .max
+                if timer.due <= now {
+                    timer.due = .max
                     return timer
                 }
                 link(timer)

@@ -44,7 +44,7 @@ public final class SocketTransport: Transport {
     public override func receive(into buffer: inout ReadBuffer) -> IOResult {
         var result = 0
         var room = 0
-        reactor.syscalls.receive &+= 1
+        reactor.counts.receive &+= 1
         // SAFETY: recv writes at most the room it is given and answers how much.
         unsafe buffer.withFreeSpace { free in
             unsafe result = sluice_recv(fd, free.baseAddress, free.count)
@@ -58,7 +58,7 @@ public final class SocketTransport: Transport {
     public override func send(_ output: inout OutputBuffer) -> IOResult {
         let total = output.byteCount
         guard total > 0 else { return .moved(0, drained: false) }
-        reactor.syscalls.send &+= 1
+        reactor.counts.send &+= 1
         let (result, offered) = output.chain.sendOnce(fd)
         guard result >= 0 else { return IOResult(code: Int32(-result)) }
         output.dropFirst(result)

@@ -13,6 +13,17 @@ public final class Trailers {
     }
 }
 
+/// What is under way between a client and an origin.
+private struct Passage {
+    var requestBodyEnded = false
+    var responseBodyEnded = false
+    var wantsUpgrade = false
+    var requestTrailers: Trailers?
+    var responseTrailers: Trailers?
+    var responsePipe: SplicePipe?
+    var originStream: OriginStream?
+}
+
 /// An exchange that goes to an origin. The gateway's runner and hooks' sub-requests subclass it.
 ///
 /// No event is delivered from inside `UpstreamSet.open`, `cancelOrigin` or a method of `originStream`: events come
@@ -20,23 +31,26 @@ public final class Trailers {
 open class ForwardedExchange: Exchange {
     /// Bytes that wait to go to the origin.
     public final var requestBody = Chain()
-    public final var requestBodyEnded = false
-    /// Known when `requestBodyEnded`; they reach the origin when the body goes there in chunks.
-    public final var requestTrailers: Trailers?
     /// Bytes from the origin that wait for the client.
     public final var responseBody = Chain()
-    public final var responseBodyEnded = false
+    /// Seen through accessors, as `Exchange` explains.
+    private final var passage = Passage()
+
+    public final var requestBodyEnded: Bool { get { passage.requestBodyEnded } set { passage.requestBodyEnded = newValue } }
+    /// Known when `requestBodyEnded`; they reach the origin when the body goes there in chunks.
+    public final var requestTrailers: Trailers? { get { passage.requestTrailers } set { passage.requestTrailers = newValue } }
+    public final var responseBodyEnded: Bool { get { passage.responseBodyEnded } set { passage.responseBodyEnded = newValue } }
     /// Known when `responseBodyEnded`.
-    public final var responseTrailers: Trailers?
+    public final var responseTrailers: Trailers? { get { passage.responseTrailers } set { passage.responseTrailers = newValue } }
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
-    public final var responsePipe: SplicePipe?
+    public final var responsePipe: SplicePipe? { get { passage.responsePipe } set { passage.responsePipe = newValue } }
     /// The connection, or the stream of one, that works for this exchange.
-    public final var originStream: OriginStream?
+    public final var originStream: OriginStream? { get { passage.originStream } set { passage.originStream = newValue } }
+    /// The client asked for an upgrade that may be passed on.
+    public final var wantsUpgrade: Bool { get { passage.wantsUpgrade } set { passage.wantsUpgrade = newValue } }
     /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
     final var waitingAt: Server?
-    /// The client asked for an upgrade that may be passed on.
-    public final var wantsUpgrade = false
     /// Monotonic milliseconds until which there has to be a connection.
     final var connectBy: UInt64 = 0
     /// The one retry on another server is used up.
@@ -69,14 +83,8 @@ open class ForwardedExchange: Exchange {
     open override func reset() {
         super.reset()
         requestBody.removeAll()
-        requestBodyEnded = false
         responseBody.removeAll()
-        responseBodyEnded = false
-        requestTrailers = nil
-        responseTrailers = nil
-        responsePipe = nil
-        originStream = nil
+        passage = Passage()
         waitingAt = nil
-        wantsUpgrade = false
     }
 }

@@ -76,9 +76,11 @@ public class OriginStream: Channel {
     final func note(_ exchange: ForwardedExchange, at address: ServerAddress) {
         self.exchange = exchange
         exchange.originStream = self
-        exchange.origin.attempts += 1
-        exchange.origin.address = address.ip
-        exchange.origin.port = address.port
+        var origin = exchange.origin
+        origin.attempts += 1
+        origin.address = address.ip
+        origin.port = address.port
+        exchange.origin = origin
         server.exchangeBegan()
     }
 }
