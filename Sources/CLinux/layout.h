@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "rates.h"
+#include "series.h"
 #include "shared.h"
 
 // Each worker's area begins on its own cache line, so that publishing never disturbs a neighbour.
@@ -47,6 +48,14 @@ struct tally {
     _Atomic uint64_t counts[SLUICE_TALLY_COUNTS];
 };
 
+struct series_entry {
+    _Atomic uint64_t key;
+    _Atomic uint32_t kind;
+    uint32_t length;
+    char name[SLUICE_SERIES_NAME];
+    _Atomic uint64_t words[SLUICE_SERIES_WORDS];
+};
+
 struct sluice_shared {
     uint32_t magic;
     uint32_t version;
@@ -55,6 +64,7 @@ struct sluice_shared {
     struct worker_area workers[SLUICE_SHARED_WORKERS];
     struct tally tallies[SLUICE_TALLY_RULES];
     struct rate_table rates;
+    struct series_entry series[SLUICE_SERIES_ENTRIES];
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared memory needs lock-free 64-bit atomics");

@@ -154,7 +154,10 @@ extension ExchangeRunner {
         case .failed(let failure): word = failure.kind.word
         }
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
-        hookCalls.append(HookRecord(function: call.bound?.functionIndex ?? 0, phase: phase, outcome: word, microseconds: microseconds))
+        let function = call.bound?.functionIndex ?? 0
+        hookCalls.append(HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds))
+        let failed = if case .failed = outcome { true } else { false }
+        generation?.series.countCall(function: function, microseconds: microseconds, failed: failed)
     }
 
     // MARK: Failure is a policy
@@ -165,6 +168,7 @@ extension ExchangeRunner {
         worker.noteHook("error", function: failure.function, request: requestID.text, text: failure.description)
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
+        generation.series.countPolicy(function: function)
         let policy = generation.configuration.functions[function].onError
         if failure.passThrough || policy == .continue || station == .errorRules {
             worker.metrics.add(.hookPolicyContinue)

@@ -308,8 +308,14 @@ final class ExchangeRunner: ForwardedExchange {
         worker.metrics.add(.forwardedRequest, requestBytes)
         worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
         worker.metrics.subtract(.requestsActive)
-        generation?.tallies.count(matched: matchedRules)
-        worker.metrics.observe(.requestDuration, microseconds: (now &- started) / 1000)
+        let microseconds = (now &- started) / 1000
+        worker.metrics.observe(.requestDuration, microseconds: microseconds)
+        if let generation {
+            generation.tallies.count(matched: matchedRules)
+            generation.series.countSite(
+                site, status: statusSent, bytesIn: requestBytes, bytesOut: stream?.bytesSent ?? 0, microseconds: microseconds, error: error)
+            generation.series.countOrigin(origin)
+        }
         guard let logger = worker.accessLog else { return }
         logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
     }

@@ -22,6 +22,7 @@ final class ServingGeneration {
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
     let tallies: RuleTallies
+    let series: SeriesCounters
     private unowned var worker: Worker?
 
     init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
@@ -36,6 +37,7 @@ final class ServingGeneration {
         rules = Generation(configuration)
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
+        series = SeriesCounters(configuration, shared: worker.context.shared)
         listeners = try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files) },

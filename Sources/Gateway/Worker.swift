@@ -226,6 +226,7 @@ public final class Worker: Reactor {
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
         generation?.tallies.flush()
+        generation?.series.flush()
         context.shared.beat(worker: context.worker, now: nowNanoseconds)
         metrics.withWords { context.shared.publish(worker: context.worker, $0) }
         schedule(publisher, after: 100)

@@ -13,7 +13,16 @@ extension Supervisor {
         var out = PrometheusText()
         out.append(totals)
         appendOwn(&out)
+        out.append(namedSeries())
         return out.text
+    }
+
+    /// Sites, functions, upstreams and servers that were counted since the start, by kind and name.
+    func namedSeries() -> [NamedSeries] {
+        let all = shared.allSeries().compactMap { entry in
+            SeriesKind(rawValue: entry.kind).map { NamedSeries(kind: $0, name: entry.name, words: entry.words) }
+        }
+        return all.sorted { ($0.kind.rawValue, $0.name) < ($1.kind.rawValue, $1.name) }
     }
 
     private func appendOwn(_ out: inout PrometheusText) {

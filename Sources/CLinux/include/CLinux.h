@@ -12,6 +12,7 @@
 #include "local.h"
 #include "net.h"
 #include "process.h"
+#include "series.h"
 #include "shared.h"
 #include "rates.h"
 
