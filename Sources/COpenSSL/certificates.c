@@ -1,5 +1,6 @@
 #include "COpenSSL.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static int no_pass_phrase(char *buffer, int size, int writing, void *arg) {
@@ -14,11 +15,25 @@ X509 *sluice_read_certificate(BIO *bio) { return PEM_read_bio_X509(bio, NULL, no
 
 EVP_PKEY *sluice_read_key(BIO *bio) { return PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL); }
 
+// Addresses are names too, in the spelling of a URL's host.
+static void found_address(const ASN1_OCTET_STRING *address, void (*found)(void *, const char *, size_t), void *context) {
+    char text[INET6_ADDRSTRLEN + 2];
+    int length = ASN1_STRING_length(address);
+    int is_v6 = length == 16;
+    if (length != 4 && !is_v6) return;
+    text[0] = '[';
+    if (!inet_ntop(is_v6 ? AF_INET6 : AF_INET, ASN1_STRING_get0_data(address), text + is_v6, INET6_ADDRSTRLEN)) return;
+    size_t count = strlen(text + is_v6);
+    if (is_v6) text[1 + count] = ']';
+    found(context, text, is_v6 ? count + 2 : count);
+}
+
 void sluice_certificate_names(X509 *certificate, void (*found)(void *context, const char *name, size_t length), void *context) {
     int any = 0;
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     for (int index = 0; index < sk_GENERAL_NAME_num(names); index++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+        if (name->type == GEN_IPADD) found_address(name->d.iPAddress, found, context);
         if (name->type != GEN_DNS) continue;
         const ASN1_IA5STRING *text = name->d.dNSName;
         found(context, (const char *)ASN1_STRING_get0_data(text), ASN1_STRING_length(text));

@@ -64,7 +64,11 @@ final class Acceptor: Channel {
         } else {
             worker.metrics.add(.connectionsAcceptedPlain)
             let transport = SocketTransport(fd: fd, reactor: worker)
-            worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+            if listener.protocols == .http2 {
+                worker.serveHTTP2(listener, client, fd: fd, transport: transport, input: ReadBuffer(pool: worker.pool))
+            } else {
+                worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+            }
         }
     }
 
@@ -146,7 +150,7 @@ final class HandshakingConnection: Channel {
         worker.remove(self)
         self.fd = -1
         if info.alpn == "h2" {
-            worker.serveHTTP2(listener, client, fd: fd, transport: transport)
+            worker.serveHTTP2(listener, client, fd: fd, transport: transport, input: ReadBuffer(pool: worker.pool))
         } else {
             worker.serveHTTP1(listener, client, fd: fd, transport: transport)
         }

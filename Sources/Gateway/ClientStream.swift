@@ -28,6 +28,12 @@ class ClientStream: Channel {
     /// From now on both directions are raw bytes (after a 101).
     func becomeTunnel() {}
 
+    /// Whether a 101 of the origin is what the client's request for an upgrade led to.
+    func acceptsUpgrade(_ response: borrowing Head) -> Bool { true }
+
+    /// The listener that the client came by.
+    var serving: ListenerState? { nil }
+
     /// Bytes sent to the client in this exchange, heads and framing included.
     var bytesSent: Int { 0 }
 

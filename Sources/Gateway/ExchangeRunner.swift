@@ -71,6 +71,9 @@ final class ExchangeRunner: ForwardedExchange {
     /// The request head is complete.
     func begin() {
         start()
+        guard isRightlyDirected() else {
+            return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
+        }
         guard normalizePath() else { return fail(GatewayError(.badRequest, in: .requestHead, note: "the path cannot be normalised")) }
         guard let generation, rules.begin(generation.rules, self) else {
             return fail(GatewayError(.noSite, in: .requestHead, note: "no site answers for this host"))
@@ -196,6 +199,9 @@ final class ExchangeRunner: ForwardedExchange {
         answer.called = true
         answer.status = 101
         origin = answer
+        guard stream?.acceptsUpgrade(response) != false else {
+            return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
+        }
         worker.metrics.add(.tunnelsOpened)
         deliver()
         stream?.becomeTunnel()

@@ -72,6 +72,7 @@ final class HTTP1Connection: ClientStream, Drainable {
     }
 
     override var bytesSent: Int { sent }
+    override var serving: ListenerState? { listener }
 
     override func ready(_ events: ReadyEvents) {
         if events.contains(.readable) { canRead = true }
@@ -137,6 +138,9 @@ final class HTTP1Connection: ClientStream, Drainable {
             return receive()
         }
         if headStarted == 0 { headStarted = worker.now }
+        if requests == 0, listener.scheme == .http, listener.protocols.contains(.http2), beginsLikeHTTP2 {
+            return switchToHTTP2()
+        }
         let runner = self.runner ?? worker.takeRunner(for: self, client)
         self.runner = runner
         switch parser.parse(input.bytes, into: &runner.request) {

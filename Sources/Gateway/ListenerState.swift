@@ -10,6 +10,8 @@ final class ListenerState {
     let limits: Limits
     let protocols: Protocols
     let tls: ServerContext?
+    /// Requests for hosts that the connection's certificate does not cover are answered with 421.
+    let checksNames: Bool
 
     init(_ listener: Listener, tls: ServerContext?) {
         name = listener.name
@@ -18,5 +20,6 @@ final class ListenerState {
         limits = listener.limits
         protocols = listener.protocols
         self.tls = tls
+        checksNames = listener.tls?.refusesOtherNames ?? false
     }
 }

@@ -55,6 +55,7 @@ extension ExchangeRunner {
         let id = requestID.digits
         response.add(.xRequestID, id.span)
         if status == 503 { response.add(.retryAfter, "1") }
+        if request.version == .http2, isStreamingCall { return deliverGRPC(status) }
         let text = worker.stockText(status)
         setBody(text.span)
         deliver()

@@ -134,8 +134,12 @@ public final class Worker: Reactor {
         connection.pump()
     }
 
-    func serveHTTP2(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
-        let connection = HTTP2Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
+    /// - Parameter input: what was read of the connection already.
+    func serveHTTP2(
+        _ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, input: consuming ReadBuffer
+    ) {
+        let connection = HTTP2Connection(
+            worker: self, listener: listener, client: client, fd: fd, transport: transport, input: input)
         guard watch(connection) else { return }
         connection.pump()
     }
@@ -150,6 +154,12 @@ public final class Worker: Reactor {
             (connection as? any Drainable)?.close()
             return false
         }
+    }
+
+    /// Forgets a connection whose socket another one goes on with.
+    func handOver(_ connection: Channel) {
+        openConnections[ObjectIdentifier(connection)] = nil
+        remove(connection)
     }
 
     /// Closes a client connection and forgets it.

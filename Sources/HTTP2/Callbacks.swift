@@ -21,9 +21,12 @@ func makeServerSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePo
     unsafe nghttp2_option_set_max_outbound_ack(option, limits.outboundFrames)
     unsafe nghttp2_option_set_stream_reset_rate_limit(option, UInt64(4 * limits.glitches), 33)
     unsafe nghttp2_option_set_no_closed_streams(option, 1)
+    unsafe nghttp2_option_set_builtin_recv_extension_type(option, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
     guard unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
     else { return nil }
-    unsafe announce(raw, limits, [(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrentStreams)])
+    unsafe announce(raw, limits, [
+        (NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrentStreams), (NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1),
+    ])
     return unsafe raw
 }
 
@@ -142,7 +145,7 @@ extension HTTP2Session {
             switch stream.intake.take(name, value, into: &stream.head, limits) {
             case .fine: return true
             case .malformed: refuse(stream, .protocolError)
-            case .hostile: calm("a header list four times over the limit")
+            case .hostile: calm(.headers, "a header list four times over the limit")
             }
             return false
         }
@@ -172,6 +175,12 @@ private let onFrame:
             let type = unsafe UInt32(frame.pointee.hd.type)
             // SAFETY: the frame is valid during the callback.
             if unsafe frame.pointee.hd.stream_id == 0 { unsafe session.originFrame(type, frame.pointee.hd.flags) }
+            if type == NGHTTP2_PRIORITY_UPDATE.rawValue {
+                let update = unsafe frame.pointee.ext.payload?.assumingMemoryBound(to: nghttp2_ext_priority_update.self)
+                if let update = unsafe update { unsafe session.priorityUpdated(update.pointee.stream_id) }
+            }
+            let isAnswer = unsafe frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
+            if type == NGHTTP2_PING.rawValue, isAnswer, session.role == .server { session.pingAnswered() }
             guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
                 let stream = unsafe session.stream(frame.pointee.hd.stream_id)
             else { return 0 }
@@ -194,12 +203,14 @@ private let onFrame:
 
 private let onInvalidFrame:
     @convention(c) (OpaquePointer?, UnsafePointer<nghttp2_frame>?, Int32, UnsafeMutableRawPointer?) -> Int32 = {
-        _, frame, _, user in
+        _, frame, code, user in
         // SAFETY: see the note at the top; the frame is valid during the callback.
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let stream = unsafe session.stream(frame.pointee.hd.stream_id)
-            if stream?.state.faultCounted != true { session.countGlitch("too many frames that broke a stream") }
+            let isMessage = code == NGHTTP2_ERR_HTTP_HEADER.rawValue || code == NGHTTP2_ERR_HTTP_MESSAGING.rawValue
+            let kind: HTTP2Flood = isMessage ? .malformed : .provoked
+            if stream?.state.faultCounted != true { session.countGlitch(kind, "too many frames that broke a stream") }
             stream?.state.faultCounted = true
             return 0
         }
@@ -259,9 +270,11 @@ extension HTTP2Session {
                 !stream.state.resetByUs, !stream.state.faultCounted
             else { return }
             stream.state.faultCounted = true
-            countGlitch("too many streams that had to be reset")
+            counters.streamErrors += 1
+            countGlitch(.provoked, "too many streams that had to be reset")
         case NGHTTP2_GOAWAY.rawValue:
             let code = unsafe frame.pointee.goaway.error_code
+            if code == 0 { noticeSent() }
             if code != 0, failure == nil { failure = (HTTP2ErrorCode(rawValue: code), "a protocol error of the \(role == .server ? "client" : "origin")") }
         default: break
         }

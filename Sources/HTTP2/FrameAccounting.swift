@@ -9,8 +9,10 @@ extension HTTP2Session {
     func account(for bytes: borrowing Span<UInt8>) -> (allowed: Int, failure: (code: HTTP2ErrorCode, note: String)?) {
         var at = 0
         fresh.removeAll(keepingCapacity: true)
+        ended.removeAll(keepingCapacity: true)
         while let (head, begins) = walker.next(bytes, &at) {
             frameBegins(head)
+            if role == .server, UInt32(head.type) == NGHTTP2_PRIORITY.rawValue { checkDependency(head, bytes.extracting(at..<bytes.count)) }
             guard let found = failure else { continue }
             failure = nil
             return (max(begins, 0), found)
@@ -24,30 +26,45 @@ extension HTTP2Session {
         case NGHTTP2_DATA.rawValue:
             refuseIfOver(head.stream)
             let ends = head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
-            if !defence.data(empty: head.length == 0 && !ends) { calm("too many empty DATA frames") }
+            if !defence.data(empty: head.length == 0 && !ends) { calm(.emptyData, "too many empty DATA frames") }
         case NGHTTP2_RST_STREAM.rawValue:
             counters.resetsReceived += 1
-            countGlitch("too many resets")
+            ended.append(head.stream)
+            countGlitch(.resets, "too many resets")
         case NGHTTP2_CONTINUATION.rawValue:
             break
         case NGHTTP2_SETTINGS.rawValue:
             // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
-            if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
+            if !defence.control(cost: 1 + (streams.count + fresh.count) / 8) { calm(.settings, "too many SETTINGS frames") }
         case NGHTTP2_PRIORITY.rawValue where head.stream == 0:
             fail(.protocolError, "PRIORITY on stream 0")
         case NGHTTP2_PRIORITY.rawValue where head.length != 5:
             fail(.frameSizeError, "PRIORITY of another length than 5")
+        case NGHTTP2_PRIORITY.rawValue:
+            if !defence.control(cost: limits.priorityCost) { calm(.priority, "too many PRIORITY frames") }
+        case NGHTTP2_PING.rawValue:
+            if !defence.control() { calm(.ping, "too many PING frames") }
+        case NGHTTP2_WINDOW_UPDATE.rawValue:
+            if !defence.control() { calm(.windowUpdate, "too many WINDOW_UPDATE frames") }
         default:
             // HEADERS too: a new stream earns more than it costs, one that is over does not.
             if UInt32(head.type) == NGHTTP2_HEADERS.rawValue { headersBegin(head.stream) }
-            if !defence.control() { calm("too many control frames") }
+            if !defence.control() { calm(.frames, "too many control frames") }
         }
+    }
+
+    /// A stream cannot depend on itself (RFC 7540 section 5.3.1). What else such frames say is ignored, this one by
+    /// nghttp2 altogether.
+    private func checkDependency(_ head: FrameHead, _ payload: borrowing Span<UInt8>) {
+        guard payload.count >= 4, head.length == 5 else { return }
+        let parent = Int32(payload[0] & 0x7f) << 24 | Int32(payload[1]) << 16 | Int32(payload[2]) << 8 | Int32(payload[3])
+        if parent == head.stream { fail(.protocolError, "a stream that depends on itself") }
     }
 
     /// Numbers of new streams only grow (RFC 9113 section 5.1.1). `fresh` holds those of this read, which nghttp2
     /// has not seen yet.
     private func headersBegin(_ id: Int32) {
-        guard id & 1 == 1, id > history.highest else { return refuseIfOver(id) }
+        guard id & 1 == 1, id > history.highest, !ended.contains(id) else { return refuseIfOver(id) }
         if id > fresh.last ?? 0 {
             fresh.append(id)
         } else if !fresh.contains(id) {
@@ -58,6 +75,8 @@ extension HTTP2Session {
     /// DATA and HEADERS of a stream that is over are errors (RFC 9113 section 5.1), except that they may have been
     /// on their way when we reset the stream. nghttp2 ignores them all.
     private func refuseIfOver(_ id: Int32) {
+        // Reset by the client in this very read: nghttp2 has not seen it yet.
+        if ended.contains(id) { return fail(.streamClosed, "a frame of a stream that is over") }
         guard id & 1 == 1, id <= history.highest else { return }
         // SAFETY: the session is alive.
         guard unsafe nghttp2_session_find_stream(raw, id) == nil else { return }

@@ -13,6 +13,11 @@ struct FrameWalker {
     private var skip: Int
     private var head = InlineArray<9, UInt8>(repeating: 0)
     private var have = 0
+    private var blockOpen = false
+    private var blockEnds = false
+
+    /// A field block has begun, and its last byte is not here.
+    var isInsideBlock: Bool { blockOpen && !(blockEnds && skip == 0) }
 
     /// - Parameter preface: the peer is a client, whose frames follow its preface.
     init(preface: Bool) { skip = preface ? 24 : 0 }
@@ -35,6 +40,9 @@ struct FrameWalker {
             length: Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2]), type: head[3], flags: head[4],
             stream: Int32(head[5] & 0x7f) << 24 | Int32(head[6]) << 16 | Int32(head[7]) << 8 | Int32(head[8]))
         skip = found.length
+        // HEADERS and CONTINUATION, and their END_HEADERS.
+        blockOpen = found.type == 1 || found.type == 9
+        blockEnds = found.flags & 4 != 0
         return (found, begins)
     }
 }

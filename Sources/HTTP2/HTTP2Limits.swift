@@ -17,9 +17,13 @@ public struct HTTP2Limits: Sendable {
     public var glitchMilliseconds: UInt64 = 30_000
     public var continuations = 8
     /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, HEADERS and frames of unknown type: burst and refill; new
-    /// streams and DATA sent to the client earn more.
+    /// streams and DATA sent to the client earn more, except DATA that a tiny window cut down.
     public var controlBurst = 1_000
     public var controlPerSecond = 33
+    /// What PRIORITY costs of it: since RFC 9113 it says nothing that anybody needs.
+    public var priorityCost = 5
+    /// DATA shorter than this, and not the end of what there is, was cut down by the client's window.
+    public var dribble = 1_024
     public var emptyDataInRow = 10
     /// Control frames waiting for a client that does not read.
     public var outboundFrames = 1_000
@@ -54,11 +58,32 @@ public struct HTTP2ErrorCode: RawRepresentable, Sendable, Equatable {
     public static let http11Required = HTTP2ErrorCode(rawValue: 13)
 }
 
+/// What a connection was ended for with ENHANCE_YOUR_CALM: one counter each.
+public enum HTTP2Flood: UInt8, Sendable, CaseIterable {
+    /// Resets by the client (Rapid Reset).
+    case resets
+    /// Resets that the client provoked in us (MadeYouReset), and streams beyond the limit.
+    case provoked
+    /// Malformed request heads.
+    case malformed
+    /// Heads far larger than the limits, or again and again larger (HPACK bomb, cookie crumbs).
+    case headers
+    case settings, ping, priority, windowUpdate
+    case emptyData
+    case continuation
+    /// HEADERS of streams that are over, frames of unknown type.
+    case frames
+    /// Our own frames, which the client does not read.
+    case unread
+}
+
 /// What one connection did, for metrics and logs.
 public struct HTTP2Counters: Sendable {
     public var streams = 0
     public var resetsReceived = 0
     public var glitches = 0
+    /// Streams reset for a fault of the client.
+    public var streamErrors = 0
     public var dataFramesSent = 0
     public var dataBytesReceived = 0
     public var dataBytesSent = 0

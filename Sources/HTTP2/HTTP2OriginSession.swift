@@ -161,12 +161,12 @@ extension HTTP2Session {
         switch UInt32(head.type) {
         case NGHTTP2_DATA.rawValue:
             let ends = head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
-            if !defence.data(empty: head.length == 0 && !ends) { calm("too many empty DATA frames") }
+            if !defence.data(empty: head.length == 0 && !ends) { calm(.emptyData, "too many empty DATA frames") }
         case NGHTTP2_CONTINUATION.rawValue: break
         case NGHTTP2_RST_STREAM.rawValue: counters.resetsReceived += 1
         case NGHTTP2_SETTINGS.rawValue:
-            if !defence.control(cost: 1 + streams.count / 8) { calm("too many SETTINGS frames") }
-        default: if !defence.control() { calm("too many control frames") }
+            if !defence.control(cost: 1 + streams.count / 8) { calm(.settings, "too many SETTINGS frames") }
+        default: if !defence.control() { calm(.frames, "too many control frames") }
         }
     }
 }

@@ -19,6 +19,8 @@ public enum HTTP2ReceiveResult: Sendable {
     public internal(set) final var counters = HTTP2Counters()
     /// Why the connection ended by our decision, once it has: also when nghttp2 found the fault.
     public internal(set) final var failure: (code: HTTP2ErrorCode, note: String)?
+    /// With `enhanceYourCalm`: what the client asked too much of.
+    public internal(set) final var flood: HTTP2Flood?
     /// Streams whose work has not ended.
     public internal(set) final var activeStreams = 0
 
@@ -31,6 +33,8 @@ public enum HTTP2ReceiveResult: Sendable {
     final let role: Role
     /// Streams that begin in what is being received.
     final var fresh: [Int32] = []
+    /// Streams that the client resets in what is being received.
+    final var ended: [Int32] = []
     /// Streams that nghttp2 or the gateway still works on.
     final var streams: [HTTP2Stream] = []
     /// The stream whose head or trailers are being decoded.
@@ -47,12 +51,14 @@ public enum HTTP2ReceiveResult: Sendable {
     final var packed: OutputBuffer
     final var hungry: [HTTP2Stream] = []
     final var vectors = FieldVectors()
+    /// Streams that a PRIORITY_UPDATE spoke of before they began.
+    final var prioritised: [Int32] = []
     private var busy = false
     private var announced = false
     private var closeWanted = false
-    private var shutdown = Shutdown.none
+    final var shutdown = Shutdown.none
 
-    private enum Shutdown { case none, noticed, final }
+    enum Shutdown { case none, noticed, final }
     public enum Role: Sendable { case server, client }
 
     public init(pool: SlabPool, limits: HTTP2Limits = HTTP2Limits(), role: Role = .server) {
@@ -116,10 +122,15 @@ public enum HTTP2ReceiveResult: Sendable {
     }
 
     private func received(_ result: Int) -> HTTP2ReceiveResult {
-        if result < 0, failure == nil { failure = HTTP2Session.fault(Int32(clamping: result)) }
+        if result < 0, failure == nil {
+            let code = Int32(clamping: result)
+            failure = HTTP2Session.fault(code)
+            if code == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue { flood = .continuation }
+            if code == NGHTTP2_ERR_FLOODED.rawValue { flood = .unread }
+        }
         // SAFETY: the session is alive.
         if failure == nil, unsafe nghttp2_session_get_outbound_queue_size(raw) > limits.outboundFrames {
-            failure = (.enhanceYourCalm, "too many control frames wait for a client that does not read")
+            calm(.unread, "too many control frames wait for a client that does not read")
         }
         if let failure { unsafe nghttp2_session_terminate_session(raw, failure.code.rawValue) }
         if closeWanted { close() }
@@ -188,6 +199,9 @@ public enum HTTP2ReceiveResult: Sendable {
         return asked
     }
 
+    /// The head of a request has begun and is not complete.
+    public final var isInsideHead: Bool { walker.isInsideBlock }
+
     /// True when `writeOutput` has something to write.
     public final var wantsWrite: Bool {
         // SAFETY: nil is not passed.
@@ -210,25 +224,6 @@ public enum HTTP2ReceiveResult: Sendable {
     }
 
     // MARK: Ending
-
-    /// Says that the connection will end; requests already on their way are still served (RFC 9113 section 6.8).
-    public final func beginShutdown() {
-        guard let raw = unsafe raw, shutdown == .none else { return }
-        shutdown = .noticed
-        // SAFETY: the session is alive.
-        unsafe nghttp2_submit_shutdown_notice(raw)
-        noteOutput()
-    }
-
-    /// Refuses new streams from now on. Call about one round trip after `beginShutdown`, or alone.
-    public final func finishShutdown() {
-        guard let raw = unsafe raw, shutdown != .final else { return }
-        shutdown = .final
-        // SAFETY: the session is alive; no debug data is given.
-        let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
-        unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, 0, nil, 0)
-        noteOutput()
-    }
 
     /// Ends the connection with an error: write the output, then close.
     public final func terminate(_ code: HTTP2ErrorCode) {

@@ -12,6 +12,10 @@ open class HTTP2Stream {
     public internal(set) final var id: Int32 = 0
     /// The request's head. May be swapped with another reset head in `headComplete`.
     public final var head = Head()
+    /// An extended CONNECT that asks for WebSocket, or for another protocol (RFC 8441). The head says CONNECT and
+    /// has a path; DATA are the protocol's bytes.
+    public final var asksForWebSocket: Bool { intake.upgrade == .webSocket }
+    public final var asksForOtherProtocol: Bool { intake.upgrade == .other }
     /// Nil once the stream is closed.
     public internal(set) final var session: HTTP2Session?
 
@@ -77,6 +81,14 @@ open class HTTP2Stream {
 
     /// Body bytes queued and not yet handed to the output.
     public final var queuedBytes: Int { body.byteCount }
+    /// Body bytes handed to the output.
+    public final var sentBytes: Int { state.sent }
+    /// Body bytes received.
+    public final var receivedBytes: Int { state.received }
+    /// The client has sent all of its request.
+    public final var requestEnded: Bool { state.requestEnded }
+    /// The client may send: what it sent has gone on, so that its window is open.
+    public final var isAwaited: Bool { state.unconsumed == 0 }
 
     /// An interim response (1xx except 101), before the final one.
     public final func sendInterim(_ head: borrowing Head) {
@@ -169,6 +181,8 @@ struct StreamState {
     var hungry = false
     /// Body bytes the gateway has and did not report as gone on.
     var unconsumed = 0
+    var received = 0
+    var sent = 0
 }
 
 /// Trailers that wait for the end of their body. Only few streams ever need the room.

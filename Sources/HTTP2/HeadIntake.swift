@@ -5,6 +5,8 @@ import HTTP
 ///
 /// nghttp2 has checked names, values, order and number of pseudo-fields; what it leaves open is decided here.
 struct HeadIntake {
+    enum Upgrade { case none, webSocket, other }
+
     enum Verdict {
         case fine
         /// The request is malformed: a stream error (RFC 9113 section 8.1.1).
@@ -18,6 +20,8 @@ struct HeadIntake {
     private(set) var count = 0
     private(set) var refusal: ErrorKind?
     private(set) var hasPriority = false
+    /// `:protocol` of an extended CONNECT (RFC 8441).
+    private(set) var upgrade = Upgrade.none
     private var cookies = 0
     private var pathSeen = false
 
@@ -66,6 +70,8 @@ struct HeadIntake {
                 guard value.equalsIgnoringCase("http") else { return .malformed }
                 head.scheme = .http
             }
+        } else if name.equals(":protocol") {
+            upgrade = value.equalsIgnoringCase("websocket") ? .webSocket : .other
         } else {
             return .malformed
         }
@@ -98,6 +104,10 @@ struct HeadIntake {
         guard refusal == nil else { return .fine }
         if pathSeen, head.bytes(head.path).equals("*"), head.method != .options { return .malformed }
         guard agreeOnHost(&head) else { return .malformed }
+        if upgrade != .none {
+            // nghttp2 lets `:protocol` pass with CONNECT, a path and a scheme only.
+            guard head.method == .connect, !endOfStream, !head.contains(.contentLength) else { return .malformed }
+        }
         if cookies > 1 { joinCookies(&head) }
         return decideBody(&head, endOfStream) ? .fine : .malformed
     }

@@ -29,24 +29,29 @@ extension HTTP2Session {
     }
 
     /// Resets a stream for a fault of the client.
-    func refuse(_ id: Int32, _ code: HTTP2ErrorCode) {
+    func refuse(_ id: Int32, _ code: HTTP2ErrorCode, _ kind: HTTP2Flood = .provoked) {
         submitReset(id, code)
-        countGlitch("too many resets, faults or refused streams")
+        counters.streamErrors += 1
+        countGlitch(kind, "too many faults or refused streams")
     }
 
+    /// Resets a stream whose head is malformed.
     func refuse(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
         guard !stream.state.faultCounted else { return }
         stream.state.faultCounted = true
-        refuse(stream.id, code)
+        refuse(stream.id, code, .malformed)
     }
 
-    func countGlitch(_ note: StaticString) {
+    func countGlitch(_ kind: HTTP2Flood, _ note: StaticString) {
         counters.glitches += 1
-        if !defence.glitch() { calm(note) }
+        if !defence.glitch() { calm(kind, note) }
     }
 
     /// The client asked too much.
-    func calm(_ note: StaticString) { fail(.enhanceYourCalm, note) }
+    func calm(_ kind: HTTP2Flood, _ note: StaticString) {
+        if failure == nil { flood = kind }
+        fail(.enhanceYourCalm, note)
+    }
 
     func fail(_ code: HTTP2ErrorCode, _ note: StaticString) {
         if failure == nil { failure = (code, "\(note)") }
@@ -58,21 +63,18 @@ extension HTTP2Session {
         guard case .fine = stream.intake.complete(&stream.head, endOfStream: endOfStream) else {
             return refuse(stream, .protocolError)
         }
-        if !stream.intake.hasPriority { shareFairly(stream.id) }
+        settlePriority(stream)
         activeStreams += 1
         stream.state.announced = true
         stream.state.requestEnded = endOfStream
         pool.copied.head += stream.head.arena.count
-        if let refusal = stream.intake.refusal { return stream.headRefused(refusal) }
+        if let refusal = stream.intake.refusal {
+            // Decoding it cost us far more than sending it cost the client.
+            countGlitch(.headers, "too many heads beyond the limits")
+            return stream.headRefused(refusal)
+        }
         stream.headComplete(endOfStream: endOfStream)
         if endOfStream, stream.session != nil { stream.endOfRequest(trailers: trailers) }
-    }
-
-    /// Without a wish of the client, streams share the connection instead of going one after the other.
-    private func shareFairly(_ id: Int32) {
-        var priority = nghttp2_extpri(urgency: UInt32(NGHTTP2_EXTPRI_DEFAULT_URGENCY), inc: 1)
-        // SAFETY: the structure is only read inside the call.
-        unsafe nghttp2_session_change_extpri_stream_priority(raw, id, &priority, 0)
     }
 
     func requestEnded(_ stream: HTTP2Stream) {
@@ -128,6 +130,7 @@ extension HTTP2Session {
             return consume(count, on: stream.id)
         }
         stream.state.unconsumed += count
+        stream.state.received += count
         // A slice keeps its whole slab. Tiny pieces that a slow origin leaves lying could hold 16 KiB each.
         if count < HTTP2Session.packedBelow, stream.state.unconsumed > HTTP2Session.packedBeyond {
             return unsafe pack(bytes, count, for: stream)

@@ -83,8 +83,10 @@ extension HTTP2Session {
         }
         counters.dataFramesSent += 1
         counters.dataBytesSent += count
-        // A client answers DATA with WINDOW_UPDATE for stream and connection, some with PING.
-        defence.earn(3)
+        stream.state.sent += count
+        // A client answers DATA with WINDOW_UPDATE for stream and connection, some with PING. One that opens its
+        // window by a few bytes at a time pays for them.
+        if count >= limits.dribble || stream.body.isEmpty { defence.earn(3) }
         if stream.body.byteCount < limits.lowWater { noteHungry(stream) }
         return output.byteCount >= limits.outputBytes
     }

@@ -25,6 +25,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case http2StreamErrors, http2ConnectionErrors
     /// Connections closed because a peer used up its budget of suspicious frames.
     case http2FloodsStopped
+    /// The same by what the budget was used up with.
+    case http2FloodResets, http2FloodProvoked, http2FloodMalformed, http2FloodHeaders
+    case http2FloodSettings, http2FloodPing, http2FloodPriority, http2FloodWindowUpdate
+    case http2FloodEmptyData, http2FloodContinuation, http2FloodFrames, http2FloodUnread
 
     // Origins
     case upstreamConnectsPlain, upstreamConnectsTLS

@@ -81,6 +81,16 @@ extension Counter {
                     (.http2StreamErrors, "stream"), (.http2ConnectionErrors, "connection"),
                     (.http2FloodsStopped, "flood"),
                 ])
+            + series(
+                "http2_floods_total", .counter, "HTTP/2 connections ended for a flood, by its kind.", "kind",
+                [
+                    (.http2FloodResets, "resets"), (.http2FloodProvoked, "provoked_resets"),
+                    (.http2FloodMalformed, "malformed_heads"), (.http2FloodHeaders, "large_heads"),
+                    (.http2FloodSettings, "settings"), (.http2FloodPing, "ping"), (.http2FloodPriority, "priority"),
+                    (.http2FloodWindowUpdate, "window_update"), (.http2FloodEmptyData, "empty_data"),
+                    (.http2FloodContinuation, "continuation"), (.http2FloodFrames, "frames"),
+                    (.http2FloodUnread, "unread"),
+                ])
     }
 
     private static var origins: [CounterSeries] {

@@ -156,8 +156,10 @@ import Testing
         let harness = Harness()
         harness.send(.get(1))
         harness.session.beginShutdown()
-        let notice = try #require(harness.frames().first)
+        let frames = harness.frames()
+        let notice = try #require(frames.first)
         #expect(notice.type == Frame.Kind.goAway && notice.number(0) == 0x7fff_ffff && notice.code == 0)
+        #expect(frames.dropFirst().map(\.type) == [Frame.Kind.ping], "its answer tells that the notice has arrived")
         harness.send(.get(3))
         #expect(harness.announced.count == 2)
         harness.session.finishShutdown()
@@ -168,6 +170,16 @@ import Testing
         for stream in harness.announced { stream.answer() }
         #expect(harness.frames().count == 2)
         #expect(!harness.session.wantsRead)
+    }
+
+    @Test func theAnswerToThePingBehindTheNoticeEndsTheConnection() {
+        let harness = Harness()
+        harness.session.beginShutdown()
+        _ = harness.frames()
+        harness.send(.get(1), Frame(type: Frame.Kind.ping, flags: 1, stream: 0, payload: [0, 0, 0, 0, 0, 0, 0, 0]))
+        #expect(harness.frames().contains { $0.type == Frame.Kind.goAway && $0.number(0) == 1 && $0.code == 0 })
+        harness.send(.get(3))
+        #expect(harness.announced.count == 1)
     }
 
     @Test func anIdleConnectionStaysOpenBetweenNoticeAndEnd() {

@@ -172,6 +172,7 @@ struct ConfigurationBuilder {
         ("buffered_body", \.bufferedBody), ("exchange_buffer", \.exchangeBuffer), ("head_timeout", \.headTimeout),
         ("body_rate_bytes", \.bodyRateBytes), ("body_rate_time", \.bodyRateTime), ("tls_handshake", \.tlsHandshake),
         ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
+        ("write_rate", \.writeRate),
         ("connections", \.connections), ("connections_per_address", \.connectionsPerAddress), ("streams", \.streams),
     ]
 

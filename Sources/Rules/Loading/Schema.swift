@@ -145,6 +145,7 @@ enum Schema {
         SchemaKey("keep_alive", .time, "How long an idle connection stays. Default 75s."),
         SchemaKey("requests_per_connection", .integer(1...1_000_000_000), "Then the connection is closed cleanly. Default 10000."),
         SchemaKey("write_stall", .time, "How long a client may read nothing. Default 60s."),
+        SchemaKey("write_rate", .size, "Bytes per second a client must take of its response, over each `write_stall`. Default 240B."),
         SchemaKey("connections", .integer(1...10_000_000), "Connections of one worker. Default 20000."),
         SchemaKey("connections_per_address", .integer(1...10_000_000), "Connections of one client address and worker. Default 1000."),
         SchemaKey("streams", .integer(1...100_000), "Concurrent HTTP/2 streams of a connection. Default 100."),

@@ -66,6 +66,8 @@ public struct ListenerTLS: Sendable {
     /// At least one. The first answers clients that send no known name.
     public var certificates: [CertificateFiles]
     public var minimumVersion: TLSVersion = .tls12
+    /// Requests for hosts that the connection's certificate does not cover get 421.
+    public var refusesOtherNames = true
 }
 
 public struct CertificateFiles: Sendable {

@@ -30,6 +30,8 @@ public struct Limits: Sendable, Equatable {
     public var requestsPerConnection = 10_000
     /// A response that the client does not read.
     public var writeStall = 60_000
+    /// Bytes per second that a client must take of a response, over each `writeStall`.
+    public var writeRate = 240
     /// Connections of one worker, all listeners together with this limit; and of one client address.
     public var connections = 20_000
     public var connectionsPerAddress = 1_000

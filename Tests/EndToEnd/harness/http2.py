@@ -26,9 +26,12 @@ NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, 
     REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(12)
 
 
-def connect(port: int, authority: Path, server_name: str = "localhost", timeout: float = BOUND) -> ssl.SSLSocket:
+def connect(port: int, authority: Path | None, server_name: str = "localhost", timeout: float = BOUND) -> socket.socket:
+    """A connection that speaks HTTP/2: by ALPN, or without an authority in plaintext, because both know."""
     raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if authority is None:
+        return raw
     wrapped = tls_context(authority, ["h2"]).wrap_socket(raw, server_hostname=server_name)
     assert wrapped.selected_alpn_protocol() == "h2", "the gateway offers h2 by ALPN"
     return wrapped
@@ -41,7 +44,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 class RawConnection:
     """Frames in, frames out, no opinion about what is legal."""
 
-    def __init__(self, port: int, authority: Path, preface: bytes = PREFACE, settings: bytes = b""):
+    def __init__(self, port: int, authority: Path | None, preface: bytes = PREFACE, settings: bytes = b""):
         self.socket = connect(port, authority)
         self.encoder = hpack.Encoder()
         self.unread = b""
@@ -119,7 +122,7 @@ class RawConnection:
 class Client:
     """Requests over one connection, any number at a time."""
 
-    def __init__(self, port: int, authority: Path, server_name: str = "localhost"):
+    def __init__(self, port: int, authority: Path | None, server_name: str = "localhost"):
         self.socket = connect(port, authority, server_name)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="latin-1"))
         self.h2.initiate_connection()

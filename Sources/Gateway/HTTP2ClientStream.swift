@@ -1,0 +1,252 @@
+import Buffers
+import HTTP
+import HTTP2
+import Hooks
+import Rules
+import Telemetry
+import Upstream
+
+/// The runner's side of a stream.
+final class HTTP2ClientStream: ClientStream {
+    /// WebSocket over HTTP/2 (RFC 8441).
+    private enum Tunnel {
+        case none
+        /// The origin is asked by an upgrade; bytes of the client wait.
+        case asked
+        case open
+    }
+
+    private unowned var stream: HTTP2RequestStream?
+    private var headSent = false
+    private var finished = false
+    private var ended = false
+    private var closed = false
+    private var unconsumed = 0
+    private var sent = 0
+    private var tunnel = Tunnel.none
+    private var webSocketKey = WebSocketKey()
+    /// What the client sent before the origin agreed to a tunnel. Bounded by the stream's window.
+    private var early = Chain()
+    private var progress = StreamProgress()
+
+    init() { super.init(fd: -1) }
+
+    override var bytesSent: Int { sent }
+    override var clientProtocol: HTTPVersion { .http2 }
+    override var serving: ListenerState? { stream?.owner?.listener }
+
+    func begin(_ stream: HTTP2RequestStream, _ worker: Worker) {
+        self.stream = stream
+        headSent = false
+        finished = false
+        ended = false
+        closed = false
+        unconsumed = 0
+        sent = 0
+        tunnel = .none
+        progress = StreamProgress()
+    }
+
+    // MARK: The request
+
+    func headComplete(_ stream: HTTP2RequestStream, _ connection: HTTP2Connection, endOfStream: Bool) {
+        let runner = connection.worker.takeRunner(for: self, connection.client)
+        self.runner = runner
+        swap(&runner.request, &stream.head)
+        runner.request.version = .http2
+        runner.request.scheme = connection.listener.scheme
+        if endOfStream { runner.request.body = .none }
+        runner.requestBodyEnded = endOfStream
+        runner.bodyLimit = connection.listener.limits.body ?? .max
+        ended = endOfStream
+        if runner.request.method == .connect { return connect(runner, stream, connection.worker) }
+        runner.begin()
+    }
+
+    /// Extended CONNECT becomes the upgrade that HTTP/1.1 has for it; rules see a GET, as there.
+    private func connect(_ runner: ExchangeRunner, _ stream: HTTP2RequestStream, _ worker: Worker) {
+        guard stream.asksForWebSocket else {
+            ended = true
+            let kind: ErrorKind = stream.asksForOtherProtocol ? .notImplemented : .methodNotAllowed
+            return runner.refuse(kind, note: "CONNECT for anything but WebSocket is not served")
+        }
+        tunnel = .asked
+        webSocketKey = WebSocketKey(worker.nextRequestID())
+        runner.request.setMethod(Span("GET"))
+        runner.request.body = .none
+        runner.request.set(.upgrade, "websocket")
+        let key = webSocketKey.text
+        runner.request.set(name: Span("Sec-WebSocket-Key"), value: key.span)
+        runner.requestBodyEnded = true
+        runner.wantsUpgrade = true
+        runner.begin()
+    }
+
+    func headRefused(_ stream: HTTP2RequestStream, _ connection: HTTP2Connection, _ error: ErrorKind) {
+        let runner = connection.worker.takeRunner(for: self, connection.client)
+        self.runner = runner
+        swap(&runner.request, &stream.head)
+        runner.request.version = .http2
+        ended = true
+        runner.refuse(error, note: "the HTTP/2 request head is larger than the limits")
+    }
+
+    func dataArrived(_ slice: consuming Slice) {
+        let count = slice.count
+        guard let runner, !finished else {
+            stream?.consumed(count)
+            return
+        }
+        unconsumed += count
+        if tunnel == .asked { return early.append(slice) }
+        guard runner.acceptBody(slice) else {
+            return runner.clientFailed(.bodyTooLarge, note: "the request body is larger than its limit")
+        }
+        runner.requestBodyArrived()
+        openWindow()
+    }
+
+    func requestEnded(_ trailers: borrowing Head) {
+        guard !ended else { return }
+        ended = true
+        guard let runner, tunnel != .asked else { return }
+        runner.acceptTrailers(trailers)
+        runner.requestBodyEnded = true
+        runner.requestBodyArrived()
+        endIfComplete()
+    }
+
+    /// Lets the client send as much again as has gone on.
+    private func openWindow() {
+        guard let runner else { return }
+        let gone = unconsumed - runner.requestBody.byteCount - runner.hooks.collected.byteCount - early.byteCount
+        guard gone > 0 else { return }
+        unconsumed -= gone
+        stream?.consumed(gone)
+    }
+
+    override func resumeRequestBody() {
+        guard let runner else { return }
+        if runner.hooks.collecting == .request, unconsumed > 0 {
+            // Collected in memory up to its own limit: the window must not hold it back.
+            stream?.consumed(unconsumed)
+            unconsumed = 0
+        }
+        openWindow()
+    }
+
+    // MARK: The response
+
+    override func sendInterim(status: Int) {
+        guard let runner, let stream else { return }
+        stream.sendInterim(runner.response)
+    }
+
+    override func sendHead() {
+        guard let runner, let stream, !headSent else { return }
+        headSent = true
+        if tunnel == .asked, runner.response.status == 101 { return acceptTunnel(runner, stream) }
+        let ends = runner.responseBodyEnded && runner.responseBody.isEmpty && runner.responseTrailers == nil
+        let empty = !runner.responseHasBody || ends
+        stream.sendResponse(runner.response, endOfStream: empty)
+        if empty {
+            finished = true
+            runner.responseBody.removeAll()
+        }
+    }
+
+    override func responseBodyChanged() {
+        guard let runner, let stream, headSent else { return }
+        if !finished {
+            let count = runner.responseBody.byteCount
+            if count > 0, stream.queuedBytes < 131_072 {
+                sent += count
+                stream.appendBody(&runner.responseBody)
+            }
+            if runner.responseBodyEnded, runner.responseBody.isEmpty {
+                finished = true
+                if let trailers = runner.responseTrailers { stream.finish(trailers: trailers.head) } else { stream.finish() }
+            }
+        }
+        endIfComplete()
+    }
+
+    func needsBody() {
+        guard runner != nil else { return }
+        responseBodyChanged()
+        runner?.clientDrained()
+    }
+
+    // MARK: The tunnel
+
+    override func acceptsUpgrade(_ response: borrowing Head) -> Bool {
+        tunnel != .asked || webSocketKey.isAccepted(by: response)
+    }
+
+    /// What is 101 in HTTP/1.1 is 200 here, without the key's proof, which the client did not ask for.
+    private func acceptTunnel(_ runner: ExchangeRunner, _ stream: HTTP2RequestStream) {
+        runner.response.status = 200
+        runner.response.remove(named: Span("Sec-WebSocket-Accept"))
+        stream.sendResponse(runner.response, endOfStream: false)
+    }
+
+    override func becomeTunnel() {
+        guard let runner, tunnel == .asked else { return }
+        tunnel = .open
+        runner.requestBody.append(contentsOf: &early)
+        if ended { runner.requestBodyEnded = true }
+        if ended || !runner.requestBody.isEmpty { runner.requestBodyArrived() }
+        openWindow()
+    }
+
+    // MARK: The end
+
+    /// The exchange ends for the gateway when all is queued; nghttp2 sends the rest by itself.
+    private func endIfComplete() {
+        guard finished, let runner else { return }
+        if !ended { stream?.reset(.noError) }
+        release()
+        runner.finish()
+        stream?.workEnded()
+    }
+
+    func streamClosed(_ code: HTTP2ErrorCode) {
+        closed = true
+        early.removeAll()
+        guard let runner else { return }
+        release()
+        runner.clientGone()
+        stream?.workEnded()
+    }
+
+    override func abort(_ kind: ErrorKind) {
+        release()
+        finished = true
+        stream?.reset(kind.side == .client ? .cancel : .internalError)
+        stream?.workEnded()
+    }
+
+    private func release() {
+        runner = nil
+        early.removeAll()
+    }
+
+    // MARK: Time
+
+    /// Ends a stream whose client sends or takes too little for too long.
+    func checkProgress(_ now: UInt64, _ limits: Limits) {
+        guard let stream else { return }
+        let waiting = stream.queuedBytes > 0
+        guard progress.sendingGoesOn(now, limits, waiting: waiting, sent: stream.sentBytes) else {
+            stream.owner?.worker.metrics.add(.timeoutsWriteStall)
+            stream.reset(.cancel)
+            return streamClosed(.cancel)
+        }
+        guard let runner, tunnel == .none else { return }
+        let awaited = !ended && !finished && stream.isAwaited && runner.requestBody.isEmpty && !runner.isStreamingCall
+        guard progress.bodyGoesOn(now, limits, awaited: awaited, received: stream.receivedBytes) else {
+            stream.owner?.worker.metrics.add(.timeoutsBody)
+            return runner.clientFailed(.requestTimeout, note: "the request body made no progress")
+        }
+    }
+}

@@ -1,0 +1,193 @@
+"""Floods over HTTP/2: each ends its connection with ENHANCE_YOUR_CALM within a number of frames, is counted by its kind,
+and disturbs nobody else. And slow peers: they are judged by what they move."""
+import struct
+
+import pytest
+
+from harness.conformance import INITIAL_WINDOW_SIZE, Priority, post, priority, reset, settings, window
+from harness.gateway import rule_file
+from harness.http2 import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING,
+                           RST_STREAM, SETTINGS, frame)
+from harness.waiting import wait_until
+
+WHOLE = END_STREAM | END_HEADERS
+SLOW = "/slow/300"
+
+
+@pytest.fixture(scope="module")
+def gateway(start_shared):
+    return start_shared()
+
+
+def streams(count: int):
+    return range(1, 1 + 2 * count, 2)
+
+
+def bomb(client, stream: int, times: int) -> bytes:
+    """A head that is small on the wire: one field of 4 KB in the table, named again and again."""
+    if stream == 1:
+        field = b"\x40\x01a\x7f\xa1\x1e" + b"v" * 4000  # with its name and 32 bytes it just fits the table
+        return frame(HEADERS, WHOLE, 1, b"\x82\x87\x84\x01\x09localhost" + field)
+    return frame(HEADERS, WHOLE, stream, b"\x82\x87\x84\x01\x09localhost" + b"\xbe" * times)
+
+
+# kind in the metric: frames, at most as many as it may take (one more than the limit of docs/LIMITS.md)
+FLOODS = {
+    "resets": lambda client: [client.get(each, SLOW) + reset(each) for each in streams(201)],
+    "provoked_resets": lambda client: [post(client, each) + window(each, 0x7FFFFFFF) for each in streams(201)],
+    "malformed_heads": lambda client: [client.get(each, extra=[("connection", "close")]) for each in streams(201)],
+    "large_heads": lambda client: [bomb(client, each, 20) for each in streams(202)],
+    "settings": lambda client: [frame(SETTINGS, 0, 0)] * 1001,
+    "ping": lambda client: [frame(PING, 0, 0, bytes(8))] * 1010,
+    "priority": lambda client: [priority(1, Priority())] * 201,
+    "window_update": lambda client: [window(0, 1)] * 1010,
+    "empty_data": lambda client: [post(client)] + [frame(DATA, 0, 1)] * 11,
+    "continuation": lambda client: [frame(HEADERS, END_STREAM, 1, b"\x82")] + [frame(CONTINUATION, 0, 1)] * 9,
+    "frames": lambda client: [frame(0x77, 0, 0)] * 1010,
+}
+
+
+def goaway_code(client) -> int | None:
+    """Reads to the end of the connection; the code of its GOAWAY."""
+    code = None
+    while (got := client.next_frame()) is not None:
+        if got[0] == GOAWAY:
+            code = int.from_bytes(got[3][4:8], "big")
+    return code
+
+
+def flood(gateway, frames, kind: str) -> None:
+    before = gateway.metric("sluice_http2_floods_total", kind=kind)
+    with gateway.http2_raw() as client:
+        for number, each in enumerate(frames(client)):
+            client.send(each)
+            if kind.endswith("heads") and number % 40 == 39:
+                client.is_alive()  # their answers are on the way: the limit of streams is another matter
+        assert goaway_code(client) == ENHANCE_YOUR_CALM
+    wait_until(lambda: gateway.metric("sluice_http2_floods_total", kind=kind) == before + 1, f"the flood of {kind} is counted")
+    assert gateway.fetch("http2", "GET", "/bytes/3").status == 200
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_flood_ends_at_its_limit_and_is_counted(gateway, shared_origin, kind):
+    flood(gateway, FLOODS[kind], kind)
+    assert shared_origin.most_at_once <= 101
+
+
+def test_a_flood_in_one_write_ends_at_its_limit_too(gateway, shared_origin):
+    flood(gateway, lambda client: [b"".join(client.get(each, SLOW) + reset(each) for each in streams(2000))], "resets")
+    assert shared_origin.most_at_once <= 101
+
+
+def test_flips_of_the_initial_window_cost_by_the_streams_they_touch(gateway):
+    def frames(client):
+        opened = [settings((INITIAL_WINDOW_SIZE, 0))] + [client.get(each, SLOW) for each in streams(80)]
+        return opened + [settings((INITIAL_WINDOW_SIZE, 100 + number % 2)) for number in range(150)]
+    flood(gateway, frames, "settings")
+
+
+def test_a_window_opened_byte_by_byte_is_a_flood(gateway):
+    """Data dribble: each WINDOW_UPDATE buys one byte."""
+    flood(gateway, lambda client: [settings((INITIAL_WINDOW_SIZE, 0)), client.get(1, "/bytes/100000")]
+          + [window(1, 1)] * 1100, "window_update")
+
+
+def test_a_head_four_times_over_the_limit_ends_the_connection_at_once(gateway):
+    flood(gateway, lambda client: [bomb(client, 1, 0), bomb(client, 3, 70)], "large_heads")
+
+
+def test_cookie_crumbs_count_like_other_fields(gateway, shared_origin):
+    before = len(shared_origin.requests)
+    with gateway.http2_raw() as client:
+        crumbs = b"".join(b"\x40\x06cookie\x0a" + b"a=%08d" % number for number in range(150))
+        client.send(frame(HEADERS, WHOLE, 1, client.fields() + crumbs))
+        got = client.until(HEADERS, 1)
+        assert client.is_alive()
+    import hpack
+    assert (":status", "431") in hpack.Decoder().decode(got[3])
+    assert len(shared_origin.requests) == before
+
+
+def test_streams_that_were_reset_count_until_their_work_has_ended(start, origin):
+    async def hold(exchange):
+        await origin.release.wait()
+
+    origin.script = hold
+    gateway = start()
+    with gateway.http2_raw() as client:
+        for each in streams(190):
+            client.send(client.get(each) + reset(each))
+        assert client.is_alive()
+        assert origin.most_at_once <= 100
+    wait_until(lambda: gateway.metric("sluice_requests_active") == 0, "nothing is left of them")
+
+
+# Slow peers
+
+@pytest.fixture
+def strict(start, origin, certificates):
+    """A gateway whose limits are a second or less."""
+    def make(limits: str):
+        return start(rules=lambda ports: rule_file(ports, certificates, origin.port) + f"limits: {{{limits}}}\n")
+    return make
+
+
+def test_a_stream_whose_window_stays_shut_is_reset_and_its_origin_let_go(strict, origin):
+    gateway = strict("write_stall: 500ms, head_timeout: 200ms")
+    with gateway.http2_raw(settings=struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)) as client:
+        client.send(client.get(1, "/bytes/5000000"))
+        assert int.from_bytes(client.until(RST_STREAM, 1)[3], "big") == CANCEL
+        assert client.is_alive()
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="write_stall") == 1, "it is counted")
+    wait_until(lambda: origin.at_once == 0, "the origin is let go")
+
+
+def test_a_reader_that_takes_too_little_is_a_stalled_one(strict):
+    gateway = strict("write_stall: 500ms, head_timeout: 200ms, write_rate: 1KiB")
+    with gateway.http2_raw(settings=struct.pack(">HI", INITIAL_WINDOW_SIZE, 10)) as client:
+        client.send(client.get(1, "/bytes/5000000"))
+        while (got := client.next_frame()) is not None and got[0] != RST_STREAM:
+            if got[0] == DATA:
+                gateway.fetch("http1", "GET", "/slow/50")  # not so fast that it would be a flood
+                client.send(window(1, 1))
+        assert got and int.from_bytes(got[3], "big") == CANCEL
+
+
+def test_a_request_body_that_makes_no_progress_is_408(strict, origin):
+    gateway = strict("body_rate_time: 300ms, body_rate_bytes: 1KiB")
+    with gateway.http2_raw() as client:
+        client.send(post(client), frame(DATA, 0, 1, b"a little"))
+        import hpack
+        assert (":status", "408") in hpack.Decoder().decode(client.until(HEADERS, 1)[3])
+        assert client.is_alive()
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="body") == 1, "it is counted")
+
+
+def test_a_grpc_call_may_rest(strict, origin):
+    gateway = strict("body_rate_time: 100ms")
+    with gateway.http2_raw() as client:
+        client.send(post(client, 1, [("content-type", "application/grpc+proto"), ("te", "trailers")]))
+        client.send(client.get(3, "/slow/700"))
+        assert client.until(DATA, 3)[3]
+        client.send(frame(DATA, END_STREAM, 1, b"message"))
+        assert client.until(HEADERS, 1)[3][:1] == b"\x88"
+
+
+def test_a_head_that_never_ends_closes_the_connection(strict):
+    gateway = strict("head_timeout: 300ms")
+    with gateway.http2_raw() as client:
+        client.send(frame(HEADERS, END_STREAM, 1, client.fields()))
+        assert goaway_code(client) == 0
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="head") == 1, "it is counted")
+
+
+def test_pings_do_not_keep_an_idle_connection(strict):
+    gateway = strict("keep_alive: 400ms")
+    with gateway.http2_raw() as client:
+        while True:
+            client.send(frame(PING, 0, 0, bytes(8)))
+            gateway.fetch("http1", "GET", "/slow/50")  # not so fast that it would be a flood
+            got = client.next_frame()
+            if got is None or got[0] == GOAWAY:
+                break
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="idle") == 1, "it is counted")
