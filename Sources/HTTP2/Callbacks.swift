@@ -176,9 +176,11 @@ private let onFrame:
             // SAFETY: the frame is valid during the callback.
             if unsafe frame.pointee.hd.stream_id == 0 { unsafe session.originFrame(type, frame.pointee.hd.flags) }
             if type == NGHTTP2_PRIORITY_UPDATE.rawValue {
+                // SAFETY: nghttp2 gives this payload to frames of this type, since it was told to read them.
                 let update = unsafe frame.pointee.ext.payload?.assumingMemoryBound(to: nghttp2_ext_priority_update.self)
                 if let update = unsafe update { unsafe session.priorityUpdated(update.pointee.stream_id) }
             }
+            // SAFETY: the frame is valid during the callback.
             let isAnswer = unsafe frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
             if type == NGHTTP2_PING.rawValue, isAnswer, session.role == .server { session.pingAnswered() }
             guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
