@@ -90,6 +90,17 @@ public struct ByteRange: Sendable, Equatable {
         count += 1
     }
 
+    /// Appends up to `room` bytes that `fill` writes itself; it answers how many, or a negative number for none.
+    /// - Returns: what `fill` answered.
+    public mutating func append(upTo room: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+        if count + room > capacity { grow(count + room) }
+        // SAFETY: `room` bytes behind `count` are ours; the buffer does not leave the closure.
+        let filled = unsafe fill(UnsafeMutableRawBufferPointer(start: base + count, count: room))
+        precondition(filled <= room)
+        count += max(filled, 0)
+        return filled
+    }
+
     /// Appends a copy of text that is already here.
     public mutating func append(copyOf range: ByteRange) -> ByteRange {
         check(range)

@@ -37,24 +37,24 @@ extension ExchangeRunner {
             worker.bug("a run action without its function")
             return true
         }
-        let function = bound.shared.function
+        let function = bound.shared
         let phase = hookPhase(function)
         countHookCall(phase)
-        if !hooks.fenced.isEmpty, hooks.fenced.contains(function.name) {
-            let failure = HookFailure(.unavailable, function: function.name, message: "the function is fenced: it stopped workers before")
+        if !hooks.fenced.isEmpty, hooks.fenced.contains(function.key.name) {
+            let failure = HookFailure(.unavailable, function: function.key.name, message: "the function is fenced: it stopped workers before")
             return hookFailed(failure, step.function, .hookFenced)
         }
         let call = hooks.takeCall(self, bound, rule: step.rule)
         call.requestID = requestID
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
-        switch hooks.runtime.start(call, function, bound.binding, phase, self) {
+        switch function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, outcome)
         }
     }
 
-    private func hookPhase(_ function: HookFunction) -> HookPhase {
+    private func hookPhase(_ function: SharedFunction) -> HookPhase {
         switch station {
         case .responseRules: .response
         case .errorRules: .error
@@ -145,7 +145,10 @@ extension ExchangeRunner {
 
     private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         let microseconds = call.cpuNanoseconds / 1000
-        worker.metrics.add(.hookCPUMicroseconds, Int(microseconds))
+        worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        if microseconds >= SharedFunction.slowMicroseconds, let shared = call.bound?.shared {
+            worker.hooks?.noteCost(shared, microseconds: microseconds)
+        }
         let word: String
         switch outcome {
         case .proceed: word = "continue"

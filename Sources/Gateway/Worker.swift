@@ -22,7 +22,7 @@ public final class Worker: Reactor {
     var trailers = Head()
     private(set) var generation: ServingGeneration?
     private var acceptors: [Acceptor] = []
-    private var control: GatewayControl?
+    private(set) var control: GatewayControl?
     private var idleRunners: [ExchangeRunner] = []
     var idleStreams: [HTTP2RequestStream] = []
     private(set) var resolver: Resolver?
@@ -63,12 +63,15 @@ public final class Worker: Reactor {
     private func begin() throws {
         startV8()
         resolver = try Resolver(reactor: self)
-        hooks = WorkerHooks(worker: self)
+        control = try GatewayControl(worker: self)
+        let hooks = WorkerHooks(worker: self)
+        self.hooks = hooks
+        hooks.move(context.moved)
         let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
         generation = first
         try openAccessLog(first.configuration.accessLog.destination)
-        control = try GatewayControl(worker: self)
-        hooks?.fenced = Set(context.fenced)
+        hooks.fenced = Set(context.fenced)
+        try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
         control?.ready(generation: context.generation)
@@ -233,6 +236,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsConnect, syscalls.connect)
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
+        hooks?.cordons.publish(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
         generation?.tallies.flush()
@@ -306,7 +310,7 @@ private final class DrainTimer: Timer {
 }
 
 /// What the supervisor may ask of a worker.
-private final class GatewayControl: WorkerControl {
+final class GatewayControl: WorkerControl {
     unowned let worker: Worker
 
     init(worker: Worker) throws(SystemError) {
@@ -330,6 +334,8 @@ private final class GatewayControl: WorkerControl {
 
     override func closeListener(key: String) { worker.closeListener(key: key) }
     override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
+    override func move(_ functions: [String]) { worker.hooks?.move(functions) }
+    override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
     override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
     override func reopenLogs() { try? worker.accessLog?.reopen() }
     override func supervisorGone() { worker.stop() }

@@ -6,17 +6,6 @@ import Rules
 import Telemetry
 import Upstream
 
-/// A function loaded into this worker. Generations whose function did not change share it.
-final class SharedFunction {
-    let function: HookFunction
-    let key: FunctionKey
-
-    init(_ function: HookFunction, _ key: FunctionKey) {
-        self.function = function
-        self.key = key
-    }
-}
-
 /// All that makes a function what it is: equal keys may share an isolate.
 struct FunctionKey: Hashable {
     var name: String
@@ -24,6 +13,7 @@ struct FunctionKey: Hashable {
     var modules: [String: String]
     var limits: FunctionLimits
     var upstreams: [String]
+    var placement: FunctionPlacement
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(name)
@@ -31,7 +21,8 @@ struct FunctionKey: Hashable {
     }
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
-        a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams && a.modules == b.modules
+        a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
+            && a.placement == b.placement && a.modules == b.modules
     }
 }
 
@@ -58,6 +49,7 @@ final class WorkerHooks {
     unowned let worker: Worker
     let host: GatewayHookHost
     let runtime: HookRuntime
+    let cordons: WorkerCordons
     private var loaded: [FunctionKey: SharedFunction] = [:]
     private var idleCalls: [GatewayHookCall] = []
     private var labels: UInt32 = 0
@@ -65,9 +57,12 @@ final class WorkerHooks {
     var sweepSoon = false
     /// Functions that must not run, by name.
     var fenced: Set<String> = []
+    /// Functions that run in a cordon unless they are pinned, by name.
+    private var moved: Set<String> = []
 
     init(worker: Worker) {
         self.worker = worker
+        cordons = WorkerCordons(worker: worker)
         host = GatewayHookHost(worker: worker)
         runtime = HookRuntime(host: host)
         host.hooks = self
@@ -76,10 +71,35 @@ final class WorkerHooks {
     /// The function of this key, loaded now or kept from an earlier generation.
     func function(_ key: FunctionKey) throws(HookLoadError) -> SharedFunction {
         if let kept = loaded[key] { return kept }
-        let shared = SharedFunction(try runtime.load(HookSource(key)), key)
+        let shared = SharedFunction(key)
+        if shared.belongsInCordon(moved) {
+            shared.moveOut(to: cordons)
+        } else {
+            shared.adopt(try runtime.load(HookSource(key)))
+        }
         loaded[key] = shared
-        worker.metrics.set(.isolatesLive, loaded.count)
+        countIsolates()
         return shared
+    }
+
+    private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function != nil }) }
+
+    /// The supervisor's word on which functions held workers up or cost one.
+    func move(_ names: [String]) {
+        moved = Set(names)
+        for shared in loaded.values where !shared.isRemote && shared.belongsInCordon(moved) {
+            shared.moveOut(to: cordons)
+            worker.note(.warning, "function \(shared.key.name) runs in a process of its own from now on")
+            sweepSoon = true
+        }
+    }
+
+    /// A call ended: one that keeps the loop busy for too long, too often, has to go elsewhere.
+    func noteCost(_ shared: SharedFunction, microseconds: UInt64) {
+        guard shared.isTooSlow(microseconds, worker.nowNanoseconds) else { return }
+        worker.metrics.add(.hookMovesSlow)
+        worker.control?.reportSlow(shared.key.name)
+        move(Array(moved) + [shared.key.name])
     }
 
     func nextLabel() -> UInt32 {
@@ -109,9 +129,14 @@ final class WorkerHooks {
         sweepSoon = false
         for key in Array(loaded.keys) {
             guard var shared = loaded.removeValue(forKey: key) else { continue }
-            if isKnownUniquelyReferenced(&shared) { runtime.unload(shared.function) } else { loaded[key] = shared }
+            if isKnownUniquelyReferenced(&shared) {
+                shared.unload(from: runtime, cordons)
+            } else {
+                loaded[key] = shared
+                if shared.leaveInline(runtime) { sweepSoon = true }
+            }
         }
-        worker.metrics.set(.isolatesLive, loaded.count)
+        countIsolates()
     }
 }
 
@@ -204,8 +229,9 @@ struct GenerationHooks {
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]
-            if let complaint = GenerationHooks.missingHandler(
-                use.phase, shared.function, configuration.functions[use.call.function], configuration)
+            // What a cordon has not loaded yet, the trial of the configuration has looked at.
+            if let function = shared.function, let complaint = GenerationHooks.missingHandler(
+                use.phase, function, configuration.functions[use.call.function], configuration)
             {
                 throw GenerationError(description: complaint)
             }
@@ -215,9 +241,9 @@ struct GenerationHooks {
             let rule = HookRule(
                 name: name, file: configuration.files[Int(use.position.file)], line: Int(use.position.line),
                 arguments: arguments.isEmpty ? "{}" : arguments)
-            let label = RunningLabel(identity: hooks.nextLabel(), function: shared.function.name, rule: name, place: place)
+            let label = RunningLabel(identity: hooks.nextLabel(), function: shared.key.name, rule: name, place: place)
             let hook = BoundHook(
-                shared, functionIndex: use.call.function, binding: try shared.function.bind(rule), label: label,
+                shared, functionIndex: use.call.function, binding: try shared.bind(rule), label: label,
                 cpu: configuration.functions[use.call.function].limits.cpu)
             bound[Int(use.call.rule)].append((use.call.arguments.start, use.call.function, hook))
         }
@@ -248,6 +274,7 @@ extension FunctionKey {
         name = function.name
         main = function.module.path
         limits = function.limits
+        placement = FunctionPlacement(function)
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
         modules = [:]
         for path in function.moduleFiles {

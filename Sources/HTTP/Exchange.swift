@@ -180,6 +180,11 @@ public struct VariableTable: ~Copyable {
     public init() {}
 
     public var isEmpty: Bool { entries.isEmpty }
+    public var count: Int { entries.count }
+
+    public borrowing func forEach(_ body: (borrowing Span<UInt8>, borrowing Span<UInt8>) -> Void) {
+        for entry in entries { body(arena[entry.name], arena[entry.value]) }
+    }
 
     public mutating func removeAll() {
         guard !entries.isEmpty else { return }

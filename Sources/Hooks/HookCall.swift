@@ -23,11 +23,16 @@ open class HookCall {
     final var binding: Int32 = 0
     final var edits = StagedEdits()
     final var progress = CallProgress()
+    /// Set while the call runs in a cordon.
+    final var remote = RemotePlace()
 
     public init() {}
 
     /// True when the object may be given to `HookRuntime.start`.
-    public final var isIdle: Bool { slot < 0 }
+    public final var isIdle: Bool { slot < 0 && remote.owner == nil }
+
+    /// The staged edits are about to be applied. For a cordon, which sends them on.
+    func willApplyEdits() {}
 
     /// The result of a call that `start` left pending.
     open func finished(_ outcome: HookOutcome) {}
@@ -53,15 +58,18 @@ open class HookCall {
 
     /// The whole body. The text is copied into the isolate.
     public final func bodyArrived(_ side: HookSide, _ bytes: [UInt8]) {
+        if let owner = remote.owner { return owner.answer(self, .body(side, bytes)) }
         enter(.bodyArrived, [.int(side.rawValue), .bytes(bytes)])
     }
 
     public final func bodyFailed(_ side: HookSide, _ message: String) {
+        if let owner = remote.owner { return owner.answer(self, .bodyFailed(side, message)) }
         enter(.bodyFailed, [.int(side.rawValue), .string(message)])
     }
 
     /// `exchange.response` holds the origin's head.
     public final func originArrived() {
+        if let owner = remote.owner { return owner.answer(self, .originArrived) }
         guard exchange != nil else { return }
         progress.originArrived = true
         function?.resumeWall(self)
@@ -69,21 +77,36 @@ open class HookCall {
     }
 
     public final func originFailed(_ message: String) {
+        if let owner = remote.owner { return owner.answer(self, .originFailed(message)) }
         guard exchange != nil else { return }
         function?.resumeWall(self)
         enter(.originFailed, [.string(message)])
     }
 
     public final func subrequestFinished(_ id: Int32, _ head: borrowing Head, body: [UInt8]) {
-        enter(.answered, [.int(id), .int(Int32(head.status)), .latin1(flatFields(head)), .bytes(body)])
+        subrequestFinished(id, status: head.status, fields: flatFields(head), body: body)
+    }
+
+    final func subrequestFinished(_ id: Int32, status: Int, fields: [UInt8], body: [UInt8]) {
+        if let owner = remote.owner { return owner.answer(self, .answered(id, status: status, fields: fields, body: body)) }
+        enter(.answered, [.int(id), .int(Int32(clamping: status)), .latin1(fields), .bytes(body)])
     }
 
     public final func subrequestFailed(_ id: Int32, _ message: String) {
+        if let owner = remote.owner { return owner.answer(self, .answerFailed(id, message)) }
         enter(.answerFailed, [.int(id), .string(message)])
     }
 
     /// Ends the call without a result: the client is gone. Neither `finished` nor `released` follows.
-    public final func cancel() { function?.abandon(self) }
+    public final func cancel() {
+        if let owner = remote.owner { owner.cancel(self) } else { function?.abandon(self) }
+    }
+
+    /// The result is known; `waitUntil` work goes on.
+    final func endExchange() {
+        exchange = nil
+        edits.reset()
+    }
 
     private func enter(_ entry: HookEntry, _ arguments: [JSArgument]) {
         guard let function, slot >= 0 else { return }

@@ -130,6 +130,7 @@ final class HookOperations: NativeOperations {
         let call = try call(native), exchange = try exchange(native)
         guard call.phase == .fetch, !call.progress.originSent else { throw .typeError("the origin cannot be called here") }
         call.progress.originSent = true
+        call.willApplyEdits()
         call.edits.applyRequest(&exchange.request)
         function.events.append(.sendToOrigin(call, call.epoch, call.edits.requestBody))
         call.edits.reset()

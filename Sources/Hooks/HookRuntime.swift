@@ -20,6 +20,19 @@ public final class HookRuntime {
         started = host.now
     }
 
+    /// Loads a function that touches what V8 sets up on first use, and forgets it: for a process that is about to give
+    /// up its right to open files.
+    public static func warmUp() {
+        let runtime = HookRuntime(host: HookHost())
+        let text = """
+            new Intl.NumberFormat("en").format(1.5); new Date(0).toLocaleString(); "A".normalize().localeCompare("b"); /\\p{L}/u.test("a");
+            export default { onRequest() {} };
+            """
+        if let function = try? runtime.load(HookSource(name: "(warm-up)", main: "warm-up.js", modules: ["warm-up.js": text])) {
+            runtime.unload(function)
+        }
+    }
+
     /// Compiles and evaluates a function. Nothing of it runs for a request before `start`.
     public func load(_ source: HookSource) throws(HookLoadError) -> HookFunction {
         let function = try HookFunction(source, self)

@@ -138,22 +138,8 @@ extension HookFunction {
     /// Applies what the hook wanted and ends the call's hold on its exchange.
     func settle(_ call: HookCall, _ code: Int32) -> HookOutcome {
         guard let exchange = call.exchange else { return .proceed(.unchanged) }
-        let outcome: HookOutcome
-        switch code & ~HookCode.tail {
-        case HookCode.deny:
-            outcome = .deny(status: call.edits.status)
-        case HookCode.respond:
-            if call.phase == .request || call.phase == .error || (call.phase == .fetch && !call.progress.originArrived) {
-                exchange.response.reset()
-                exchange.response.body = .none
-            }
-            call.edits.applyResponse(&exchange.response)
-            outcome = .respond(call.edits.responseBody)
-        default:
-            call.edits.applyRequest(&exchange.request)
-            if call.phase == .response { call.edits.applyResponse(&exchange.response) }
-            outcome = .proceed(call.phase == .response ? call.edits.responseBody : call.edits.requestBody)
-        }
+        call.willApplyEdits()
+        let outcome = call.applyOutcome(code & ~HookCode.tail, exchange)
         release(call, tail: code & HookCode.tail != 0)
         return outcome
     }
@@ -164,8 +150,7 @@ extension HookFunction {
             cancelSubrequests(call)
             return end(call)
         }
-        call.exchange = nil
-        call.edits.reset()
+        call.endExchange()
         call.progress.hasTail = true
         setWallDeadline(call, runtime.host.now &+ source.limits.tailMilliseconds &* 1_000_000)
     }
@@ -256,5 +241,25 @@ extension HookFunction {
             fail(call, HookFailure(.wall, call, "no result within the wall limit of \(source.limits.wallMilliseconds) ms"))
         }
         deliver()
+    }
+}
+
+extension HookCall {
+    /// Applies the staged edits for what the handler settled on.
+    func applyOutcome(_ code: Int32, _ exchange: Exchange) -> HookOutcome {
+        switch code {
+        case HookCode.deny: return .deny(status: edits.status)
+        case HookCode.respond:
+            if phase == .request || phase == .error || (phase == .fetch && !progress.originArrived) {
+                exchange.response.reset()
+                exchange.response.body = .none
+            }
+            edits.applyResponse(&exchange.response)
+            return .respond(edits.responseBody)
+        default:
+            edits.applyRequest(&exchange.request)
+            if phase == .response { edits.applyResponse(&exchange.response) }
+            return .proceed(phase == .response ? edits.responseBody : edits.requestBody)
+        }
     }
 }

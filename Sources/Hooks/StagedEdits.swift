@@ -7,24 +7,24 @@ import HTTP
 struct StagedEdits: ~Copyable {
     enum Action: Int32 { case clear, set, append, remove }
 
-    private struct Edit {
+    struct Edit {
         var side: HookSide
         var action: Action
         var name: ByteRange
         var value: ByteRange
     }
 
-    private struct Target {
+    struct Target {
         var authority: ByteRange
         var path: ByteRange
         var query: ByteRange?
     }
 
-    private var arena = ByteArena(capacity: 256)
-    private var edits: [Edit] = []
-    private var method: ByteRange?
-    private var target: Target?
-    private var reason = ByteRange.empty
+    private(set) var arena = ByteArena(capacity: 256)
+    private(set) var edits: [Edit] = []
+    private(set) var method: ByteRange?
+    private(set) var target: Target?
+    private(set) var reason = ByteRange.empty
     private(set) var status = 0
     var requestBody = HookBody.unchanged
     var responseBody = HookBody.unchanged

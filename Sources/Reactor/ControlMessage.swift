@@ -18,6 +18,10 @@ public enum SupervisorMessage: Sendable, Equatable {
     /// To a scratch process only: load and check the configuration at this path, then answer
     /// `loaded` or `rejected`.
     case examine(path: String)
+    /// The cordon that the worker asked for as `id` has ended, or could not be started (`.exited(-1)`).
+    case cordonEnded(id: UInt64, end: ProcessEnd)
+    /// Functions that run in a cordon from now on unless they are pinned; replaces the list sent before.
+    case move([String])
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -53,6 +57,13 @@ public enum SupervisorMessage: Sendable, Equatable {
         case .examine(let path):
             writer.byte(8)
             writer.string(path)
+        case .cordonEnded(let id, let end):
+            writer.byte(20)
+            writer.number(id)
+            writer.processEnd(end)
+        case .move(let names):
+            writer.byte(21)
+            writer.list(names) { $0.string($1) }
         }
         return writer.bytes
     }
@@ -83,6 +94,8 @@ public enum SupervisorMessage: Sendable, Equatable {
         case 6: self = .drain(milliseconds: try reader.number())
         case 7: self = .reopenLogs
         case 8: self = .examine(path: try reader.string())
+        case 20: self = .cordonEnded(id: try reader.number(), end: try reader.processEnd())
+        case 21: self = .move(try reader.list { (reader) throws(PacketError) in try reader.string() })
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)
         }
         try reader.expectEnd()
@@ -101,6 +114,13 @@ public enum WorkerMessage: Sendable, Equatable {
     case loaded(notes: String)
     /// Scratch process: the configuration is bad, and these are all the reasons.
     case rejected(diagnostics: String)
+    /// Start a cordon; its end of the socket to this worker comes along. Answered by `cordonEnded`, some day.
+    case wantCordon(id: UInt64, tenant: String)
+    case killCordon(id: UInt64)
+    /// A cordon died inside this function, or had to be killed.
+    case cordonStrike(function: String)
+    /// This function held the worker's loop up too long, too often.
+    case slow(function: String)
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -120,6 +140,19 @@ public enum WorkerMessage: Sendable, Equatable {
         case .rejected(let diagnostics):
             writer.byte(5)
             writer.string(WorkerMessage.shortened(diagnostics))
+        case .wantCordon(let id, let tenant):
+            writer.byte(20)
+            writer.number(id)
+            writer.string(tenant)
+        case .killCordon(let id):
+            writer.byte(21)
+            writer.number(id)
+        case .cordonStrike(let function):
+            writer.byte(22)
+            writer.string(function)
+        case .slow(let function):
+            writer.byte(23)
+            writer.string(function)
         }
         return writer.bytes
     }
@@ -132,6 +165,10 @@ public enum WorkerMessage: Sendable, Equatable {
         case 3: self = .drained
         case 4: self = .loaded(notes: try reader.string())
         case 5: self = .rejected(diagnostics: try reader.string())
+        case 20: self = .wantCordon(id: try reader.number(), tenant: try reader.string())
+        case 21: self = .killCordon(id: try reader.number())
+        case 22: self = .cordonStrike(function: try reader.string())
+        case 23: self = .slow(function: try reader.string())
         case let kind: throw PacketError(what: "unknown message \(kind) from a worker", offset: 0)
         }
         try reader.expectEnd()
@@ -142,5 +179,26 @@ public enum WorkerMessage: Sendable, Equatable {
         let limit = ControlSocket.packetLimit - 1024
         guard text.utf8.count > limit else { return text }
         return String(decoding: text.utf8.prefix(limit - 64), as: UTF8.self) + "\n... (shortened)"
+    }
+}
+
+extension PacketWriter {
+    fileprivate mutating func processEnd(_ end: ProcessEnd) {
+        switch end {
+        case .exited(let code):
+            byte(0)
+            number(UInt64(UInt32(bitPattern: code)))
+        case .signalled(let signal):
+            byte(1)
+            number(UInt64(UInt32(bitPattern: signal)))
+        }
+    }
+}
+
+extension PacketReader {
+    fileprivate mutating func processEnd() throws(PacketError) -> ProcessEnd {
+        let bySignal = try byte() == 1
+        let code = Int32(truncatingIfNeeded: try number())
+        return bySignal ? .signalled(code) : .exited(code)
     }
 }

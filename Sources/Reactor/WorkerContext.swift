@@ -24,6 +24,8 @@ public final class WorkerContext {
     public let bundle: ConfigurationBundle
     /// Functions that must not run.
     public let fenced: [String]
+    /// Functions that run in a cordon unless they are pinned.
+    public let moved: [String]
     /// Becomes a `WorkerControl`. None in a process that only tries a configuration.
     private let control: ControlSocket?
     private var controlIsTaken = false
@@ -36,6 +38,7 @@ public final class WorkerContext {
         running = RunningSlot(region: shared, worker: birth.worker)
         listeners = birth.listeners
         fenced = birth.fenced
+        moved = birth.moved
         self.generation = generation
         self.bundle = bundle
         control = birth.control
@@ -50,6 +53,7 @@ public final class WorkerContext {
         running = RunningSlot(region: shared, worker: 0)
         listeners = []
         fenced = []
+        moved = []
         generation = 0
         self.bundle = bundle
         control = nil
@@ -100,6 +104,7 @@ private struct WorkerBirth {
     var shared: SharedRegion?
     var listeners: [InheritedListener] = []
     var fenced: [String] = []
+    var moved: [String] = []
 }
 
 /// Why a process could not become a worker.
@@ -190,7 +195,9 @@ extension WorkerBirth {
             listeners.append(InheritedListener(key: key, listener: listener, descriptor: descriptor))
         case .fence(let names):
             fenced = names
-        case .closeListener, .configure, .drain, .reopenLogs, .examine:
+        case .move(let names):
+            moved = names
+        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded:
             break
         }
     }
@@ -219,6 +226,9 @@ open class WorkerControl: Channel {
     open func closeListener(key: String) {}
     /// These functions must not run; replaces the list before.
     open func fence(_ functions: [String]) {}
+    /// These functions run in a cordon; replaces the list before.
+    open func move(_ functions: [String]) {}
+    open func cordonEnded(_ id: UInt64, _ end: ProcessEnd) {}
     /// Stop accepting, finish, then call `drained` and leave.
     open func drain(milliseconds: UInt64) {}
     open func reopenLogs() {}
@@ -230,10 +240,17 @@ open class WorkerControl: Channel {
     public final func ready(generation: UInt64) { say(.ready(generation: generation)) }
     public final func refuse(generation: UInt64, reason: String) { say(.refused(generation: generation, reason: reason)) }
     public final func drained() { say(.drained) }
+    /// - Parameter passing: the cordon's end of its socket; the caller keeps its own copy.
+    public final func wantCordon(_ id: UInt64, tenant: String, passing: Int32) {
+        say(.wantCordon(id: id, tenant: tenant), passing: passing)
+    }
+    public final func killCordon(_ id: UInt64) { say(.killCordon(id: id)) }
+    public final func strikeCordon(_ function: String) { say(.cordonStrike(function: function)) }
+    public final func reportSlow(_ function: String) { say(.slow(function: function)) }
 
-    private func say(_ message: WorkerMessage) {
+    private func say(_ message: WorkerMessage, passing descriptor: Int32 = -1) {
         // A supervisor that does not read or is gone is nothing a worker can mend; it goes on serving.
-        _ = try? socket.send(message.encoded())
+        _ = try? socket.send(message.encoded(), passing: descriptor)
     }
 
     public final override func ready(_ events: ReadyEvents) {
@@ -264,6 +281,8 @@ open class WorkerControl: Channel {
             openListener(InheritedListener(key: key, listener: listener, descriptor: descriptor))
         case .closeListener(let key): closeListener(key: key)
         case .fence(let names): fence(names)
+        case .move(let names): move(names)
+        case .cordonEnded(let id, let end): cordonEnded(id, end)
         case .drain(let milliseconds): drain(milliseconds: milliseconds)
         case .reopenLogs: reopenLogs()
         case .welcome, .examine: break

@@ -21,16 +21,7 @@ class ManagedProcess: Channel {
     /// Starts the process.
     init(arguments: [String], reactor: Reactor) throws(SystemError) {
         let (ours, theirs) = try ControlSocket.pair()
-        var environment = ProcessSetup.environment().filter { !$0.hasPrefix("\(WorkerBootstrap.supervisorVariable)=") }
-        environment.append("\(WorkerBootstrap.supervisorVariable)=\(ProcessSetup.pid)")
-        if ProcessSetup.environment("SWIFT_BACKTRACE") == nil {
-            // A crash report takes seconds in which no replacement serves.
-            environment.append("SWIFT_BACKTRACE=enable=no")
-        }
-        var plan = ChildProcess.Plan.ourselves(arguments: arguments, environment: environment)
-        plan.descriptors = [WorkerBootstrap.controlDescriptor: theirs.descriptor.number]
-        plan.blocked = WorkerBootstrap.supervisorSignals
-        child = try ChildProcess.spawn(plan)
+        child = try ManagedProcess.spawn(arguments, control: theirs.descriptor.number)
         socket = ours
         self.reactor = reactor
         super.init(fd: ours.descriptor.number)
@@ -44,6 +35,25 @@ class ManagedProcess: Channel {
             child.send(.kill)
             throw error
         }
+    }
+
+    /// A child of this program with one descriptor beside the standard ones.
+    /// - Parameter onlyErrors: of those it gets standard error alone.
+    static func spawn(_ arguments: [String], control: Int32, onlyErrors: Bool = false) throws(SystemError) -> ChildProcess {
+        var environment = ProcessSetup.environment().filter { !$0.hasPrefix("\(WorkerBootstrap.supervisorVariable)=") }
+        environment.append("\(WorkerBootstrap.supervisorVariable)=\(ProcessSetup.pid)")
+        if ProcessSetup.environment("SWIFT_BACKTRACE") == nil {
+            // A crash report takes seconds in which no replacement serves.
+            environment.append("SWIFT_BACKTRACE=enable=no")
+        }
+        var plan = ChildProcess.Plan.ourselves(arguments: arguments, environment: environment)
+        plan.descriptors = [WorkerBootstrap.controlDescriptor: control]
+        if onlyErrors {
+            plan.keepsStandardStreams = false
+            plan.descriptors[2] = 2
+        }
+        plan.blocked = WorkerBootstrap.supervisorSignals
+        return try ChildProcess.spawn(plan)
     }
 
     var pid: Int32 { child.pid }
@@ -157,6 +167,9 @@ final class WorkerProcess: ManagedProcess {
     }
 
     override func received(_ message: WorkerMessage, _ packet: inout ControlPacket) {
+        if case .wantCordon(let id, let tenant) = message {
+            return supervisor.startCordon(for: self, id, tenant, packet.descriptor.take())
+        }
         supervisor.worker(self, said: message)
     }
 

@@ -7,11 +7,18 @@ import Reactor
 struct StrikeBook {
     /// One accident may be bad luck; the second is the function.
     static let limit = 2
+    /// Cordons a function may cost: they hurt nobody but its own tenant.
+    static let cordonLimit = 10
 
     struct Entry: Equatable {
+        /// Workers it has cost.
         var strikes = 0
+        /// Cordons it has cost.
+        var cordonStrikes = 0
+        /// It runs in a cordon, because it held workers up or cost one.
+        var moved = false
         var fingerprint: UInt64
-        var fenced: Bool { strikes >= StrikeBook.limit }
+        var fenced: Bool { strikes >= StrikeBook.limit || cordonStrikes >= StrikeBook.cordonLimit }
     }
 
     private(set) var entries: [String: Entry] = [:]
@@ -19,13 +26,31 @@ struct StrikeBook {
 
     /// Functions that must not run, sorted.
     var fenced: [String] { entries.filter { $0.value.fenced }.keys.sorted() }
+    /// Functions that run in a cordon unless they are pinned, sorted.
+    var moved: [String] { entries.filter { $0.value.moved }.keys.sorted() }
 
     /// Notes that a worker died or was killed inside `function`.
     /// - Returns: the function's entry, and whether this strike fenced it.
     mutating func strike(_ function: String) -> (entry: Entry, newlyFenced: Bool) {
+        change(function) { $0.strikes += 1 }
+    }
+
+    /// Notes that a cordon died or was killed inside `function`.
+    mutating func strikeInCordon(_ function: String) -> (entry: Entry, newlyFenced: Bool) {
+        change(function) { $0.cordonStrikes += 1 }
+    }
+
+    /// Notes that `function` runs in a cordon from now on. False when it does already.
+    mutating func move(_ function: String) -> Bool {
+        guard entries[function]?.moved != true else { return false }
+        _ = change(function) { $0.moved = true }
+        return true
+    }
+
+    private mutating func change(_ function: String, _ body: (inout Entry) -> Void) -> (entry: Entry, newlyFenced: Bool) {
         var entry = entries[function] ?? Entry(fingerprint: fingerprints[function] ?? 0)
         let before = entry.fenced
-        entry.strikes += 1
+        body(&entry)
         entries[function] = entry
         return (entry, entry.fenced && !before)
     }

@@ -29,6 +29,9 @@ public final class Supervisor {
     /// Sockets of waiting workers, by the index of their owner.
     var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
+    /// Hook processes of all workers.
+    var cordons: [CordonChild] = []
+    var cordonDeaths = 0
     /// Counters of workers that are gone.
     var retired = MetricTotals()
     var deaths = 0

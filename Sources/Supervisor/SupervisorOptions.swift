@@ -21,6 +21,8 @@ public struct SupervisorOptions: Sendable {
     public var workerSettings: [String: String] = [:]
     /// Arguments that make this program a worker.
     public var workerArguments = ["sluice", "worker"]
+    /// Arguments that make this program run hooks in a process of their own.
+    public var cordonArguments = ["sluice", "cordon"]
     /// Arguments that make this program examine a configuration.
     public var scratchArguments = ["sluice", "scratch"]
 

@@ -156,6 +156,7 @@ extension Supervisor {
         let released = strikes.adopt(current.bundle.functions)
         showStrikes()
         sendFences()
+        sendMoves()
         reload.succeeded += 1
         logApplied(pending, released)
         reloadEnded()

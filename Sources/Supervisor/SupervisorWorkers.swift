@@ -19,6 +19,7 @@ extension Supervisor {
             passing: shared.descriptor.number)
         for entry in listeners.entries { worker.send(opening(entry), passing: entry.sockets[index]) }
         worker.send(.fence(strikes.fenced))
+        worker.send(.move(strikes.moved))
         worker.send(.configure(generation: current.number), passing: current.memory.descriptor.number)
     }
 
@@ -63,8 +64,10 @@ extension Supervisor {
             } else {
                 reloadAnswered(worker, generation, refusal: reason)
             }
-        case .drained: break
-        case .loaded, .rejected: break
+        case .killCordon(let id): killCordon(of: worker, id)
+        case .cordonStrike(let function): strikeInCordon(function)
+        case .slow(let function): move(function, because: "it held a worker up too often")
+        case .drained, .loaded, .rejected, .wantCordon: break
         }
     }
 
@@ -130,6 +133,7 @@ extension Supervisor {
         retired.addRetired(words.span)
         let report = worker.killedInside ?? shared.running(worker: worker.index)
         workers[worker.index] = nil
+        killCordons(of: worker)
         if phase == .draining { return buryDraining(worker, end) }
         deaths += 1
         logDeath(worker, end, report)
@@ -182,6 +186,7 @@ extension Supervisor {
         }
         showStrikes()
         if newlyFenced { sendFences() }
+        move(report.function, because: "a worker died inside it")
     }
 
     func sendFences() {

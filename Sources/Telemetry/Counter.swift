@@ -53,10 +53,15 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue
     case hookSubrequests
     case isolatesLive
+    case cordonsLive, cordonCalls
+    /// Hook processes that died or were killed, and calls that ran again because of it.
+    case cordonDeaths, cordonRepeats
+    /// Functions that moved into a cordon by themselves.
+    case hookMovesSlow, hookMovesFatal
     case reloadsApplied, reloadsRefused
 
     // Bytes
-    case copiedHead, copiedPartial, copiedBody, copiedHook, copiedHTTP2
+    case copiedHead, copiedPartial, copiedBody, copiedHook, copiedHTTP2, copiedCordon
     case forwardedRequest, forwardedResponse
     case splicedRequest, splicedResponse
     case slabsLive, slabsHighWater, slabBytes

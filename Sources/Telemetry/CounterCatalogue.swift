@@ -143,9 +143,20 @@ extension Counter {
                 [(.hookPolicyDeny, "deny"), (.hookPolicyRespond, "respond"), (.hookPolicyContinue, "continue")])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + cordons
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
+    }
+
+    private static var cordons: [CounterSeries] {
+        one(.cordonsLive, "cordons_live", .gauge, "Hook processes alive now.")
+            + one(.cordonCalls, "cordon_calls_total", .counter, "Hook calls that ran in a process of their own.")
+            + one(.cordonDeaths, "cordon_deaths_total", .counter, "Hook processes that died or were killed, and were replaced.")
+            + one(.cordonRepeats, "cordon_repeats_total", .counter, "Hook calls that ran again because their process was lost.")
+            + series(
+                "hook_moves_total", .counter, "Functions that were moved into a process of their own, by reason.", "reason",
+                [(.hookMovesSlow, "slow"), (.hookMovesFatal, "fatal")])
     }
 
     private static var bytes: [CounterSeries] {
@@ -153,7 +164,7 @@ extension Counter {
             "copied_bytes_total", .counter, "Bytes copied in user space, by what they were.", "where",
             [
                 (.copiedHead, "head"), (.copiedPartial, "partial"), (.copiedBody, "body"),
-                (.copiedHook, "hook"), (.copiedHTTP2, "h2"),
+                (.copiedHook, "hook"), (.copiedHTTP2, "h2"), (.copiedCordon, "cordon"),
             ])
             + series(
                 "forwarded_bytes_total", .counter, "Body bytes passed on.", "direction",

@@ -6,5 +6,8 @@ struct Sluice: ParsableCommand {
         commandName: "sluice",
         abstract: "A reverse-proxy gateway with JavaScript hooks at the edge.",
         version: Version.text,
-        subcommands: [RunCommand.self, CheckCommand.self, OriginCommand.self, ReloadCommand.self, StatusCommand.self, TokenCommand.self, VersionCommand.self, WorkerCommand.self, ScratchCommand.self])
+        subcommands: [
+            RunCommand.self, CheckCommand.self, OriginCommand.self, ReloadCommand.self, StatusCommand.self, TokenCommand.self,
+            VersionCommand.self, WorkerCommand.self, ScratchCommand.self, CordonCommand.self,
+        ])
 }

@@ -9,6 +9,16 @@ from harness.origin import PATTERN
 from harness.waiting import wait_until
 
 
+lane = "inline"
+
+
+@pytest.fixture(params=["inline", "cordon"], autouse=True)
+def in_every_lane(request):
+    """A hook means the same wherever it runs: every test of this file runs in the worker and in a process of its own."""
+    global lane
+    lane = request.param
+
+
 def run(function: str, path: str = "", arguments: str = "") -> str:
     condition = f"  when: path starts_with \"{path}\"\n" if path else ""
     suffix = f", args: {arguments}" if arguments else ""
@@ -17,7 +27,7 @@ def run(function: str, path: str = "", arguments: str = "") -> str:
 
 def start_with(start, source, *, phase="request", policy="", limits="", path="", arguments="", **more):
     options = "".join([", limits: " + limits if limits else "", ", on_error: " + policy if policy else ""])
-    function = f"hook: {{file: hooks/hook.js{options}}}"
+    function = f"hook: {{file: hooks/hook.js, lane: {lane}{options}}}"
     hooks = {"hook.js": source, **more.pop("hooks", {})}
     return start(functions=function, hooks=hooks, **{phase: run("hook", path, arguments)}, **more)
 
@@ -125,7 +135,7 @@ def test_body_of_the_response_is_read_and_replaced(start, protocol):
 
 
 def test_sub_fetch_to_a_named_upstream(start, origin, protocol):
-    gateway = start(functions="ask: {file: hooks/ask.js, upstreams: [origin]}", request=run("ask"),
+    gateway = start(functions=f"ask: {{file: hooks/ask.js, lane: {lane}, upstreams: [origin]}}", request=run("ask"),
                     hooks={"ask.js": """\
         export default { async onRequest(request, env) {
           const reply = await env.origin.fetch("/introspect?token=1", {method: "POST", body: "t=1"});
@@ -137,7 +147,7 @@ def test_sub_fetch_to_a_named_upstream(start, origin, protocol):
 
 
 def test_state_is_carried_from_request_to_response_and_to_no_other_request(start):
-    gateway = start(functions="one: {file: hooks/one.js}", request=run("one"), response=run("one"), hooks={"one.js": """\
+    gateway = start(functions=f"one: {{file: hooks/one.js, lane: {lane}}}", request=run("one"), response=run("one"), hooks={"one.js": """\
         export default {
           onRequest(request, env, ctx) { if (request.headers.get("x-set")) ctx.state.mark = request.headers.get("x-set"); },
           onResponse(response, env, ctx) { response.headers.set("x-mark", String(ctx.state.mark)); },
@@ -223,6 +233,8 @@ def test_other_requests_go_on_while_a_hook_loops(start):
 
 def test_unstoppable_hook_costs_its_worker_and_no_more(start):
     """V8 does not look for a stop request inside this call: the supervisor replaces the worker."""
+    if lane == "cordon":
+        pytest.skip("there it costs the cordon: test_55_cordons.py")
     gateway = start_with(start, "export default { onRequest() { const a = []; a.length = 2**32 - 1; a.indexOf(1); } };",
                          policy="deny", path="/bad", limits="{cpu: 50ms}", workers=2)
     first = set(gateway.worker_pids())

@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "confine.h"
 #include "local.h"
 #include "net.h"
 #include "process.h"
+#include "ring.h"
 #include "series.h"
 #include "shared.h"
 #include "rates.h"

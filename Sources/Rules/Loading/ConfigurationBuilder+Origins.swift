@@ -57,8 +57,18 @@ extension ConfigurationBuilder {
             }
         }
         function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
+        place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)
+    }
+
+    private func place(_ function: inout Function, _ object: ParsedObject) {
+        function.untrusted = object["untrusted"]?.boolean ?? false
+        function.tenant = object["tenant"]?.text ?? ""
+        function.lane = object["lane"]?.text.flatMap(Function.Lane.init) ?? .auto
+        if function.untrusted, function.lane == .inline, let lane = object["lane"] {
+            reporter.report(.choice, "an untrusted function cannot run in the worker: leave `lane: inline` out", at: lane.position)
+        }
     }
 
     private static let policies: [String: Function.OnError] = [

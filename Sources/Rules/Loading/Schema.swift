@@ -189,6 +189,9 @@ enum Schema {
         SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
         SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
+        SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
+        SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
+        SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
     ])
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [

@@ -126,7 +126,22 @@ public struct Function: Sendable {
     public var upstreams: [Int] = []
     /// Names of secrets that `env` carries. Values never pass through the rule files.
     public var secrets: [String] = []
+    /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.
+    public var untrusted = false
+    /// Functions of one tenant share a process; empty: a tenant of its own.
+    public var tenant = ""
+    public var lane = Lane.auto
     public var position: SourcePosition
+
+    /// Where a function runs.
+    public enum Lane: String, Sendable, CaseIterable {
+        /// In the worker, until it is slow or costs one its life; untrusted: in a cordon.
+        case auto
+        /// In the worker whatever happens.
+        case inline
+        /// In a process of its own.
+        case cordon
+    }
 }
 
 /// Budget of one hook call. Times in milliseconds, sizes in bytes.

@@ -11,8 +11,9 @@ FLOORS = {
     "HTTP1": 2, "HTTP2": 2, "TLS": 2, "Isolates": 2,
     "Rules": 3, "Upstream": 3,
     "Hooks": 4,
-    "Gateway": 5, "Supervisor": 5, "Origin": 5,
-    "sluice": 6,
+    "Cordon": 5,
+    "Gateway": 6, "Supervisor": 6, "Origin": 6,
+    "sluice": 7,
 }
 CELLAR = {
     "CLinux": {"Reactor", "Buffers", "Telemetry"}, "COpenSSL": {"TLS"}, "CNghttp2": {"HTTP2"}, "CV8": {"Isolates"},

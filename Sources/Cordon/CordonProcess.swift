@@ -1,0 +1,180 @@
+import Buffers
+import Hooks
+import Isolates
+import Reactor
+
+/// The hidden subcommand `cordon`: hooks of one tenant for one worker, and nothing else.
+public enum CordonProcess {
+    /// The socket to the worker. Everything else arrives through it.
+    static let socketDescriptor: Int32 = 3
+    /// A script that ignores termination costs this process its life this long after it was told to stop.
+    static let killAfterMilliseconds: UInt32 = 100
+
+    /// Runs until the worker is gone. Returns the exit status.
+    public static func run() -> Int32 {
+        do {
+            let socket = try begin()
+            let born = try receive(socket)
+            startV8()
+            let server = try CordonServer(born, socket)
+            let outcome = Confinement.apply(Confinement.Limits())
+            guard outcome.failure.isEmpty else { throw CordonStartError(description: outcome.failure) }
+            server.serve()
+            return 0
+        } catch {
+            complain("\(error)")
+            return 1
+        }
+    }
+
+    private static func begin() throws -> ControlSocket {
+        guard let text = ProcessSetup.environment(WorkerBootstrap.supervisorVariable), let supervisor = Int32(text) else {
+            throw CordonStartError(description: "the subcommand \"cordon\" is started by \"sluice run\" only; use \"sluice run --config FILE\"")
+        }
+        SignalDescriptor.block(WorkerBootstrap.supervisorSignals)
+        SignalDescriptor.ignore(.pipe)
+        guard try ProcessSetup.dieWithParent(expected: supervisor) else {
+            throw CordonStartError(description: "the supervisor (process \(supervisor)) is gone")
+        }
+        try ProcessSetup.giveUpNewPrivileges()
+        return ControlSocket(adopting: OwnedDescriptor(adopting: socketDescriptor))
+    }
+
+    private static func receive(_ socket: ControlSocket) throws -> CordonBirth {
+        var ring: SharedRing?
+        var events: [CordonLink.Birth: Int32] = [:]
+        while true {
+            if let ring, let worker = events[.workerEvent], let own = events[.cordonEvent] {
+                return CordonBirth(ring: ring, workerEvent: worker, ownEvent: own)
+            }
+            switch try socket.receive() {
+            case .wouldBlock: continue
+            case .peerGone: throw CordonStartError(description: "the worker is gone")
+            case .packet(var packet):
+                guard let kind = packet.bytes.first.flatMap(CordonLink.Birth.init) else { continue }
+                let descriptor = try packet.takeDescriptor("\(kind)")
+                if kind == .ring {
+                    ring = try SharedRing(adopting: descriptor, side: .cordon)
+                } else {
+                    events[kind] = descriptor.release()
+                }
+            }
+        }
+    }
+
+    private static func startV8() {
+        var options = V8Engine.Options()
+        options.workerThreads = 0
+        options.killAfterMilliseconds = killAfterMilliseconds
+        V8Engine.start(options)
+        V8Engine.dedicateThisThread()
+        // What V8, ICU and the C library open or map once is opened and mapped while that is still allowed.
+        HookRuntime.warmUp()
+    }
+
+    private static func complain(_ text: String) { StandardErrorLine.write("sluice cordon: \(text)") }
+}
+
+struct CordonStartError: Error, CustomStringConvertible { let description: String }
+
+/// What a cordon is born with.
+struct CordonBirth {
+    let ring: SharedRing
+    let workerEvent: Int32
+    let ownEvent: Int32
+}
+
+/// The loop of a cordon.
+private final class CordonServer: RemoteServer {
+    private let reactor: Reactor
+    private let channel: ServerChannel
+    private let watch: WorkerWatch
+    private let timer = ServerTimer()
+    private var clock: UInt64
+
+    init(_ born: CordonBirth, _ socket: ControlSocket) throws {
+        reactor = try Reactor()
+        clock = reactor.preciseNow
+        channel = ServerChannel(born)
+        try socket.descriptor.setNonBlocking(true)
+        watch = WorkerWatch(socket, reactor)
+        super.init()
+        channel.server = self
+        timer.server = self
+        try reactor.addLevelTriggered(watch)
+        try reactor.add(channel)
+    }
+
+    func serve() {
+        greet()
+        channel.pump()
+        reactor.run()
+    }
+
+    /// Stands still while JavaScript runs, so that a script cannot measure what it shares a processor with.
+    override var now: UInt64 { clock }
+
+    override func wrote() { reactor.later(channel) }
+    override func running(_ call: UInt32) { channel.ring.running = UInt64(call) }
+
+    override func deadlineMoved(to nanoseconds: UInt64) {
+        let now = reactor.nowNanoseconds
+        reactor.schedule(timer, after: nanoseconds > now ? (nanoseconds - now + 999_999) / 1_000_000 : 0)
+    }
+
+    func heard(_ message: Span<UInt8>) throws(WireError) {
+        clock = reactor.preciseNow
+        try receive(message)
+    }
+
+    func timeCame() {
+        clock = reactor.preciseNow
+        fireTimers(clock)
+        if let next = nextDeadline { deadlineMoved(to: next) }
+    }
+
+    func stop() { reactor.stop() }
+}
+
+private final class ServerChannel: RingChannel {
+    weak var server: CordonServer?
+
+    init(_ born: CordonBirth) {
+        super.init(
+            ring: born.ring, ownEvent: OwnedDescriptor(adopting: born.ownEvent),
+            peerEvent: OwnedDescriptor(adopting: born.workerEvent), limit: remoteMessageLimit)
+    }
+
+    override func flush() throws(RingBroken) -> Bool {
+        guard let server else { return false }
+        return try send(&server.outgoing)
+    }
+
+    override func received(_ message: Span<UInt8>) throws(WireError) { try server?.heard(message) }
+
+    override func broken(_ reason: String) {
+        StandardErrorLine.write("sluice cordon: \(reason)")
+        server?.stop()
+    }
+}
+
+private final class ServerTimer: Timer {
+    weak var server: CordonServer?
+    override func fire() { server?.timeCame() }
+}
+
+/// Ends the loop when the worker has ended.
+private final class WorkerWatch: Channel {
+    private let socket: ControlSocket
+    private unowned let reactor: Reactor
+
+    init(_ socket: ControlSocket, _ reactor: Reactor) {
+        self.socket = socket
+        self.reactor = reactor
+        super.init(fd: socket.descriptor.number)
+    }
+
+    override func ready(_ events: ReadyEvents) {
+        if let receipt = try? socket.receive(), case .peerGone = receipt { reactor.stop() }
+    }
+}

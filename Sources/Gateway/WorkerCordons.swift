@@ -1,0 +1,314 @@
+import Buffers
+import Cordon
+import HTTP
+import Hooks
+import Isolates
+import Reactor
+import Telemetry
+
+/// The cordons of one worker, one for each tenant that has functions outside.
+final class WorkerCordons {
+    unowned let worker: Worker
+    private var tenants: [String: TenantCordon] = [:]
+    private var lastID: UInt64 = 0
+    /// Of cordons that are gone.
+    private var copiedBefore = 0, repeatsBefore = 0
+
+    init(worker: Worker) { self.worker = worker }
+
+    func nextID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    func load(_ source: HookSource, _ cordon: String) -> RemoteFunction {
+        let owner = tenants[cordon] ?? TenantCordon(cordon, self)
+        tenants[cordon] = owner
+        let function = owner.load(source)
+        owner.open()
+        return function
+    }
+
+    func unload(_ function: RemoteFunction) {
+        function.owner.unload(function)
+        guard function.owner.functionCount == 0, let owner = function.owner as? TenantCordon else { return }
+        tenants[owner.tenant] = nil
+        copiedBefore += owner.copied
+        repeatsBefore += owner.repeats
+        owner.close()
+    }
+
+    func ended(_ id: UInt64, _ end: ProcessEnd) {
+        for owner in tenants.values where owner.id == id { owner.processEnded(end) }
+    }
+
+    /// Before a worker serves, the functions it begins with are loaded, and one that cannot be is refused.
+    func waitForFirst() throws {
+        let patience = worker.preciseNow + 10_000_000_000
+        while tenants.values.contains(where: \.isLoading), worker.preciseNow < patience { worker.turn(maximumWait: 50) }
+        for function in tenants.values.flatMap(\.allFunctions) {
+            if let failure = function.loadFailure { throw GenerationError(description: failure) }
+        }
+    }
+
+    func publish(_ metrics: Metrics) {
+        metrics.set(.cordonsLive, tenants.values.count { $0.isConnected })
+        metrics.set(.copiedCordon, tenants.values.reduce(copiedBefore) { $0 + $1.copied })
+        metrics.set(.cordonRepeats, tenants.values.reduce(repeatsBefore) { $0 + $1.repeats })
+    }
+}
+
+/// The functions of one tenant and the process they run in now. The process may die and be replaced under it.
+final class TenantCordon: RemoteHooks {
+    /// Milliseconds between looks at calls under way.
+    private static let period: UInt64 = 20
+    /// Milliseconds beyond the longest CPU limit in which a cordon must answer.
+    private static let patience: UInt64 = 500
+    /// Bytes of console lines that are passed on in a second.
+    private static let logBytesPerSecond = 64 << 10
+
+    unowned let cordons: WorkerCordons
+    unowned let worker: Worker
+    let tenant: String
+    /// Of the process that is there now; 0 for none.
+    private(set) var id: UInt64 = 0
+    private var channel: TenantChannel?
+    private var watch: DeathWatch?
+    private let timer = LookTimer()
+    private let restart = RestartTimer()
+    private var isLooking = false
+    /// When the socket told of the process's death, 0 for not yet.
+    private var diedAt: UInt64 = 0
+    /// The channel will send at the end of this turn.
+    fileprivate var isPosted = false
+    private var pings: UInt32 = 0
+    private var pingedAt: UInt64 = 0
+    private var deaths: [UInt64] = []
+    private var copiedBefore = 0
+    private var logSecond: UInt64 = 0
+    private var logBytes = 0
+
+    init(_ tenant: String, _ cordons: WorkerCordons) {
+        self.tenant = tenant
+        self.cordons = cordons
+        worker = cordons.worker
+        super.init()
+        timer.owner = self
+        restart.owner = self
+    }
+
+    override var now: UInt64 { worker.nowNanoseconds }
+    override func wrote() {
+        if let channel, !isPosted {
+            isPosted = true
+            worker.later(channel)
+        }
+        look()
+    }
+
+    var isLoading: Bool { allFunctions.contains { !$0.isLoaded && $0.loadFailure == nil } }
+    var copied: Int { copiedBefore + (channel.map { $0.bytesSent + $0.bytesReceived } ?? 0) }
+
+    override func log(_ level: Int, _ function: RemoteFunction, _ call: Hooks.HookCall?, _ text: String) {
+        let second = worker.nowNanoseconds / 1_000_000_000
+        if second != logSecond { (logSecond, logBytes) = (second, 0) }
+        logBytes += text.utf8.count
+        guard logBytes <= TenantCordon.logBytesPerSecond else { return }
+        let names = ["debug", "info", "warning", "error"]
+        worker.noteHook(
+            names[min(max(level, 0), 3)], function: function.name, request: (call as? GatewayHookCall)?.requestID.text ?? "", text: text)
+    }
+
+    override func loaded(_ function: RemoteFunction) {
+        if let failure = function.loadFailure { worker.note(.error, "function \(function.name) cannot be loaded: \(failure)") }
+    }
+
+    // MARK: Life
+
+    /// Has a process started, if there is none.
+    func open() {
+        guard channel == nil, !isConnected else { return }
+        do {
+            let link = try CordonLink()
+            id = cordons.nextID()
+            worker.control?.wantCordon(id, tenant: tenant, passing: link.theirs.descriptor.number)
+            let watch = DeathWatch(link.socket, self)
+            let channel = TenantChannel(link)
+            channel.owner = self
+            try worker.addLevelTriggered(watch)
+            self.watch = watch
+            try worker.add(channel)
+            self.channel = channel
+            diedAt = 0
+            connect()
+            look()
+        } catch {
+            worker.note(.error, "no cordon for \(tenant): \(error)")
+            closeLink()
+            again()
+        }
+    }
+
+    /// The last function is gone.
+    func close() {
+        worker.cancel(timer)
+        worker.cancel(restart)
+        if id != 0 { worker.control?.killCordon(id) }
+        closeLink()
+        _ = disconnect(running: 0) { self.failure(.unavailable, $0, "the function was unloaded") }
+    }
+
+    private func closeLink() {
+        if let channel {
+            copiedBefore += channel.bytesSent + channel.bytesReceived
+            worker.close(channel)
+        }
+        channel = nil
+        if let watch { worker.remove(watch) }
+        watch = nil
+        id = 0
+    }
+
+    /// The supervisor says how the process ended.
+    func processEnded(_ end: ProcessEnd) { lost(CordonEnd(end)) }
+
+    /// The socket says that the process is gone; how it ended comes from the supervisor in a moment.
+    fileprivate func hungUp() {
+        diedAt = worker.nowNanoseconds
+        if let watch { worker.remove(watch) }
+        look()
+    }
+
+    fileprivate func broken(_ reason: String) { kill(.broken(reason)) }
+
+    private func kill(_ end: CordonEnd) {
+        if id != 0 { worker.control?.killCordon(id) }
+        lost(end)
+    }
+
+    private func lost(_ end: CordonEnd) {
+        guard let channel else { return }
+        // What it said before it died still counts.
+        if case .process = end { channel.pump() }
+        guard self.channel === channel else { return }
+        let running = channel.ring.running
+        diedAt = 0
+        closeLink()
+        let culprit = disconnect(running: running) { call in
+            self.failure(call.numberElsewhere == running ? end.kind : .unavailable, call, end.message)
+        }
+        worker.metrics.add(.cordonDeaths)
+        worker.note(.warning, "the cordon of \(tenant) \(end.message)\(culprit.map { "; it was inside function \($0.name)" } ?? "")")
+        if let culprit { worker.control?.strikeCordon(culprit.name) }
+        deaths.append(worker.nowNanoseconds)
+        again()
+    }
+
+    /// A process that dies again and again is started less and less often.
+    private func again() {
+        let recent = worker.nowNanoseconds &- 10_000_000_000
+        deaths.removeAll { $0 < recent }
+        guard functionCount > 0, !worker.isDraining || callsUnderWay > 0 else { return }
+        if deaths.count <= 5 { return open() }
+        worker.schedule(restart, after: min(5_000, 50 << UInt64(min(deaths.count - 5, 8))))
+    }
+
+    // MARK: Watching
+
+    /// Looks at calls now and then as long as there are any.
+    private func look() {
+        guard !isLooking else { return }
+        isLooking = true
+        worker.schedule(timer, after: TenantCordon.period)
+    }
+
+    fileprivate func lookNow() {
+        isLooking = false
+        endOverdueCalls(worker.nowNanoseconds)
+        if diedAt != 0, worker.nowNanoseconds &- diedAt > TenantCordon.patience * 1_000_000 { lost(.silent) }
+        askForLife()
+        if callsUnderWay > 0 || diedAt != 0 || isLoading && channel != nil { look() }
+    }
+
+    private func askForLife() {
+        guard channel != nil, isConnected, diedAt == 0 else { return }
+        guard saidHello, lastPong != pings else {
+            guard saidHello, callsUnderWay > 0 else { return }
+            pings &+= 1
+            pingedAt = worker.nowNanoseconds
+            return ping(pings)
+        }
+        let loading: UInt64 = isLoading ? 10_000 : 0
+        guard worker.nowNanoseconds &- pingedAt > (longestCPU + loading + TenantCordon.patience) * 1_000_000 else { return }
+        kill(.stuck)
+    }
+}
+
+/// How a cordon was lost, as far as its calls are concerned.
+private enum CordonEnd {
+    case process(ProcessEnd)
+    case stuck, silent
+    case broken(String)
+
+    init(_ end: ProcessEnd) { self = .process(end) }
+
+    var kind: HookFailure.Kind {
+        switch self {
+        case .process(.exited(let code)) where code == V8Engine.unstoppableExitCode: .cpu
+        case .process(.exited(let code)) where code == V8Engine.fatalExitCode: .memory
+        case .stuck: .cpu
+        default: .error
+        }
+    }
+
+    var message: String {
+        switch self {
+        case .process(.exited(let code)) where code == V8Engine.unstoppableExitCode: "was ended: a script did not stop at its CPU limit"
+        case .process(.exited(let code)) where code == V8Engine.fatalExitCode: "ended: V8 had no memory for what a script wanted"
+        case .process(.exited(-1)): "could not be started"
+        case .process(let end): "ended with \(end)"
+        case .stuck: "was killed: it did not answer"
+        case .silent: "is gone"
+        case .broken(let reason): "was killed: \(reason)"
+        }
+    }
+}
+
+private final class TenantChannel: RingChannel {
+    weak var owner: TenantCordon?
+
+    override func flush() throws(RingBroken) -> Bool {
+        guard let owner else { return false }
+        owner.isPosted = false
+        return try send(&owner.outgoing)
+    }
+
+    override func received(_ message: Span<UInt8>) throws(WireError) { try owner?.receive(message) }
+    override func broken(_ reason: String) { owner?.broken(reason) }
+}
+
+/// Sees the other end of the socket close.
+private final class DeathWatch: Channel {
+    private let socket: ControlSocket
+    private weak var owner: TenantCordon?
+
+    init(_ socket: ControlSocket, _ owner: TenantCordon) {
+        self.socket = socket
+        self.owner = owner
+        super.init(fd: socket.descriptor.number)
+    }
+
+    override func ready(_ events: ReadyEvents) {
+        if let receipt = try? socket.receive(), case .peerGone = receipt { owner?.hungUp() }
+    }
+}
+
+private final class LookTimer: Timer {
+    weak var owner: TenantCordon?
+    override func fire() { owner?.lookNow() }
+}
+
+private final class RestartTimer: Timer {
+    weak var owner: TenantCordon?
+    override func fire() { owner?.open() }
+}

@@ -1,0 +1,189 @@
+public import Buffers
+import HTTP
+
+/// What a cordon says, checked and carried out.
+extension RemoteHooks {
+    /// One message. Throws when it is not what a cordon of this program could send.
+    public final func receive(_ bytes: Span<UInt8>) throws(WireError) {
+        var wire = WireReader(bytes)
+        guard let kind = RemoteReply(rawValue: try wire.byte()) else { throw WireError("no kind of message") }
+        switch kind {
+        case .hello: saidHello = true
+        case .loaded: try functionLoaded(&wire)
+        case .loadFailed: try functionFailed(&wire)
+        case .log: try logLine(&wire)
+        case .pong: pong(try wire.number32())
+        default:
+            // The number of a call that is over here is no breach: the cancellation was under way.
+            guard let call = calls[try wire.number32()], call.remote.sent else { return }
+            return try ofCall(kind, call, &wire)
+        }
+        try wire.expectEnd()
+    }
+
+    private func functionLoaded(_ wire: inout WireReader) throws(WireError) {
+        guard let function = functions[try wire.number32()] else { return _ = try wire.number32() }
+        function.handlers = Int32(bitPattern: try wire.number32())
+        function.isLoaded = true
+        function.loadFailure = nil
+        loaded(function)
+    }
+
+    private func functionFailed(_ wire: inout WireReader) throws(WireError) {
+        let function = functions[try wire.number32()]
+        let text = escapedForLog(String(try wire.string().prefix(2048)))
+        guard let function else { return }
+        function.loadFailure = text
+        loaded(function)
+    }
+
+    private func logLine(_ wire: inout WireReader) throws(WireError) {
+        let level = Int(try wire.byte()), number = try wire.number32()
+        guard let function = functions[try wire.number32()] else { return _ = try wire.string() }
+        let text = escapedForLog(String(try wire.string().prefix(function.source.limits.logBytes + 128)))
+        let call = calls[number]
+        log(min(level, 3), function, call?.remote.function === function ? call : nil, text)
+    }
+
+    private func ofCall(_ kind: RemoteReply, _ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        switch kind {
+        case .finished: return try finished(call, &wire)
+        case .released:
+            guard call.exchange == nil else { throw WireError("a call was released before its result") }
+            try wire.expectEnd()
+            forget(call)
+            call.released()
+        case .readBody:
+            let side = try side(&wire)
+            try wire.expectEnd()
+            if call.exchange != nil { call.readBody(side) }
+        case .sendToOrigin: try sendToOrigin(call, &wire)
+        case .subrequest: try subrequest(call, &wire)
+        case .cancelSubrequest:
+            let id = Int32(bitPattern: try wire.number32())
+            guard call.progress.openSubrequests.contains(id) else { return }
+            call.progress.openSubrequests.removeAll { $0 == id }
+            call.cancelSubrequest(id)
+        default: throw WireError("no message of a call")
+        }
+    }
+
+    private func side(_ wire: inout WireReader) throws(WireError) -> HookSide {
+        guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
+        return side
+    }
+
+    // MARK: Results
+
+    private func finished(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        guard let exchange = call.exchange else { throw WireError("a call ended twice") }
+        guard let kind = RemoteOutcome(rawValue: try wire.byte()) else { throw WireError("no outcome") }
+        let hasTail = try wire.flag()
+        // What it cannot have used, it did not use.
+        let limit = (call.remote.function?.source.limits.cpuMicroseconds ?? 0) &* 2_000 &+ 1_000_000_000
+        call.cpuNanoseconds = min(try wire.number(), limit)
+        let outcome: HookOutcome
+        if kind == .failed {
+            let rule = call.remote.function?.rule(call.binding)?.name ?? ""
+            outcome = .failed(try wire.failure(call.remote.function?.name ?? "", rule))
+        } else {
+            call.state = try wire.array()
+            try wire.vars(into: &exchange.vars)
+            countRefused(try call.edits.read(from: &wire))
+            outcome = try apply(kind, call, exchange)
+        }
+        try wire.expectEnd()
+        let open = call.progress.openSubrequests
+        if hasTail, kind != .failed {
+            call.endExchange()
+        } else {
+            forget(call)
+            for id in open { call.cancelSubrequest(id) }
+        }
+        call.finished(outcome)
+    }
+
+    private func apply(_ kind: RemoteOutcome, _ call: HookCall, _ exchange: Exchange) throws(WireError) -> HookOutcome {
+        switch kind {
+        case .deny:
+            guard call.edits.status >= 200 else { throw WireError("a refusal without a status") }
+            return call.applyOutcome(HookCode.deny, exchange)
+        case .respond:
+            let fresh = call.phase != .response && !call.progress.originArrived
+            guard !fresh || call.edits.status >= 200 else { throw WireError("a response without a status") }
+            return call.applyOutcome(HookCode.respond, exchange)
+        case .proceed, .failed:
+            guard call.phase != .fetch || !call.progress.originSent else {
+                return .failed(failure(.badReturn, call, "fetch() went on to the origin twice"))
+            }
+            return call.applyOutcome(HookCode.proceed, exchange)
+        }
+    }
+
+    // MARK: What a call asks for
+
+    private func sendToOrigin(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        guard let exchange = call.exchange, call.phase == .fetch, !call.progress.originSent else {
+            throw WireError("the origin was called where it cannot be")
+        }
+        try wire.vars(into: &exchange.vars)
+        countRefused(try call.edits.read(from: &wire))
+        try wire.expectEnd()
+        call.progress.originSent = true
+        call.edits.applyRequest(&exchange.request)
+        let body = call.edits.requestBody
+        call.edits.reset()
+        pauseWall(call)
+        call.sendToOrigin(body)
+    }
+
+    private func subrequest(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        guard let function = call.remote.function, call.progress.subrequests < function.source.limits.subrequests else {
+            throw WireError("more sub-requests than allowed")
+        }
+        let id = Int32(bitPattern: try wire.number32()), upstream = Int(try wire.number32())
+        guard function.source.upstreams.indices.contains(upstream), !call.progress.openSubrequests.contains(id) else {
+            throw WireError("a sub-request to nowhere")
+        }
+        let request = HookSubrequest(id: id, upstream: upstream)
+        try request.read(from: &wire)
+        try wire.expectEnd()
+        call.progress.subrequests += 1
+        call.progress.openSubrequests.append(id)
+        call.subrequest(request)
+    }
+}
+
+extension HookSubrequest {
+    func write(to wire: inout WireWriter) {
+        wire.number32(UInt32(bitPattern: id))
+        wire.number32(UInt32(clamping: upstream))
+        wire.head(head)
+        wire.array(body)
+    }
+
+    /// The same checks as `HookOperations.fill` makes of a script's words.
+    func read(from wire: inout WireReader) throws(WireError) {
+        try wire.head(into: &head)
+        body = try wire.array()
+        head.body = body.isEmpty && head.body == .none ? .none : .known(body.count)
+        guard isLegal(head) else { throw WireError("a sub-request that HTTP does not allow") }
+        for index in head.fields.indices.reversed() {
+            let name = head.fields[index].id
+            if name.isFraming || name == .host { head.remove(at: index) }
+        }
+    }
+
+    // The head is lent, so that spans of it end with the loan.
+    private func isLegal(_ head: borrowing Head) -> Bool {
+        guard isToken(head.bytes(head.methodName)), isTarget(head.bytes(head.authority)), isTarget(head.bytes(head.path)),
+            isTarget(head.bytes(head.query)), head.bytes(head.path).starts(with: Span("/"))
+        else { return false }
+        return head.fields.allSatisfy { isToken(head.bytes($0.name)) && isFieldValue(head.bytes($0.value)) }
+    }
+
+    private func isTarget(_ text: borrowing Span<UInt8>) -> Bool {
+        for index in 0..<text.count where text[index] <= 0x20 || text[index] >= 0x7f { return false }
+        return true
+    }
+}

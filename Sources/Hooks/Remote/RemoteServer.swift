@@ -1,0 +1,225 @@
+public import Buffers
+import HTTP
+
+/// The cordon's end: functions and calls of one tenant, run by a `HookRuntime` of this process. No I/O: a subclass
+/// moves `outgoing`, hands in what arrives, and keeps the clock.
+open class RemoteServer: HookHost {
+    public final var outgoing = WireWriter()
+    private final lazy var runtime = HookRuntime(host: self)
+    private var functions: [UInt32: Served] = [:]
+    private var calls: [UInt32: ServedCall] = [:]
+    private var idle: [ServedCall] = []
+
+    /// A function and its uses in rules, in the order in which they were bound.
+    private struct Served {
+        let function: HookFunction
+        var bindings: [HookBinding?] = []
+    }
+
+    public override init() { super.init() }
+
+    // MARK: For the subclass
+
+    /// `outgoing` has something.
+    open func wrote() {}
+    /// The call whose JavaScript runs from here on; 0 for none.
+    open func running(_ call: UInt32) {}
+
+    public final var nextDeadline: UInt64? { runtime.nextDeadline }
+    public final func fireTimers(_ now: UInt64) { runtime.fireTimers(now) }
+
+    /// The first word of a process that is ready.
+    public final func greet() { message(.hello) { _ in } }
+
+    // MARK: What the worker says. Malformed messages mean that the two are not the same program.
+
+    public final func receive(_ bytes: Span<UInt8>) throws(WireError) {
+        var wire = WireReader(bytes)
+        guard let kind = RemoteRequest(rawValue: try wire.byte()) else { throw WireError("no kind of message") }
+        switch kind {
+        case .load: try load(&wire)
+        case .bind: try bind(&wire)
+        case .unload:
+            if let served = functions.removeValue(forKey: try wire.number32()) { runtime.unload(served.function) }
+        case .start: try start(&wire)
+        case .ping:
+            let number = try wire.number32()
+            message(.pong) { $0.number32(number) }
+        default:
+            guard let call = calls[try wire.number32()] else { return }
+            try answer(kind, call, &wire)
+        }
+    }
+
+    private func load(_ wire: inout WireReader) throws(WireError) {
+        let number = try wire.number32(), source = try wire.source()
+        do throws(HookLoadError) {
+            let function = try runtime.load(source)
+            functions[number] = Served(function: function)
+            let mask = HookPhase.allCases.reduce(Int32(0)) { function.handles($1) ? $0 | 1 << $1.rawValue : $0 }
+            message(.loaded) { wire in
+                wire.number32(number)
+                wire.number32(UInt32(bitPattern: mask))
+            }
+        } catch {
+            message(.loadFailed) { wire in
+                wire.number32(number)
+                wire.string("\(error)")
+            }
+        }
+    }
+
+    private func bind(_ wire: inout WireReader) throws(WireError) {
+        let number = try wire.number32(), rule = try wire.rule()
+        guard let served = functions[number] else { return }
+        let binding = try? served.function.bind(rule)
+        functions[number]?.bindings.append(binding)
+    }
+
+    private func start(_ wire: inout WireReader) throws(WireError) {
+        let number = try wire.number32()
+        let served = functions[try wire.number32()], index = Int(try wire.number32())
+        guard let phase = HookPhase(rawValue: Int32(try wire.byte())) else { throw WireError("no phase") }
+        let call = idle.popLast() ?? ServedCall(server: self)
+        call.number = number
+        call.state = try wire.array()
+        try wire.exchange(into: call.served)
+        calls[number] = call
+        guard let served, served.bindings.indices.contains(index), let binding = served.bindings[index] else {
+            return finished(call, .failed(HookFailure(.unavailable, function: "", message: "the function could not be loaded")))
+        }
+        if case .finished(let outcome) = runtime.start(call, served.function, binding, phase, call.served) {
+            finished(call, outcome)
+        }
+    }
+
+    private func answer(_ kind: RemoteRequest, _ call: ServedCall, _ wire: inout WireReader) throws(WireError) {
+        switch kind {
+        case .body:
+            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
+            call.bodyArrived(side, try wire.array())
+        case .bodyFailed:
+            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
+            call.bodyFailed(side, try wire.string())
+        case .originArrived:
+            try wire.head(into: &call.served.response)
+            call.originArrived()
+        case .originFailed: call.originFailed(try wire.string())
+        case .answered:
+            let id = Int32(bitPattern: try wire.number32()), status = Int(try wire.number32())
+            call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
+        case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
+        case .cancel:
+            call.cancel()
+            recycle(call)
+        default: throw WireError("no message of a call")
+        }
+    }
+
+    // MARK: What calls say
+
+    fileprivate func finished(_ call: ServedCall, _ outcome: HookOutcome) {
+        let hasTail = !call.isIdle
+        message(.finished, call.number) { wire in
+            wire.byte(outcome.wireKind.rawValue)
+            wire.flag(hasTail)
+            wire.number(call.cpuNanoseconds)
+            if case .failed(let failure) = outcome { return wire.failure(failure) }
+            wire.array(call.state)
+            wire.vars(call.served.vars)
+            wire.appendRaw(call.edited)
+        }
+        if call.isIdle { recycle(call) }
+    }
+
+    fileprivate func released(_ call: ServedCall) {
+        message(.released, call.number) { _ in }
+        recycle(call)
+    }
+
+    private func recycle(_ call: ServedCall) {
+        calls[call.number] = nil
+        guard call.isIdle else { return }
+        call.forget()
+        if idle.count < 256 { idle.append(call) }
+    }
+
+    fileprivate func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
+        outgoing.begin(kind.rawValue)
+        if let call { outgoing.number32(call) }
+        write(&outgoing)
+        outgoing.end()
+        wrote()
+    }
+
+    // MARK: HookHost
+
+    public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
+    public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
+
+    public final override func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {
+        guard let number = functions.first(where: { $0.value.function === function })?.key else { return }
+        message(.log) { wire in
+            wire.byte(UInt8(clamping: level))
+            wire.number32((call as? ServedCall)?.number ?? 0)
+            wire.number32(number)
+            wire.string(text)
+        }
+    }
+}
+
+extension HookOutcome {
+    fileprivate var wireKind: RemoteOutcome {
+        switch self {
+        case .proceed: .proceed
+        case .respond: .respond
+        case .deny: .deny
+        case .failed: .failed
+        }
+    }
+}
+
+/// A call of a worker, as it runs here.
+final class ServedCall: HookCall {
+    unowned let server: RemoteServer
+    let served = Exchange()
+    var number: UInt32 = 0
+    /// The edits that the result brings, as they stand on the wire.
+    var edited = WireWriter(capacity: 512)
+
+    init(server: RemoteServer) {
+        self.server = server
+        super.init()
+    }
+
+    func forget() {
+        served.reset()
+        edited.removeAll()
+        if !state.isEmpty { state = [] }
+    }
+
+    override func willApplyEdits() {
+        edited.removeAll()
+        edits.write(to: &edited)
+    }
+
+    override func finished(_ outcome: HookOutcome) { server.finished(self, outcome) }
+    override func released() { server.released(self) }
+
+    override func readBody(_ side: HookSide) {
+        server.message(.readBody, number) { $0.byte(UInt8(clamping: side.rawValue)) }
+    }
+
+    override func sendToOrigin(_ body: HookBody) {
+        server.message(.sendToOrigin, number) { wire in
+            wire.vars(served.vars)
+            wire.appendRaw(edited)
+        }
+    }
+
+    override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
+
+    override func cancelSubrequest(_ id: Int32) {
+        server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }
+    }
+}
