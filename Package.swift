@@ -83,7 +83,7 @@ let package = Package(
         room("Gateway", [
             "Cordon", "Isolates", "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
-        room("Supervisor", ["Reactor", "Buffers", "Telemetry"]),
+        room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
         // Floor 7
         .executableTarget(

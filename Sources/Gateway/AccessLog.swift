@@ -7,18 +7,24 @@ import Upstream
 
 /// Writes one JSON line per exchange. Nothing is allocated once the line buffer is warm.
 final class AccessLogger {
-    private let file: LogFile
+    /// nil when the configuration wants no log.
+    private let file: LogFile?
+    /// Somebody watches.
+    var sink: LineSink?
     private var line = JSONLineWriter(capacity: 4096)
     private var scratch = ByteArena(capacity: 256)
 
-    init(file: LogFile) { self.file = file }
+    init(file: LogFile?) { self.file = file }
 
-    var lines: Int { file.lines }
-    var dropped: Int { file.dropped }
+    var lines: Int { file?.lines ?? 0 }
+    var dropped: Int { file?.dropped ?? 0 }
 
-    func flush() { if file.hasPending { file.flush() } }
+    /// Whether anybody takes lines.
+    var isWanted: Bool { file != nil || sink != nil }
 
-    func reopen() throws(SystemError) { try file.reopen() }
+    func flush() { if let file, file.hasPending { file.flush() } }
+
+    func reopen() throws(SystemError) { try file?.reopen() }
 
     func log(_ runner: ExchangeRunner, bytesSent: Int, protocolVersion: HTTPVersion, now: UInt64) {
         line.reset()
@@ -38,7 +44,8 @@ final class AccessLogger {
         if let error = runner.error { logError(error, runner) }
         line.endObject()
         line.endLine()
-        file.append(of: line)
+        file?.append(of: line)
+        if let sink, sink.wants(second: runner.worker.wallSeconds) { sink.send(of: line) }
     }
 
     private func logRequest(_ runner: ExchangeRunner, _ version: HTTPVersion) {
@@ -115,6 +122,10 @@ extension JSONLineWriter {
     /// A span cannot outlive the access to the object it comes from, so its owner is the parameter.
     fileprivate mutating func field(_ key: String, of head: borrowing Head, _ range: ByteRange) { field(key, head.bytes(range)) }
     fileprivate mutating func field(_ key: String, of arena: borrowing ByteArena, _ range: ByteRange) { field(key, arena[range]) }
+}
+
+extension LineSink {
+    fileprivate func send(of writer: borrowing JSONLineWriter) { send(writer.bytes) }
 }
 
 extension LogFile {

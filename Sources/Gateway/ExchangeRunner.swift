@@ -322,7 +322,7 @@ final class ExchangeRunner: ForwardedExchange {
                 site, status: statusSent, bytesIn: requestBytes, bytesOut: stream?.bytesSent ?? 0, microseconds: microseconds, error: error)
             generation.series.countOrigin(origin)
         }
-        guard let logger = worker.accessLog else { return }
+        guard let logger = worker.accessLog, logger.isWanted else { return }
         logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
     }
 

@@ -87,7 +87,7 @@ public final class Worker: Reactor {
 
     private func openAccessLog(_ destination: AccessLog.Destination) throws {
         switch destination {
-        case .off: accessLog = nil
+        case .off: accessLog = AccessLogger(file: nil)
         case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
         case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
         }
@@ -338,6 +338,7 @@ final class GatewayControl: WorkerControl {
     override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
     override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
     override func reopenLogs() { try? worker.accessLog?.reopen() }
+    override func tail(_ sink: LineSink?) { worker.accessLog?.sink = sink }
     override func supervisorGone() { worker.stop() }
 }
 

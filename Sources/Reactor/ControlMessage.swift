@@ -15,6 +15,9 @@ public enum SupervisorMessage: Sendable, Equatable {
     case drain(milliseconds: UInt64)
     /// Open log files anew (they were rotated).
     case reopenLogs
+    /// With a socket: send a copy of each access log line there, until `endTail`.
+    case tail
+    case endTail
     /// To a scratch process only: load and check the configuration at this path, then answer
     /// `loaded` or `rejected`.
     case examine(path: String)
@@ -64,6 +67,10 @@ public enum SupervisorMessage: Sendable, Equatable {
         case .move(let names):
             writer.byte(21)
             writer.list(names) { $0.string($1) }
+        case .tail:
+            writer.byte(9)
+        case .endTail:
+            writer.byte(10)
         }
         return writer.bytes
     }
@@ -96,6 +103,8 @@ public enum SupervisorMessage: Sendable, Equatable {
         case 8: self = .examine(path: try reader.string())
         case 20: self = .cordonEnded(id: try reader.number(), end: try reader.processEnd())
         case 21: self = .move(try reader.list { (reader) throws(PacketError) in try reader.string() })
+        case 9: self = .tail
+        case 10: self = .endTail
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)
         }
         try reader.expectEnd()

@@ -197,7 +197,7 @@ extension WorkerBirth {
             fenced = names
         case .move(let names):
             moved = names
-        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded:
+        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail:
             break
         }
     }
@@ -232,6 +232,8 @@ open class WorkerControl: Channel {
     /// Stop accepting, finish, then call `drained` and leave.
     open func drain(milliseconds: UInt64) {}
     open func reopenLogs() {}
+    /// Send a copy of each access log line there; nil ends that.
+    open func tail(_ sink: LineSink?) {}
     /// The supervisor is gone. The kernel kills this process as well; leave at once.
     open func supervisorGone() {}
 
@@ -285,6 +287,8 @@ open class WorkerControl: Channel {
         case .cordonEnded(let id, let end): cordonEnded(id, end)
         case .drain(let milliseconds): drain(milliseconds: milliseconds)
         case .reopenLogs: reopenLogs()
+        case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
+        case .endTail: tail(nil)
         case .welcome, .examine: break
         }
     }

@@ -55,6 +55,34 @@ public enum ControlPath {
     }
 }
 
+/// Finds the lines of an answer that comes in pieces.
+private struct LineSplitter {
+    let take: (String) -> Void
+    private var rest: [UInt8] = []
+    private var isInBody = false
+
+    init(take: @escaping (String) -> Void) { self.take = take }
+
+    /// - Returns: true when the bytes were taken; the head of a refusal is not.
+    mutating func add(_ bytes: [UInt8]) -> Bool {
+        var bytes = bytes
+        if !isInBody {
+            guard bytes.starts(with: Array("HTTP/1.1 200 ".utf8)), let end = AdminClient.find([13, 10, 13, 10], in: bytes) else { return false }
+            isInBody = true
+            bytes.removeFirst(end + 4)
+        }
+        rest += bytes
+        while let feed = rest.firstIndex(of: 10) {
+            take(String(decoding: rest[..<feed], as: UTF8.self))
+            rest.removeFirst(feed + 1)
+        }
+        return true
+    }
+
+    /// What was not taken.
+    func refusal(_ bytes: [UInt8]) -> [UInt8]? { isInBody ? nil : bytes }
+}
+
 /// Asks a gateway on this machine, through its control socket. Blocks.
 public enum AdminClient {
     public struct Answer: Sendable {
@@ -75,11 +103,22 @@ public enum AdminClient {
         return try parse(bytes, path)
     }
 
-    private static func exchange(_ path: String, _ request: String, _ seconds: UInt64) throws(AdminClientError) -> [UInt8] {
+    /// Hands on each line of an answer as it comes, until the gateway ends it.
+    /// - Throws: also when the answer is a refusal.
+    public static func lines(_ path: String, _ target: String, _ take: @escaping (String) -> Void) throws(AdminClientError) {
+        var splitter = LineSplitter(take: take)
+        let request = "GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        let bytes = try exchange(path, request, nil) { splitter.add($0) }
+        if let refusal = splitter.refusal(bytes) { throw AdminClientError(refused: try parse(refusal, path)) }
+    }
+
+    private static func exchange(
+        _ path: String, _ request: String, _ seconds: UInt64?, _ take: (([UInt8]) -> Bool)? = nil
+    ) throws(AdminClientError) -> [UInt8] {
         do {
             let socket = try LocalSocket.connect(path)
             let reactor = try Reactor()
-            let call = AdminCall(socket, reactor, request, seconds)
+            let call = AdminCall(socket, reactor, request, seconds, take)
             try reactor.add(call)
             reactor.run()
             if let failure = call.failure { throw AdminClientError("\(path): \(failure)") }
@@ -112,7 +151,7 @@ public enum AdminClient {
         return Answer(status: status, body: String(decoding: bytes[(end + 4)...], as: UTF8.self))
     }
 
-    private static func find(_ pattern: [UInt8], in bytes: [UInt8]) -> Int? {
+    fileprivate static func find(_ pattern: [UInt8], in bytes: [UInt8]) -> Int? {
         guard bytes.count >= pattern.count else { return nil }
         return (0...(bytes.count - pattern.count)).first { bytes[$0..<($0 + pattern.count)].elementsEqual(pattern) }
     }
@@ -125,17 +164,21 @@ public enum AdminClient {
         private var input: ReadBuffer
         private var output: OutputBuffer
         private var timer: CallTimer?
+        /// Takes bytes as they come; true when it has taken them.
+        private let take: (([UInt8]) -> Bool)?
         var answer: [UInt8] = []
         var failure: String?
 
-        init(_ socket: Int32, _ reactor: Reactor, _ request: String, _ seconds: UInt64) {
+        init(_ socket: Int32, _ reactor: Reactor, _ request: String, _ seconds: UInt64?, _ take: (([UInt8]) -> Bool)?) {
             self.reactor = reactor
+            self.take = take
             transport = SocketTransport(fd: socket, reactor: reactor)
             input = ReadBuffer(pool: pool)
             output = OutputBuffer(pool: pool)
             super.init(fd: socket)
             let bytes = Array(request.utf8)
             output.append(copying: bytes.span)
+            guard let seconds else { return }
             let timer = CallTimer(self)
             self.timer = timer
             reactor.schedule(timer, after: seconds * 1000)
@@ -154,6 +197,7 @@ public enum AdminClient {
                 case .moved:
                     for index in 0..<input.count { answer.append(input.bytes[index]) }
                     input.consume(input.count)
+                    if let take, take(answer) { answer = [] }
                     if answer.count > AdminClient.limit { return end("the answer is too large") }
                 case .wouldBlock: return
                 case .endOfStream: return end(nil)

@@ -26,6 +26,8 @@ enum AdminReply {
     case now(AdminResponse)
     /// Called with where the answer goes; call that once.
     case later((@escaping (AdminResponse) -> Void) -> Void)
+    /// Lines of the tail, for as long as the caller stays.
+    case stream
 }
 
 /// An answer of the admin API.
@@ -80,6 +82,19 @@ extension Supervisor {
         },
         .get("/status", .anyone, "Version, workers, listeners, generation, last reload.") { supervisor, _, _ in
             .now(.json(supervisor.statusText()))
+        },
+        .get("/", .anyone, "The dashboard; its data needs a token.") { _, _, _ in .now(Dashboard.page) },
+        .get("/dashboard.css", .anyone, "Its style.") { _, _, _ in .now(Dashboard.style) },
+        .get("/dashboard.js", .anyone, "Its script.") { _, _, _ in .now(Dashboard.script) },
+        .get("/v1/overview", .read, "Counters of workers, sites, functions, upstreams and servers.") { supervisor, _, _ in
+            .now(.json(supervisor.overviewText()))
+        },
+        .get("/v1/rules", .read, "Every rule with how often it matched: [id, hits, shadow hits, limited].") { supervisor, _, _ in
+            .now(.json(supervisor.rulesText()))
+        },
+        .get("/v1/tail", .read, "Requests as they end, a JSON object per line, until the caller leaves.") { _, _, _ in .stream },
+        .get("/v1/api", .read, "This API as an OpenAPI description.") { supervisor, _, _ in
+            .now(.json(AdminRoute.description(version: supervisor.options.version)))
         },
         .post("/v1/reload", .operate, "Take the changed configuration over, or say why not.") { supervisor, _, _ in
             .later { supervisor.reloadForCaller($0) }

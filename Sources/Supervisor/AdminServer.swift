@@ -66,7 +66,10 @@ final class AdminConnection: Channel {
     /// Milliseconds for what the request asks for.
     static let workLimit: UInt64 = 60_000
 
-    private enum State { case receiving, working, answering }
+    /// Bytes that wait for a watcher; lines beyond are dropped.
+    static let streamLimit = 256 * 1024
+
+    private enum State { case receiving, working, answering, streaming }
 
     private unowned let server: AdminServer
     private let origin: AdminOrigin
@@ -106,6 +109,7 @@ final class AdminConnection: Channel {
         case .receiving: receive()
         case .working: if events.contains(.error) { close() }
         case .answering: send()
+        case .streaming: events.contains(.hangup) || events.contains(.error) ? close() : sendLines()
         }
     }
 
@@ -131,6 +135,38 @@ final class AdminConnection: Channel {
             state = .working
             restartTimer(AdminConnection.workLimit)
             start { [weak self] response in self?.answer(response, isHead: request.isHead) }
+        case .stream: request.isHead ? answer(.text(""), isHead: true) : beginStream()
+        }
+    }
+
+    // MARK: Streaming
+
+    private func beginStream() {
+        if let why = server.supervisor.watch(self) {
+            return answer(.problem(503, "Service Unavailable", why), isHead: false)
+        }
+        state = .streaming
+        if let timer { server.supervisor.reactor.cancel(timer) }
+        let head = Array(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n".utf8)
+        output.append(copying: head.span)
+        sendLines()
+    }
+
+    /// Takes a line for the watcher, unless it does not keep up.
+    func stream(_ line: [UInt8]) {
+        guard state == .streaming, fd >= 0, output.byteCount + line.count <= AdminConnection.streamLimit else { return }
+        output.append(copying: line.span)
+        sendLines()
+    }
+
+    private func sendLines() {
+        while !output.isEmpty {
+            switch transport.send(&output) {
+            case .moved: continue
+            case .wouldBlock: return
+            case .endOfStream, .failed: return close()
+            }
         }
     }
 
@@ -169,6 +205,7 @@ final class AdminConnection: Channel {
         guard fd >= 0 else { return }
         if let timer { server.supervisor.reactor.cancel(timer) }
         timer = nil
+        if state == .streaming { server.supervisor.unwatch(self) }
         server.supervisor.reactor.close(self)
         server.connections[ObjectIdentifier(self)] = nil
     }

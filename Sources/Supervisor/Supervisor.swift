@@ -40,6 +40,7 @@ public final class Supervisor {
     private var exitCode: Int32 = 0
     private var admin: AdminServer?
     private var control: AdminServer?
+    var tail: TailHub?
     var access = AdminAccess(user: RuntimeFolder.user)
     private var signals: SignalChannel?
     private var pollTimer: PollTimer?

@@ -21,6 +21,7 @@ extension Supervisor {
         worker.send(.fence(strikes.fenced))
         worker.send(.move(strikes.moved))
         worker.send(.configure(generation: current.number), passing: current.memory.descriptor.number)
+        letWorkerJoinTail(worker)
     }
 
     func opening(_ entry: ListenerSet.Entry) -> SupervisorMessage {

@@ -8,6 +8,7 @@ struct Sluice: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, CheckCommand.self, OriginCommand.self, ReloadCommand.self, StatusCommand.self, TokenCommand.self,
+            TailCommand.self, TopCommand.self, DashboardCommand.self,
             VersionCommand.self, WorkerCommand.self, ScratchCommand.self, CordonCommand.self,
         ])
 }
