@@ -144,6 +144,7 @@ final class ExchangeRunner: ForwardedExchange {
         station = .origin
         wantsRequestBody = true
         origin.upstream = chosen
+        rules.chooseBalanceKey(self)
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -186,6 +187,7 @@ final class ExchangeRunner: ForwardedExchange {
         origin = answer
         worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- answer.requestSent) / 1000)
         guard station == .origin else { return }
+        if let cookie = generation?.upstreams.stickyCookie(for: self) { response.add(.setCookie, Array(cookie.utf8).span) }
         if hooks.awaitsOrigin { return hookOriginResponded() }
         walk(.responseRules, .response)
     }

@@ -19,7 +19,7 @@ extension UpstreamSettings {
         self.init(
             name: upstream.name,
             servers: upstream.servers.map {
-                var server = Server(secure: $0.secure, host: $0.host, port: $0.port)
+                var server = Server(secure: $0.secure, host: $0.host, port: $0.port, weight: $0.weight)
                 server.http2 = $0.http2
                 return server
             })
@@ -29,11 +29,11 @@ extension UpstreamSettings {
         case .auto: .auto
         }
         maximumStreams = upstream.maximumStreams
-        leastRequests = upstream.balance == .leastRequests
-        random = upstream.balance == .random
+        serve(upstream)
         connectTimeout = UInt64(upstream.timeouts.connect)
         firstByteTimeout = UInt64(upstream.timeouts.firstByte)
         idleTimeout = UInt64(upstream.timeouts.idle)
+        totalTimeout = UInt64(upstream.timeouts.total)
         maximumConnections = upstream.maximumConnections
         keepAlive = upstream.keepAlive
         tls.verifiesPeer = upstream.tls.verify
@@ -42,6 +42,44 @@ extension UpstreamSettings {
             tls.trustedCertificates = files.files[authorities.path]
             tls.trustedName = authorities.path
         }
+    }
+
+    /// The choice of a server, its health, further attempts.
+    private mutating func serve(_ upstream: Rules.Upstream) {
+        balance = switch upstream.balance {
+        case .roundRobin: .roundRobin
+        case .leastRequests: .leastRequests
+        case .random: .random
+        case .hash: .hash
+        }
+        sticky = upstream.sticky?.name
+        stickyAttributes = upstream.sticky?.attributes ?? ""
+        retry = upstream.retry
+        health = upstream.health.map { HealthSettings($0) }
+        ejection.failures = upstream.ejection.failures
+        ejection.time = UInt64(upstream.ejection.time)
+        ejection.maximumPercent = upstream.ejection.maximumPercent
+        slowStart = UInt64(upstream.slowStart)
+        panicPercent = upstream.panicPercent
+        maximumWaiting = upstream.maximumWaiting
+        maximumRequests = upstream.maximumRequests
+    }
+}
+
+extension HealthSettings {
+    init(_ check: HealthCheck) {
+        let kind: Kind =
+            switch check.kind {
+            case .http: .http(path: check.path, statuses: check.statuses)
+            case .tcp: .connect
+            case .grpc: .grpc(service: check.service)
+            }
+        self.init(kind: kind)
+        host = check.host
+        every = UInt64(check.every)
+        timeout = UInt64(check.timeout)
+        failAfter = check.failAfter
+        passAfter = check.passAfter
     }
 }
 

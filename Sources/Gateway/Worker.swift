@@ -69,6 +69,7 @@ public final class Worker: Reactor {
         hooks.move(context.moved)
         let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
         generation = first
+        first.upstreams.start()
         try openAccessLog(first.configuration.accessLog.destination)
         hooks.fenced = Set(context.fenced)
         try hooks.cordons.waitForFirst()
@@ -209,6 +210,7 @@ public final class Worker: Reactor {
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
+        next.upstreams.start()
         old?.retire()
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)

@@ -78,6 +78,9 @@ private struct ExchangeValues {
     var requestID = RequestID()
     var site = -1
     var upstream = -1
+    var retry: RetryPolicy?
+    var attemptTimes = AttemptTimes()
+    var balanceKey: UInt64?
     var bodyLimit = Int.max
     var error: GatewayError?
     var failedHook = ""
@@ -111,6 +114,11 @@ open class Exchange {
     public final var site: Int { get { values.site } set { values.site = newValue } }
     /// Index of the upstream that rules chose, or -1.
     public final var upstream: Int { get { values.upstream } set { values.upstream = newValue } }
+    /// What a rule says of further attempts and of times; nil and zeros leave the upstream's.
+    public final var retry: RetryPolicy? { get { values.retry } set { values.retry = newValue } }
+    public final var attemptTimes: AttemptTimes { get { values.attemptTimes } set { values.attemptTimes = newValue } }
+    /// What decides between an upstream's servers, where it balances by a value: its `BalanceKey`.
+    public final var balanceKey: UInt64? { get { values.balanceKey } set { values.balanceKey = newValue } }
     /// Set while error rules run.
     public final var error: GatewayError? { get { values.error } set { values.error = newValue } }
     /// Name of the hook that failed, for `error.hook`.

@@ -37,7 +37,11 @@ public enum Counter: Int, CaseIterable, Sendable {
     case upstreamFailuresTimeout, upstreamFailuresReset, upstreamFailuresProtocol
     /// Refused here: all connections to the server were busy for too long.
     case upstreamFailuresOverloaded
-    case upstreamRetries
+    case upstreamRetries, upstreamRetriesOverBudget
+    case upstreamEjections, upstreamPanics
+    /// A limit of an upstream was reached: connections (the request waits), waiting requests, running requests.
+    case upstreamLimitConnections, upstreamLimitPending, upstreamLimitRequests
+    case healthChecksPassed, healthChecksFailed, healthServersWentDown, healthServersCameUp
     case upstreamConnectionsActive, upstreamConnectionsIdle
     /// Connections to origins that broke HTTP/2 or flooded us with its frames.
     case upstreamHTTP2Errors, upstreamHTTP2Floods

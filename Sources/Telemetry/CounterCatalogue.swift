@@ -107,6 +107,23 @@ extension Counter {
                     (.upstreamFailuresOverloaded, "overloaded"),
                 ])
             + one(.upstreamRetries, "upstream_retries_total", .counter, "Requests sent to an origin a second time.")
+            + one(
+                .upstreamRetriesOverBudget, "upstream_retries_over_budget_total", .counter,
+                "Retries that were not made because the budget was spent.")
+            + one(.upstreamEjections, "upstream_ejections_total", .counter, "Servers left out for failures in a row.")
+            + one(.upstreamPanics, "upstream_panics_total", .counter, "Choices made without regard to health: too few servers were left.")
+            + series(
+                "upstream_limits_total", .counter, "Limits of upstreams reached, by kind.", "limit",
+                [
+                    (.upstreamLimitConnections, "connections"), (.upstreamLimitPending, "pending"),
+                    (.upstreamLimitRequests, "requests"),
+                ])
+            + series(
+                "health_checks_total", .counter, "Active health checks, by result.", "result",
+                [(.healthChecksPassed, "pass"), (.healthChecksFailed, "fail")])
+            + series(
+                "health_changes_total", .counter, "Servers that active checks took out or brought back.", "to",
+                [(.healthServersWentDown, "down"), (.healthServersCameUp, "up")])
             + series(
                 "upstream_connections", .gauge, "Connections to origins open now.", "state",
                 [(.upstreamConnectionsActive, "active"), (.upstreamConnectionsIdle, "idle")])

@@ -53,8 +53,22 @@ open class ForwardedExchange: Exchange {
     final var waitingAt: Server?
     /// Monotonic milliseconds until which there has to be a connection.
     final var connectBy: UInt64 = 0
-    /// The one retry on another server is used up.
-    final var triedAnotherServer = false
+    /// How long each step may take.
+    final var times = ExchangeTimes()
+    /// Attempts so far, without those on connections that had gone stale.
+    final var tries = 1
+    /// A health check: no retries, and its failures are judged by its checker alone.
+    final var isProbe = false
+    /// Wants to know whether a connection comes about, nothing else.
+    final var onlyConnects = false
+    /// The part of the request's body that was handed to an origin, for another attempt.
+    private var sentBody = Chain()
+    private var keepsBody = false
+    /// Bytes of the body went that were not kept.
+    private var lostBody = false
+    private var totalTimer: TotalTimer?
+    /// Largest body kept for another attempt.
+    static let replayLimit = 64 << 10
     /// The one retry after a stale connection is used up.
     final var retriedStale = false
 
@@ -82,9 +96,99 @@ open class ForwardedExchange: Exchange {
 
     open override func reset() {
         super.reset()
+        if keepsBody { sentBody.removeAll() }
+        totalTimer?.stop()
         requestBody.removeAll()
         responseBody.removeAll()
         passage = Passage()
         waitingAt = nil
+    }
+
+    // MARK: For another attempt
+
+    /// Makes the exchange ready for its first attempt.
+    final func beginAttempts(_ settings: UpstreamSettings, _ reactor: Reactor) {
+        let policy = retry ?? settings.retry
+        tries = 1
+        retriedStale = false
+        lostBody = false
+        keepsBody = policy.repeatsSentRequests || policy.tries > 1 && settings.mayMultiplex
+        times = ExchangeTimes(settings, attemptTimes, perTry: policy.perTry)
+        guard times.total > 0 else { return }
+        let timer = totalTimer ?? TotalTimer(self, reactor)
+        totalTimer = timer
+        reactor.schedule(timer, after: times.total)
+    }
+
+    /// Notes that the origin gets these bytes, and keeps them while they are few.
+    @inline(__always)
+    final func bodyGoes(_ slice: borrowing Slice) {
+        guard keepsBody, !lostBody, sentBody.byteCount + slice.count <= ForwardedExchange.replayLimit else {
+            lostBody = true
+            if keepsBody { sentBody.removeAll() }
+            return
+        }
+        sentBody.append(slice.shared())
+    }
+
+    final var bodyIsReplayable: Bool { !lostBody }
+
+    /// What was sent is to be sent again.
+    final func rewindBody() {
+        guard !sentBody.isEmpty else { return }
+        sentBody.append(contentsOf: &requestBody)
+        swap(&sentBody, &requestBody)
+    }
+
+    /// An answer is on its way to the client: there will be no other attempt.
+    final func attemptsEnded() {
+        if !sentBody.isEmpty { sentBody.removeAll() }
+    }
+
+    /// No attempt is left.
+    final func endFailed(_ error: GatewayError) {
+        attemptsEnded()
+        originFailed(error)
+    }
+
+    fileprivate final func totalTimeIsUp() {
+        guard originStream != nil || waitingAt != nil, response.status != 101 else { return }
+        let headSeen = origin.firstByte != 0 && response.status >= 200
+        cancelOrigin()
+        endFailed(GatewayError(
+            headSeen ? .idleTimeout : .firstByteTimeout, in: headSeen ? .responseBody : .responseHead, note: "not complete within \(times.total) ms"))
+    }
+}
+
+/// Ends an exchange that takes too long in all.
+private final class TotalTimer: Timer {
+    private weak var exchange: ForwardedExchange?
+    private unowned let reactor: Reactor
+
+    init(_ exchange: ForwardedExchange, _ reactor: Reactor) {
+        self.exchange = exchange
+        self.reactor = reactor
+    }
+
+    func stop() { if isScheduled { reactor.cancel(self) } }
+    override func fire() { exchange?.totalTimeIsUp() }
+}
+
+/// Milliseconds that the steps of one exchange may take.
+struct ExchangeTimes {
+    var connect: UInt64 = 0
+    var firstByte: UInt64 = 0
+    var idle: UInt64 = 0
+    /// 0: as long as it takes.
+    var total: UInt64 = 0
+
+    init() {}
+
+    init(_ settings: UpstreamSettings, _ own: AttemptTimes = AttemptTimes(), perTry: Int = 0) {
+        connect = own.connect > 0 ? UInt64(own.connect) : settings.connectTimeout
+        firstByte = own.firstByte > 0 ? UInt64(own.firstByte) : settings.firstByteTimeout
+        if perTry > 0 { firstByte = min(firstByte, UInt64(perTry)) }
+        idle = own.idle > 0 ? UInt64(own.idle) : settings.idleTimeout
+        total = own.total > 0 ? UInt64(own.total) : settings.totalTimeout
     }
 }

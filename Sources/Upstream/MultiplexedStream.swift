@@ -14,6 +14,8 @@ final class MultiplexedStream: OriginStream {
     private var requestQueued = false
     private var headSeen = false
     private var bodyBytes = 0
+    /// Between two calls empty.
+    private var moving = Chain()
     private var interims = 0
     /// Bytes given to the exchange for which the origin's window is still shut.
     private var unconsumed = 0
@@ -34,7 +36,7 @@ final class MultiplexedStream: OriginStream {
         unconsumed = 0
         note(exchange, at: ServerAddress(ip: connection.address, port: server.address.port))
         exchange.origin.reusedConnection = connection.served > 1
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         resumeSoon()
     }
 
@@ -91,8 +93,8 @@ final class MultiplexedStream: OriginStream {
         if !exchange.requestBody.isEmpty, wire.queuedBytes < OriginConnection.requestLimit {
             moved = true
             bodyBytes += exchange.requestBody.byteCount
-            wire.appendBody(&exchange.requestBody)
-            expect(within: server.settings.idleTimeout)
+            queue(exchange)
+            expect(within: times.idle)
         }
         let ended = exchange.requestBody.isEmpty && exchange.requestBodyEnded
         if let announced = announced(exchange), bodyBytes > announced || ended && bodyBytes < announced {
@@ -108,9 +110,17 @@ final class MultiplexedStream: OriginStream {
         if moved, !exchange.requestBodyEnded { exchange.originWantsBody() }
     }
 
+    private func queue(_ exchange: ForwardedExchange) {
+        while let slice = exchange.requestBody.popFirst() {
+            exchange.bodyGoes(slice)
+            moving.append(slice)
+        }
+        wire.appendBody(&moving)
+    }
+
     fileprivate func requestSent() {
         guard exchange != nil, !headSeen else { return }
-        expect(within: server.settings.firstByteTimeout)
+        expect(within: times.firstByte)
     }
 
     // MARK: The response
@@ -129,11 +139,25 @@ final class MultiplexedStream: OriginStream {
         guard let exchange else { return }
         headSeen = true
         exchange.origin.firstByte = context.reactor.nowNanoseconds
+        server.answered(wire.head.status, exchange)
+        if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
+        exchange.attemptsEnded()
         swap(&exchange.response, &wire.head)
         decideBody(exchange, endOfStream)
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         if endOfStream { responseEnded(exchange) }
         exchange.originResponded()
+    }
+
+    /// Leaves an answer that another attempt may better.
+    private func repeats(_ exchange: ForwardedExchange, _ status: Int, _ endOfStream: Bool) -> Bool {
+        let server = self.server
+        guard let group = server.group, group.mayTryAgain(exchange, .status(status), nothingSent: false, failed: server) else { return false }
+        let whole = endOfStream && requestQueued
+        detach()
+        if !whole { wire.reset(.cancel) }
+        group.again(exchange, than: server)
+        return true
     }
 
     private func decideBody(_ exchange: ForwardedExchange, _ endOfStream: Bool) {
@@ -149,7 +173,7 @@ final class MultiplexedStream: OriginStream {
         let count = slice.count
         guard let exchange else { return wire.consumed(count) }
         unconsumed += count
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         exchange.responseBody.append(slice)
         exchange.originBodyArrived()
         openWindow()
@@ -164,7 +188,7 @@ final class MultiplexedStream: OriginStream {
         guard gone > 0 else { return }
         unconsumed -= gone
         wire.consumed(gone)
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
     }
 
     fileprivate func endOfResponse(_ trailers: borrowing Head) {
@@ -216,22 +240,30 @@ final class MultiplexedStream: OriginStream {
     }
 
     private func tell(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ phase: ExchangePhase, _ why: String, safe: Bool) {
-        if kind.side == .origin { context.metrics.count(failure: kind) }
-        exchange.originFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
+        if kind.side == .origin {
+            context.metrics.count(failure: kind)
+            server.attemptFailed(exchange)
+        }
+        let server = self.server
+        if phase != .responseBody, let reason = RetryReason(kind), let group = server.group,
+            group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server)
+        {
+            return group.again(exchange, than: server)
+        }
+        exchange.endFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
     }
 
     override func timeIsUp() {
         guard let exchange, let connection else { return }
-        let settings = server.settings
         // A client that does not take its answer is not the origin's fault.
-        if headSeen, !exchange.responseBody.isEmpty { return expect(within: settings.idleTimeout) }
+        if headSeen, !exchange.responseBody.isEmpty { return expect(within: times.idle) }
         // Not a byte for so long, on whatever stream: the connection may be dead. Others shall not meet it.
-        if context.reactor.now - connection.lastHeard >= min(settings.firstByteTimeout, settings.idleTimeout) { connection.retire() }
-        if headSeen { return fail(.idleTimeout, in: .responseBody, "no byte for \(settings.idleTimeout) ms") }
+        if context.reactor.now - connection.lastHeard >= min(times.firstByte, times.idle) { connection.retire() }
+        if headSeen { return fail(.idleTimeout, in: .responseBody, "no byte for \(times.idle) ms") }
         if requestQueued, wire.queuedBytes == 0 {
-            return fail(.firstByteTimeout, in: .responseHead, "no answer within \(settings.firstByteTimeout) ms")
+            return fail(.firstByteTimeout, in: .responseHead, "no answer within \(times.firstByte) ms")
         }
-        fail(.idleTimeout, in: .requestBody, "the origin took no byte for \(settings.idleTimeout) ms")
+        fail(.idleTimeout, in: .requestBody, "the origin took no byte for \(times.idle) ms")
     }
 
     /// The stream is over before its response was.
@@ -246,14 +278,14 @@ final class MultiplexedStream: OriginStream {
         let kind: ErrorKind = wire.isFaulty || lost && connection.protocolFault ? .originProtocol : .reset
         let why = lost ? connection.reason : wire.isFaulty ? "malformed response" : "stream reset, code \(code.rawValue)"
         detach()
-        tell(exchange, kind, headSeen ? .responseBody : .responseHead, why, safe: code == .refusedStream && bodyBytes == 0)
+        tell(exchange, kind, headSeen ? .responseBody : .responseHead, why, safe: code == .refusedStream)
     }
 
     /// True when the origin cannot have acted on the request, or may act on it twice (RFC 9113 section 8.7).
     private func mayRepeat(_ exchange: ForwardedExchange, _ code: HTTP2ErrorCode, lost: Bool, _ connection: MultiplexedConnection) -> Bool {
-        guard !headSeen, bodyBytes == 0, !exchange.retriedStale else { return false }
-        if code == .refusedStream { return true }
-        return lost && connection.served > 1 && exchange.request.method.isIdempotent && exchange.request.body == .none
+        guard !headSeen, !exchange.retriedStale else { return false }
+        if code == .refusedStream { return exchange.bodyIsReplayable }
+        return bodyBytes == 0 && lost && connection.served > 1 && exchange.request.method.isIdempotent && exchange.request.body == .none
     }
 
     private func moveToFresh(_ exchange: ForwardedExchange) {
@@ -261,7 +293,8 @@ final class MultiplexedStream: OriginStream {
         let wasOpened = opened
         detach()
         if !wasOpened { context.idleStreams.append(self) }
-        exchange.connectBy = context.reactor.now + server.settings.connectTimeout
+        exchange.rewindBody()
+        exchange.connectBy = context.reactor.now + times.connect
         server.serveAgain(exchange)
     }
 }

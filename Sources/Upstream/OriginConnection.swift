@@ -129,7 +129,7 @@ public final class OriginConnection: OriginStream {
         keepsAlive = true
         interims = 0
         isPaused = false
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         resumeSoon()
     }
 
@@ -163,9 +163,19 @@ public final class OriginConnection: OriginStream {
             return connectFailed(.tls, "the server does not choose HTTP/2 (ALPN `h2`)")
         }
         server.dialEnded()
+        if exchange.onlyConnects { return connectedOnly(exchange) }
         if protocolName == "h2" || wire == .http2 { return becomeMultiplexed(exchange) }
         server.connectSucceeded(multiplexed: false)
         start(exchange, reused: false)
+    }
+
+    private func connectedOnly(_ exchange: ForwardedExchange) {
+        server.connectSucceeded(multiplexed: server.speaksHTTP2)
+        state = .idle
+        detach()
+        close()
+        exchange.responseBodyEnded = true
+        exchange.originResponded()
     }
 
     /// The connection speaks HTTP/2: descriptor and transport go to an object that serves many exchanges at once.

@@ -45,7 +45,7 @@ extension OriginConnection {
         let server = self.server
         detach()
         close()
-        exchange.connectBy = context.reactor.now + server.settings.connectTimeout
+        exchange.connectBy = context.reactor.now + times.connect
         server.connectFresh(exchange)
     }
 
@@ -59,30 +59,36 @@ extension OriginConnection {
         if kind.side == .origin { context.metrics.count(failure: kind) }
         guard let exchange else { return close() }
         let safe = !sentAny
+        let server = self.server
         detach()
         close()
-        exchange.originFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
+        if kind.side == .origin { server.attemptFailed(exchange) }
+        if phase != .responseBody, let reason = RetryReason(kind), let group = server.group,
+            group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server)
+        {
+            return group.again(exchange, than: server)
+        }
+        exchange.endFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
     }
 
     // MARK: Time limits
 
     func giveUpWaiting() {
-        let settings = server.settings
         switch state {
-        case .connecting: connectFailed(.connectTimeout, "no connection within \(settings.connectTimeout) ms")
-        case .handshaking: connectFailed(.connectTimeout, "no TLS handshake within \(settings.connectTimeout) ms")
+        case .connecting: connectFailed(.connectTimeout, "no connection within \(times.connect) ms")
+        case .handshaking: connectFailed(.connectTimeout, "no TLS handshake within \(times.connect) ms")
         case .awaitingHead:
             if requestDone, !headStarted {
-                fail(.firstByteTimeout, in: .responseHead, "no answer within \(settings.firstByteTimeout) ms")
+                fail(.firstByteTimeout, in: .responseHead, "no answer within \(times.firstByte) ms")
             } else {
                 let what = headStarted ? "the response head was not complete within" : "the origin took no byte for"
-                fail(.idleTimeout, in: phase, "\(what) \(settings.idleTimeout) ms")
+                fail(.idleTimeout, in: phase, "\(what) \(times.idle) ms")
             }
         case .body:
             // While the client is slow nothing is expected of the origin; `responseBodyDrained` sets a new limit.
-            if !isPaused { fail(.idleTimeout, in: .responseBody, "no byte for \(settings.idleTimeout) ms") }
+            if !isPaused { fail(.idleTimeout, in: .responseBody, "no byte for \(times.idle) ms") }
         case .tunnel:
-            if isPaused { return expect(within: settings.idleTimeout) }
+            if isPaused { return expect(within: times.idle) }
             context.metrics.add(.timeoutsUpstreamIdle)
             endTunnel()
         case .idle: closeIdle()

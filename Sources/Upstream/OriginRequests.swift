@@ -46,6 +46,7 @@ extension OriginConnection {
             let room = OriginConnection.requestLimit - output.byteCount
             guard let slice = exchange.requestBody.popFirst(upTo: room) else { break }
             bodyBytes += slice.count
+            exchange.bodyGoes(slice)
             if isChunked { BodyWriter.beginChunk(slice.count, to: &output) }
             let chunk = isChunked
             output.append(slice)
@@ -105,13 +106,13 @@ extension OriginConnection {
                 requestDone = true
                 transport.finishSending()
             }
-            return expect(within: server.settings.idleTimeout)
+            return expect(within: times.idle)
         }
         guard output.isEmpty else { return expectWhileSending() }
         if bodyQueued {
             guard !requestDone else { return }
             requestDone = true
-            if state == .awaitingHead, !headStarted { expect(within: server.settings.firstByteTimeout) }
+            if state == .awaitingHead, !headStarted { expect(within: times.firstByte) }
         } else if state == .awaitingHead {
             // It is the client's turn; its own time limits hold.
             expectNothing()
@@ -119,6 +120,6 @@ extension OriginConnection {
     }
 
     private func expectWhileSending() {
-        if state == .awaitingHead { expect(within: server.settings.idleTimeout) }
+        if state == .awaitingHead { expect(within: times.idle) }
     }
 }

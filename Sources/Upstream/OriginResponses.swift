@@ -50,7 +50,7 @@ extension OriginConnection {
         // A head that has begun has to be whole in this time; single bytes do not buy more of it.
         if state == .awaitingHead, headStarted { return }
         headStarted = true
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
     }
 
     // MARK: Head
@@ -88,8 +88,11 @@ extension OriginConnection {
         if status < 200 { return interim(exchange) }
         keepsAlive = keepsAlive && parser.persistent
         decoder = BodyDecoder(exchange.request.method == .head ? .none : exchange.response.body)
+        server.answered(status, exchange)
+        if status >= 400, repeats(exchange, status) { return false }
+        exchange.attemptsEnded()
         state = .body
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         if decoder.isDone {
             bodyEnded(exchange)
             exchange.originResponded()
@@ -97,6 +100,22 @@ extension OriginConnection {
         }
         exchange.originResponded()
         return self.exchange === exchange
+    }
+
+    /// Leaves an answer that another attempt may better. True: the exchange has gone elsewhere.
+    private func repeats(_ exchange: ForwardedExchange, _ status: Int) -> Bool {
+        let server = self.server
+        guard let group = server.group, group.mayTryAgain(exchange, .status(status), nothingSent: false, failed: server) else { return false }
+        if let left = decoder.remainingKnown, input.count >= left {
+            input.consume(left)
+            decoder.skipKnown(left)
+        }
+        let clean = decoder.isDone && keepsAlive && requestDone && output.isEmpty && isQuiet()
+        detach()
+        if clean { server.giveBack(self) } else { close() }
+        exchange.response.reset()
+        group.again(exchange, than: server)
+        return true
     }
 
     private func interim(_ exchange: ForwardedExchange) -> Bool {
@@ -107,7 +126,7 @@ extension OriginConnection {
             return false
         }
         headStarted = !input.isEmpty
-        if requestDone { expect(within: server.settings.firstByteTimeout) }
+        if requestDone { expect(within: times.firstByte) }
         exchange.originInterim()
         return self.exchange === exchange
     }
@@ -126,7 +145,7 @@ extension OriginConnection {
         exchange.requestBodyEnded = false
         bodyQueued = false
         requestDone = false
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         exchange.originUpgraded()
         return self.exchange === exchange
     }
@@ -213,7 +232,7 @@ extension OriginConnection {
         guard isPaused, let exchange else { return }
         guard exchange.responseBody.byteCount + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
         isPaused = false
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         resumeSoon()
     }
 }

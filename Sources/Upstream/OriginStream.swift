@@ -12,6 +12,8 @@ public class OriginStream: Channel {
     final let context: OriginContext
     /// Cut by `detach`, always before the exchange is reused.
     final var exchange: ForwardedExchange?
+    /// Of the exchange being served.
+    final var times = ExchangeTimes()
     final let timer = OriginTimer()
     /// Monotonic milliseconds; `.max` while nothing is expected of the origin.
     final var deadline = UInt64.max
@@ -75,6 +77,7 @@ public class OriginStream: Channel {
     /// From now on this works for `exchange`.
     final func note(_ exchange: ForwardedExchange, at address: ServerAddress) {
         self.exchange = exchange
+        times = exchange.times
         exchange.originStream = self
         var origin = exchange.origin
         origin.attempts += 1

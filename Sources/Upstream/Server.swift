@@ -34,9 +34,11 @@ final class Server: Channel {
     var open = 0
     /// Exchanges being served.
     private(set) var busy = 0
-    /// Monotonic milliseconds until which the server is passed over.
-    private(set) var ejectedUntil: UInt64 = 0
-    private var failuresInRow: UInt64 = 0
+    private(set) var health = ServerHealth()
+    private var checker: HealthChecker?
+    /// What the cookie of a client says that stays with this server, and its hash.
+    let cookieText: String
+    let cookieKey: UInt64
 
     init(_ index: Int, _ address: UpstreamSettings.Server, _ settings: UpstreamSettings, _ tls: TLSContexts?, _ context: OriginContext) {
         self.index = index
@@ -47,19 +49,47 @@ final class Server: Channel {
         speaksHTTP2 = settings.wire(of: address) == .http2
         self.context = context
         addresses = ServerAddresses(host: address.host)
+        cookieText = String(HashRing.hash("\(address.host):\(address.port)"), radix: 16)
+        cookieKey = HashRing.hash(cookieText)
         super.init(fd: -1)
         timer.server = self
+        if let check = settings.health { checker = HealthChecker(check, self) }
     }
 
-    deinit { context.reactor.cancel(timer) }
+    /// Begins to ask how the server fares.
+    func startChecks() { checker?.start() }
+    func stopChecks() { checker?.stop() }
 
+    /// What was learnt of the same server in an older generation still holds; nil: it is new to its group.
+    func inheritHealth(of twin: Server?) {
+        guard let twin else {
+            health.upSince = context.reactor.now
+            return
+        }
+        health = twin.health
+        if settings.health == nil { health.forgetChecks() }
+    }
+
+    deinit {
+        context.reactor.cancel(timer)
+        checker?.stop()
+    }
+
+    /// `host:port`, in brackets where it is IPv6.
+    var authority: String { address.host.contains(":") ? "[\(address.host)]:\(address.port)" : name }
+    var name: String { "\(address.host):\(address.port)" }
     var label: String { "upstream \(settings.name) server \(address.host):\(address.port)" }
 
     // MARK: Serving
 
     func serve(_ exchange: ForwardedExchange) {
-        exchange.connectBy = context.reactor.now + settings.connectTimeout
+        guard settings.maximumRequests == 0 || busy < settings.maximumRequests || exchange.isProbe else {
+            context.metrics.add(.upstreamLimitRequests)
+            return giveUp(exchange, .overloaded, "\(busy) requests are being served")
+        }
+        exchange.connectBy = context.reactor.now + exchange.times.connect
         if !multiplexed.isEmpty, serveMultiplexed(exchange) { return }
+        if exchange.onlyConnects { return connectFresh(exchange) }
         guard let connection = idle.popLast() else { return connectFresh(exchange) }
         context.metrics.subtract(.upstreamConnectionsIdle)
         context.metrics.add(.upstreamReuses)
@@ -73,7 +103,9 @@ final class Server: Channel {
         if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }
         let awaited = shouldAwaitConnection(exchange)
         if open < settings.maximumConnections, !addresses.known.isEmpty, !awaited { return connect(exchange, toAddress: 0) }
+        if open >= settings.maximumConnections { context.metrics.add(.upstreamLimitConnections) }
         guard waiting.count < settings.maximumWaiting else {
+            context.metrics.add(.upstreamLimitPending)
             return giveUp(exchange, .overloaded, "all \(settings.maximumConnections) connections are busy and \(waiting.count) requests wait")
         }
         enqueue(exchange)
@@ -82,7 +114,8 @@ final class Server: Channel {
     private func enqueue(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
         exchange.waitingAt = self
-        if !timer.isScheduled { context.reactor.schedule(timer, after: settings.connectTimeout) }
+        let left = exchange.connectBy - min(context.reactor.now, exchange.connectBy)
+        if context.reactor.now + left < timer.deadline { context.reactor.schedule(timer, after: left) }
     }
 
     /// Starts a connection to one of the server's addresses, or to the first after it that lets itself be tried.
@@ -111,10 +144,7 @@ final class Server: Channel {
     /// No connection came about: another server once, then the exchange is told, at the end of the turn.
     func giveUp(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ why: String) {
         context.metrics.count(failure: kind)
-        if !exchange.triedAnotherServer, let group, group.servers.count > 1 {
-            exchange.triedAnotherServer = true
-            if group.openElsewhere(exchange, than: self) { return context.metrics.add(.upstreamRetries) }
-        }
+        if let group, group.mayTryAgain(exchange, .connect, nothingSent: true, failed: self) { return group.again(exchange, than: self) }
         exchange.waitingAt = self
         failed.append((exchange, GatewayError(kind, in: .connect, retrySafe: true, note: "\(label): \(why)")))
         context.reactor.later(self)
@@ -125,7 +155,7 @@ final class Server: Channel {
         while !failed.isEmpty {
             let (exchange, error) = failed.removeFirst()
             exchange.waitingAt = nil
-            exchange.originFailed(error)
+            exchange.endFailed(error)
         }
     }
 
@@ -200,12 +230,12 @@ final class Server: Channel {
 
     fileprivate func waitedLongEnough() {
         let now = context.reactor.now
-        while let deadline = waiting.nextDeadline, deadline <= now, let exchange = waiting.popFirst() {
+        while let exchange = waiting.popExpired(now) {
             exchange.waitingAt = nil
             if addresses.known.isEmpty {
-                giveUp(exchange, .dns, "the name was not resolved within \(settings.connectTimeout) ms")
+                giveUp(exchange, .dns, "the name was not resolved within \(exchange.times.connect) ms")
             } else {
-                giveUp(exchange, .overloaded, "no connection became free within \(settings.connectTimeout) ms")
+                giveUp(exchange, .overloaded, "no connection became free within \(exchange.times.connect) ms")
             }
         }
         if let next = waiting.nextDeadline { context.reactor.schedule(timer, after: next - now) }
@@ -224,15 +254,10 @@ final class Server: Channel {
 
     func connectSucceeded(multiplexed: Bool) {
         speaksHTTP2 = multiplexed || settings.wire(of: address) == .http2
-        failuresInRow = 0
-        ejectedUntil = 0
+        health.connected()
     }
 
-    /// Passed over for 200 ms, then twice as long each time, at most 10 s.
-    func connectFailed() {
-        failuresInRow += 1
-        ejectedUntil = context.reactor.now + min(10_000, 100 << min(failuresInRow, 7))
-    }
+    func connectFailed() { health.connectFailed(now: context.reactor.now) }
 
     // MARK: Names
 

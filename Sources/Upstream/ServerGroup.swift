@@ -1,6 +1,7 @@
 import HTTP
 import Reactor
 import TLS
+import Telemetry
 
 /// How the servers of a group are spoken to over TLS.
 struct TLSContexts {
@@ -25,61 +26,84 @@ struct TLSContexts {
 final class ServerGroup {
     let settings: UpstreamSettings
     let servers: [Server]
-    private let context: OriginContext
-    /// xorshift64: a choice between servers needs no secrets, and no system call.
-    private var random: UInt64
+    let context: OriginContext
+    var budget = RetryBudget()
+    private let ring: HashRing?
 
     init(_ settings: UpstreamSettings, _ context: OriginContext) throws(TLSConfigurationError) {
         self.settings = settings
         self.context = context
-        random = UInt64.random(in: 1 ... .max)
         let tls = settings.servers.contains { $0.secure } ? try TLSContexts(settings) : nil
         var made: [Server] = []
         for (index, address) in settings.servers.enumerated() {
             made.append(Server(index, address, settings, address.secure ? tls : nil, context))
         }
         servers = made
+        ring = settings.balance == .hash ? HashRing(made.map { ($0.name, $0.address.weight) }) : nil
         for server in servers { server.group = self }
     }
 
     /// - Precondition: a group has servers; the configuration is refused otherwise.
     func open(_ exchange: ForwardedExchange) {
-        guard let server = pick(excluding: nil) else { preconditionFailure("an upstream without servers") }
+        guard let server = pick(exchange, excluding: nil) else { preconditionFailure("an upstream without servers") }
+        budget.earn((exchange.retry ?? settings.retry).budget)
         exchange.origin.server = server.index
         server.serve(exchange)
     }
 
-    /// Sends the exchange to a server other than `failed`; false when there is none.
-    func openElsewhere(_ exchange: ForwardedExchange, than failed: Server) -> Bool {
-        guard let server = pick(excluding: failed) else { return false }
-        exchange.origin.server = server.index
-        server.serve(exchange)
-        return true
-    }
-
-    /// A server that is not passed over; when all are, one of them anyway.
-    func pick(excluding failed: Server?) -> Server? {
+    /// A server that serves; when none does (or too few for the others' load), one of them all the same.
+    func pick(_ exchange: ForwardedExchange, excluding failed: Server?) -> Server? {
         if servers.count == 1 { return servers[0] === failed ? nil : servers[0] }
         let now = context.reactor.now
-        return choose(now, failed) ?? choose(.max, failed)
+        if settings.panicPercent > 0, isPanic(now) {
+            context.metrics.add(.upstreamPanics)
+            return choose(exchange, .max, failed)
+        }
+        return choose(exchange, now, failed) ?? choose(exchange, .max, failed)
     }
 
-    private func choose(_ now: UInt64, _ failed: Server?) -> Server? {
-        if settings.random { return drawn(now, failed) }
-        guard settings.leastRequests else { return nextInTurn(now, failed) }
-        // The power of two choices: nearly as even as looking at all, without their herding.
+    private func isPanic(_ now: UInt64) -> Bool {
+        servers.count { $0.health.isAvailable(now) } * 100 < settings.panicPercent * servers.count
+    }
+
+    /// - Parameter now: `.max` looks at nobody's health.
+    private func choose(_ exchange: ForwardedExchange, _ now: UInt64, _ failed: Server?) -> Server? {
+        if let kept = keptServer(exchange, now, failed) { return kept }
+        switch settings.balance {
+        case .random: return drawn(now, failed)
+        case .roundRobin: return nextInTurn(now, failed)
+        case .leastRequests: return lessBusy(now, failed)
+        case .hash:
+            guard let key = exchange.balanceKey, let ring else { return drawn(now, failed) }
+            return ring.server(for: key) { isUsable(servers[$0], now, failed) }.map { servers[$0] }
+        }
+    }
+
+    /// The server that the client's cookie names.
+    private func keptServer(_ exchange: ForwardedExchange, _ now: UInt64, _ failed: Server?) -> Server? {
+        guard settings.sticky != nil, let key = exchange.balanceKey else { return nil }
+        return servers.first { $0.cookieKey == key && isUsable($0, now, failed) }
+    }
+
+    private func isUsable(_ server: Server, _ now: UInt64, _ failed: Server?) -> Bool {
+        server !== failed && (now == .max || server.health.isAvailable(now))
+    }
+
+    /// The power of two choices: nearly as even as looking at all, without their herding.
+    private func lessBusy(_ now: UInt64, _ failed: Server?) -> Server? {
         guard let first = drawn(now, failed) else { return nil }
         guard let second = drawn(now, failed) else { return first }
-        return first.busy * second.address.weight <= second.busy * first.address.weight ? first : second
+        return first.busy * share(second, now) <= second.busy * share(first, now) ? first : second
     }
 
     /// Smooth weighted round robin: weights 3 and 1 give a a b a, not a a a b.
     private func nextInTurn(_ now: UInt64, _ failed: Server?) -> Server? {
         var best: Server?
         var total = 0
-        for server in servers where server !== failed && server.ejectedUntil <= now {
-            server.turnCredit += server.address.weight
-            total += server.address.weight
+        for server in servers where isUsable(server, now, failed) {
+            let share = share(server, now)
+            server.turnCredit += share
+            total += share
             if best.map({ server.turnCredit > $0.turnCredit }) ?? true { best = server }
         }
         best?.turnCredit -= total
@@ -88,20 +112,33 @@ final class ServerGroup {
 
     private func drawn(_ now: UInt64, _ failed: Server?) -> Server? {
         var total = 0
-        for server in servers where server !== failed && server.ejectedUntil <= now { total += server.address.weight }
+        for server in servers where isUsable(server, now, failed) { total += share(server, now) }
         guard total > 0 else { return nil }
-        var left = Int(truncatingIfNeeded: nextRandom() % UInt64(total))
-        for server in servers where server !== failed && server.ejectedUntil <= now {
-            left -= server.address.weight
+        var left = Int(truncatingIfNeeded: context.random.next() % UInt64(total))
+        for server in servers where isUsable(server, now, failed) {
+            left -= share(server, now)
             if left < 0 { return server }
         }
         return nil
     }
 
-    private func nextRandom() -> UInt64 {
-        random ^= random << 13
-        random ^= random >> 7
-        random ^= random << 17
-        return random
+    /// A server's part of the requests. One that has just come back gets a tenth, and more by and by (slow start).
+    private func share(_ server: Server, _ now: UInt64) -> Int {
+        guard settings.slowStart > 0, server.health.upSince > 0, now != .max else { return server.address.weight * 100 }
+        let age = now > server.health.upSince ? now - server.health.upSince : 0
+        guard age < settings.slowStart else { return server.address.weight * 100 }
+        return max(server.address.weight * max(10, Int(age * 100 / settings.slowStart)), 1)
+    }
+}
+
+/// xorshift64: a choice between servers needs no secrets, and no system call.
+struct ServerRandom {
+    private var state = UInt64.random(in: 1 ... .max)
+
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state
     }
 }

@@ -11,6 +11,7 @@ final class OriginContext {
     let metrics: Metrics
     let resolver: Resolver?
     var isRetired = false
+    var random = ServerRandom()
     /// Streams of HTTP/2 connections that wait to be used again.
     var idleStreams: [MultiplexedStream] = []
     /// Where a decoder puts the trailers it finds, between two calls empty.
@@ -45,27 +46,54 @@ public final class UpstreamSet {
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
         precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
         exchange.origin.upstream = upstream
-        exchange.triedAnotherServer = false
-        exchange.retriedStale = false
+        exchange.beginAttempts(groups[upstream].settings, context.reactor)
         groups[upstream].open(exchange)
     }
 
     /// Nothing new comes: idle connections close, running exchanges finish.
     public func retire() {
         context.isRetired = true
-        for group in groups { for server in group.servers { server.closeIdle() } }
+        for group in groups {
+            for server in group.servers {
+                server.stopChecks()
+                server.closeIdle()
+            }
+        }
     }
 
-    /// Takes over the idle connections of an older set, where upstream, server and TLS settings are the same.
-    /// Call it before the older set is retired, which closes the others.
+    /// Begins active health checks. Call it after `inherit`.
+    public func start() {
+        for group in groups { for server in group.servers { server.startChecks() } }
+    }
+
+    /// What Set-Cookie has to say so that the client stays with the server that answers it now; nil when it need not.
+    public func stickyCookie(for exchange: ForwardedExchange) -> String? {
+        guard exchange.origin.upstream >= 0, groups.indices.contains(exchange.origin.upstream) else { return nil }
+        let group = groups[exchange.origin.upstream]
+        guard let name = group.settings.sticky, group.servers.indices.contains(exchange.origin.server) else { return nil }
+        let server = group.servers[exchange.origin.server]
+        guard exchange.balanceKey != server.cookieKey else { return nil }
+        return "\(name)=\(server.cookieText)\(group.settings.stickyAttributes)"
+    }
+
+    /// Takes over what an older set learnt of servers that stay, whatever else of their upstream changes.
+    private func inheritHealth(_ group: ServerGroup, _ before: ServerGroup) {
+        for server in group.servers {
+            server.inheritHealth(of: before.servers.first { $0.address.isSame(as: server.address) })
+        }
+        group.budget = before.budget
+    }
+
+    /// Takes over the health of servers, and the idle connections of an older set, where upstream, server and TLS
+    /// settings are the same. Call it before the older set is retired, which closes the others.
     public func adoptIdle(from older: UpstreamSet) {
         guard older.context.reactor === context.reactor, older.context.pool === context.pool else { return }
         for group in groups {
-            guard let before = older.groups.first(where: { $0.settings.name == group.settings.name }),
-                group.settings.connectsLike(before.settings)
-            else { continue }
+            guard let before = older.groups.first(where: { $0.settings.name == group.settings.name }) else { continue }
+            inheritHealth(group, before)
+            guard group.settings.connectsLike(before.settings) else { continue }
             for server in group.servers {
-                if let twin = before.servers.first(where: { $0.address == server.address }) { server.adoptIdle(of: twin) }
+                if let twin = before.servers.first(where: { $0.address.isSame(as: server.address) }) { server.adoptIdle(of: twin) }
             }
         }
     }

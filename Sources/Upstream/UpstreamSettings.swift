@@ -1,3 +1,4 @@
+public import HTTP
 public import TLS
 
 /// One group of servers as the pool needs it.
@@ -35,19 +36,47 @@ public struct UpstreamSettings: Sendable {
             self.port = port
             self.weight = max(weight, 1)
         }
+
+        /// The same server, whatever its weight.
+        func isSame(as other: Server) -> Bool {
+            var twin = other
+            twin.weight = weight
+            return self == twin
+        }
     }
 
     public var name: String
     public var servers: [Server]
-    /// Fewest running requests of two random servers instead of one after the other.
-    public var leastRequests = false
-    /// Any server, each as likely as its weight says.
-    public var random = false
+    /// How a server is picked.
+    public enum Balance: Sendable {
+        case roundRobin
+        /// The one of two random servers with fewer running requests.
+        case leastRequests
+        case random
+        /// By `exchange.balanceKey`, on a ring; at random where an exchange has none.
+        case hash
+    }
+    public var balance = Balance.roundRobin
+    /// Name of the cookie by which a client stays with its server; its value's hash is `exchange.balanceKey`.
+    public var sticky: String?
+    /// What else its Set-Cookie says, from `; Path=` on.
+    public var stickyAttributes = ""
+    public var retry = RetryPolicy()
+    public var health: HealthSettings?
+    public var ejection = EjectionSettings()
+    /// Milliseconds in which a server that came back grows to its full share; 0 is at once.
+    public var slowStart: UInt64 = 0
+    /// With fewer percent of the servers in service, health is not looked at; 0: only when there is none.
+    public var panicPercent = 0
     /// Milliseconds: to connect (waiting for a free connection, name and TLS included), from the request sent to the
     /// first byte, between two reads or writes.
     public var connectTimeout: UInt64 = 1_000
     public var firstByteTimeout: UInt64 = 30_000
     public var idleTimeout: UInt64 = 60_000
+    /// For the whole exchange; 0 is no limit.
+    public var totalTimeout: UInt64 = 0
+    /// Exchanges that one server serves at a time; further ones are refused (503). 0 is no limit.
+    public var maximumRequests = 0
     /// Connections to one server at a time; further exchanges wait.
     public var maximumConnections = 1_024
     /// Exchanges that may wait for a connection to one server; further ones are refused (503).
@@ -67,6 +96,9 @@ public struct UpstreamSettings: Sendable {
         self.name = name
         self.servers = servers
     }
+
+    /// Some server may speak HTTP/2, where streams are refused in passing.
+    var mayMultiplex: Bool { wire != .http1 || servers.contains(where: \.http2) }
 
     func wire(of server: Server) -> Wire {
         if server.http2 { return .http2 }

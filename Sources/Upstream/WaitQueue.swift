@@ -1,5 +1,5 @@
-/// Exchanges that wait for a connection, first come first served. All of one queue wait equally long, so the
-/// first one is also the first whose time is up.
+/// Exchanges that wait for a connection, first come first served. A rule may give
+/// each its own time.
 struct WaitQueue {
     private var exchanges: [ForwardedExchange] = []
     private var start = 0
@@ -7,8 +7,8 @@ struct WaitQueue {
     var count: Int { exchanges.count - start }
     var isEmpty: Bool { count == 0 }
 
-    /// Monotonic milliseconds at which the first one has waited long enough; nil when nobody waits.
-    var nextDeadline: UInt64? { isEmpty ? nil : exchanges[start].connectBy }
+    /// Monotonic milliseconds at which one of them has waited long enough; nil when nobody waits.
+    var nextDeadline: UInt64? { exchanges[start...].lazy.map(\.connectBy).min() }
 
     var first: ForwardedExchange? { isEmpty ? nil : exchanges[start] }
 
@@ -23,6 +23,12 @@ struct WaitQueue {
             start = 0
         }
         return exchange
+    }
+
+    /// One that has waited long enough.
+    mutating func popExpired(_ now: UInt64) -> ForwardedExchange? {
+        guard let at = exchanges[start...].firstIndex(where: { $0.connectBy <= now }) else { return nil }
+        return at == start ? popFirst() : exchanges.remove(at: at)
     }
 
     mutating func remove(_ exchange: ForwardedExchange) {

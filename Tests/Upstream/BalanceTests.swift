@@ -34,7 +34,7 @@ import Upstream
         let busy = try world.origin()
         let free = try world.origin()
         busy.onRequest = { _ in }
-        try world.serve([world.plain(busy), world.plain(free)]) { $0.leastRequests = true }
+        try world.serve([world.plain(busy), world.plain(free)]) { $0.balance = .leastRequests }
         var held: [TestExchange] = []
         for _ in 0..<200 {
             let exchange = try world.start()
@@ -50,7 +50,7 @@ import Upstream
     @Test func randomReachesAllServers() throws {
         let world = try World()
         let origins = try (0..<3).map { _ in try world.origin() }
-        try world.serve(origins.map { world.plain($0) }) { $0.random = true }
+        try world.serve(origins.map { world.plain($0) }) { $0.balance = .random }
         for _ in 0..<60 { try world.run() }
         #expect(origins.allSatisfy { $0.requests.count > 3 })
         try world.end()

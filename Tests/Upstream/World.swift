@@ -3,7 +3,7 @@ import HTTP
 import Reactor
 import Telemetry
 import Testing
-import Upstream
+@testable import Upstream
 
 /// An exchange that remembers what happened to it.
 final class TestExchange: ForwardedExchange {

@@ -13,6 +13,7 @@ struct Compiler {
 
     init(_ configuration: Configuration) {
         program.upstreamNames = configuration.upstreams.map { constant(Array($0.name.utf8)) }
+        program.balanceKeys = configuration.upstreams.map { upstream in upstream.balanceKey.map { value($0) } }
         for site in configuration.sites {
             program.sites.append(CompiledSite(
                 name: constant(Array(site.name.utf8)), upstream: Int32(site.upstream ?? -1),
@@ -234,6 +235,8 @@ struct Compiler {
         case .stop: return .stop
         case .rateLimit(let settings): return .limit(limit(settings, rule))
         case .limitBody(let bytes): return .limitBody(bytes)
+        case .retry(let policy): return .retry(policy)
+        case .timeout(let times): return .timeout(times)
         case .setCookie(let cookie):
             return .setCookie(CompiledCookie(
                 name: constant(Array(cookie.name.utf8)), value: value(cookie.value), attributes: constant(Array(cookie.attributes.utf8))))

@@ -124,6 +124,8 @@ enum Operation: Sendable {
     /// Index into `Generation.limits`.
     case limit(Int32)
     case limitBody(Int)
+    case retry(RetryPolicy)
+    case timeout(AttemptTimes)
     case setCookie(CompiledCookie)
     case removeCookie(ByteRange)
     case run(function: Int32, arguments: ByteRange)
@@ -186,6 +188,8 @@ struct Program: Sendable {
     var indexes: [RuleIndex] = []
     var indexSources: [IndexSource] = []
     var forest = RadixForest()
+    /// What decides on the server of an upstream; nil: nothing in the request does.
+    var balanceKeys: [Value?] = []
     /// Names of upstreams, for `origin.upstream`.
     var upstreamNames: [ByteRange] = []
     /// Some rule reads `origin.header.*`.

@@ -1,5 +1,5 @@
 import Buffers
-import HTTP
+public import HTTP
 
 /// Carrying out actions.
 extension RuleRunner {
@@ -26,6 +26,8 @@ extension RuleRunner {
         case .limit(let limit):
             makeLimitKey(limit, generation, exchange)
             return .limit(LimitCheck(rule: rule, limit: limit, isShadow: isShadow))
+        case .retry(let policy): exchange.retry = policy
+        case .timeout(let times): exchange.attemptTimes = times
         case .limitBody(let bytes): exchange.bodyLimit = min(exchange.bodyLimit, bytes)
         case .setCookie(let cookie): setCookie(cookie, generation, exchange)
         case .removeCookie(let name): removeCookie(name, generation, exchange)
@@ -52,6 +54,16 @@ extension RuleRunner {
             exchange.upstream = Int(generation.program.weights[index].upstream)
             return
         }
+    }
+
+    /// Sets `exchange.balanceKey` by what its upstream balances by, as the request is now.
+    public mutating func chooseBalanceKey(_ exchange: Exchange) {
+        guard let generation, generation.program.balanceKeys.indices.contains(exchange.upstream),
+            let value = generation.program.balanceKeys[exchange.upstream]
+        else { return }
+        scratch.removeAll()
+        let range = render(value, into: .scratch, escape: .none, generation, exchange)
+        exchange.balanceKey = range.isEmpty ? nil : Access.with(scratch, range) { BalanceKey.hash($0) }
     }
 
     /// FNV-1a with a final mix, so that low bits depend on every byte.

@@ -63,6 +63,8 @@ struct ActionBuilder {
         case "respond": return argument?.object.map { .respond(respond($0, action)) }
         case "run": return run(argument)
         case "rate_limit": return argument?.object.flatMap { rateLimit($0) }
+        case "retry": return argument?.object.map { .retry(OriginSettings(reporter: reporter).retry($0)) }
+        case "timeout": return argument.map { .timeout(OriginSettings(reporter: reporter).times($0)) }
         case "limit_body": return argument?.integer.map { .limitBody($0) }
         default: return nil
         }

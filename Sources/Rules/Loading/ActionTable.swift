@@ -2,7 +2,7 @@
 extension Schema {
     private static let everywhere: Set<Phase> = [.request, .response, .error]
 
-    static let actions: [ActionSchema] = basic + traffic + unavailable
+    static let actions: [ActionSchema] = basic + traffic + origins + unavailable
 
     private static let basic: [ActionSchema] = [
         ActionSchema(name: "route", argument: .name, phases: [.request], doc: "Choose the upstream."),
@@ -27,8 +27,6 @@ extension Schema {
 
     private static let unavailable: [ActionSchema] = [
         later("mirror", "Send a copy to another upstream."),
-        later("retry", "When to ask another server."),
-        later("timeout", "Timeouts of this exchange."),
         later("compress", "Compress the answer."),
         later("replace_body", "Replace text in the body."),
     ]

@@ -4,18 +4,24 @@ extension ConfigurationBuilder {
         guard let name = key.text, let object = value.object else { return }
         let before = upstreamIndex[name].map { configuration.upstreams[$0].position }
         guard isFirst("upstream", name, at: key.position, before: before) else { return }
-        let servers = (object["servers"]?.list ?? []).compactMap(\.server)
+        let servers = (object["servers"]?.list ?? []).compactMap { element -> Server? in
+            guard let object = element.object else { return element.server }
+            var server = object["url"]?.server
+            server?.weight = object["weight"]?.integer ?? 1
+            return server
+        }
         if let list = object["servers"], list.list.isEmpty, case .sequence(let nodes) = list.node.content, nodes.isEmpty {
             reporter.report(.missingKey, "upstream `\(name)` has no server", at: list.position)
         }
         var upstream = Upstream(name: name, servers: servers, position: key.position)
-        if let balance = object["balance"]?.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = balance }
+        readServing(object, into: &upstream)
         if let wire = object["protocol"]?.text.flatMap({ Upstream.Wire(rawValue: $0) }) { upstream.wire = wire }
         upstream.maximumStreams = object["max_streams"]?.integer ?? upstream.maximumStreams
         if let timeouts = object["timeouts"]?.object {
             upstream.timeouts.connect = timeouts["connect"]?.integer ?? upstream.timeouts.connect
             upstream.timeouts.firstByte = timeouts["first_byte"]?.integer ?? upstream.timeouts.firstByte
             upstream.timeouts.idle = timeouts["idle"]?.integer ?? upstream.timeouts.idle
+            upstream.timeouts.total = timeouts["total"]?.integer ?? 0
         }
         if let tls = object["tls"]?.object {
             upstream.tls.verify = tls["verify"]?.boolean ?? true
@@ -24,11 +30,6 @@ extension ConfigurationBuilder {
         }
         upstream.maximumConnections = object["max_connections"]?.integer ?? upstream.maximumConnections
         upstream.keepAlive = object["keepalive"]?.integer ?? upstream.keepAlive
-        if let health = object["health"]?.object, let path = health["path"]?.text {
-            upstream.health = HealthCheck(
-                path: path, every: health["every"]?.integer ?? 2_000, failAfter: health["fail_after"]?.integer ?? 3,
-                passAfter: health["pass_after"]?.integer ?? 2)
-        }
         upstreamIndex[name] = configuration.upstreams.count
         configuration.upstreams.append(upstream)
         addPart(.upstream, name, value.node)

@@ -23,11 +23,12 @@ public enum RuleReference {
 
     private static let actionObjects = [
         Schema.respond, Schema.deny, Schema.redirect, Schema.rewrite, Schema.split, Schema.run, Schema.rateLimit,
-        Schema.cookie,
+        Schema.cookie, Schema.retry, Schema.timeout,
     ]
     private static let fileObjects = [
         Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.accessLog, Schema.limits,
-        Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.health, Schema.function, Schema.functionLimits,
+        Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
+        Schema.sticky, Schema.health, Schema.ejection, Schema.function, Schema.functionLimits,
         Schema.onError, Schema.site, Schema.rule,
     ]
 
@@ -48,6 +49,7 @@ public enum RuleReference {
         case .boolean: "`true`, `false`"
         case .size: "size"
         case .time: "time"
+        case .percent: "share, `20%`"
         case .choice(let words): words.map { "`\($0)`" }.joined(separator: ", ")
         case .endpoint: "address"
         case .server: "URL"

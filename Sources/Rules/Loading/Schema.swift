@@ -12,6 +12,8 @@ indirect enum SchemaType: Sendable {
     case size
     /// Milliseconds, written with a unit.
     case time
+    /// 0 to 100, written with `%`.
+    case percent
     case choice([String])
     case endpoint
     case server
@@ -152,34 +154,34 @@ enum Schema {
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
-        SchemaKey("servers", .list(.server), required: true, "`http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 without TLS."),
-        SchemaKey("balance", .choice(Upstream.Balance.allCases.map(\.rawValue)), "How a server is picked. Default round_robin."),
+        SchemaKey("servers", .list(.either(.server, upstreamServer)), required: true, "`http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 without TLS."),
+        SchemaKey("balance", .either(.choice(["round_robin", "least_requests", "random"]), balance), "How a server is picked. Default round_robin."),
         SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
         SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),
         SchemaKey("timeouts", .object(upstreamTimeouts), "How long to wait for a server."),
         SchemaKey("tls", .object(upstreamTLS), "For servers with https."),
         SchemaKey("max_connections", .integer(1...100_000), "Connections to one server from one worker. Default 1024."),
         SchemaKey("keepalive", .integer(0...100_000), "Idle connections kept to one server by one worker. Default 64."),
-        SchemaKey("health", .object(health), inert: true, "Active health check."),
+        SchemaKey("max_pending", .integer(0...100_000), "Requests that wait for a connection to one server of one worker; 503 beyond. Default 1024."),
+        SchemaKey("max_requests", .integer(1...1_000_000), "Requests that one server serves at once for one worker; 503 beyond. Default: no limit."),
+        SchemaKey("health", .object(health), "Active health check, by each worker."),
+        SchemaKey("ejection", .object(ejection), "When a server is left out for what its own answers show."),
+        SchemaKey("slow_start", .time, "Time in which a server that came back grows to its full share. Default 0ms."),
+        SchemaKey("panic", .percent, "With fewer of the servers in service their health is not looked at. Default 0%: only when there is none."),
+        SchemaKey("retry", .object(retry), "When to ask again. A rule's `retry` takes its place."),
     ])
 
     static let upstreamTimeouts = SchemaObject(title: "`timeouts`", keys: [
         SchemaKey("connect", .time, "TCP and TLS handshake. Default 1s."),
         SchemaKey("first_byte", .time, "From the sent request to the first byte of the answer. Default 30s."),
-        SchemaKey("idle", .time, "Between two reads of an answer; also how long an idle connection is kept. Default 60s."),
+        SchemaKey("idle", .time, "Between two reads of an answer. Default 60s."),
+        SchemaKey("total", .time, "From the request's way to the origin until its answer is complete. Default: no limit."),
     ])
 
     static let upstreamTLS = SchemaObject(title: "`tls` of an upstream", keys: [
         SchemaKey("verify", .boolean, "Check the server's certificate. Default true."),
         SchemaKey("ca", .file(mustExist: true), "PEM file of trusted authorities. Default: the system's."),
         SchemaKey("sni", .text(maximum: 253), "Name to ask for and to check. Default: the server's host."),
-    ])
-
-    static let health = SchemaObject(title: "`health`", keys: [
-        SchemaKey("path", .text(maximum: 2048), required: true, "Path to ask for."),
-        SchemaKey("every", .time, "Time between two checks. Default 2s."),
-        SchemaKey("fail_after", .integer(1...100), "Failures that take a server out. Default 3."),
-        SchemaKey("pass_after", .integer(1...100), "Successes that bring it back. Default 2."),
     ])
 
     static let function = SchemaObject(title: "a function", keys: [

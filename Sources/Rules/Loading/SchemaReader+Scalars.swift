@@ -52,6 +52,11 @@ extension SchemaReader {
                 return refuse(.rate, "`\(text)` is not a rate", node, "for example `100/s`, `5/min` or `20/10s`")
             }
             return Parsed(value: .rate(rate.count, rate.period), node: node)
+        case .percent:
+            guard text.hasSuffix("%"), let number = Units.integer(String(text.dropLast())), number <= 100 else {
+                return refuse(.integer, "`\(text)` is not a share", node, "for example 20%")
+            }
+            return Parsed(value: .integer(number), node: node)
         default: return nil
         }
     }

@@ -1,3 +1,5 @@
+public import HTTP
+
 /// Rules for a set of hosts.
 public struct Site: Sendable {
     public var name: String
@@ -66,6 +68,8 @@ public struct Action: Sendable {
         case rateLimit(RateLimitSettings)
         /// Bytes.
         case limitBody(Int)
+        case retry(RetryPolicy)
+        case timeout(AttemptTimes)
         case setCookie(CookieSettings)
         case removeCookie(name: String)
         /// Index of the function; `arguments` is JSON text.

@@ -1,9 +1,13 @@
+public import HTTP
+
 /// A group of servers that answer the same requests.
 public struct Upstream: Sendable {
     public enum Balance: String, Sendable, CaseIterable {
         case roundRobin = "round_robin"
         case leastRequests = "least_requests"
         case random
+        /// By the value of `balanceKey`.
+        case hash
     }
     /// What is spoken to the servers.
     public enum Wire: String, Sendable, CaseIterable {
@@ -23,7 +27,18 @@ public struct Upstream: Sendable {
     public var maximumConnections = 1_024
     /// Idle connections kept to one server by one worker.
     public var keepAlive = 64
+    /// Requests that may wait for a connection, and that may be served at once (0: no limit), per server and worker.
+    public var maximumWaiting = 1_024
+    public var maximumRequests = 0
+    /// The value that decides on the server: for `.hash`, and the cookie's for `sticky`.
+    public var balanceKey: Template?
+    public var sticky: StickyCookie?
+    public var retry = RetryPolicy()
     public var health: HealthCheck?
+    public var ejection = Ejection()
+    /// Milliseconds.
+    public var slowStart = 0
+    public var panicPercent = 0
     public var position: SourcePosition
 
     public init(name: String, servers: [Server], position: SourcePosition = .none) {
@@ -40,6 +55,7 @@ public struct Server: Sendable, Equatable {
     /// A name or a numeric address without brackets.
     public var host: String
     public var port: UInt16
+    public var weight = 1
     public var position: SourcePosition
 
     public init(secure: Bool, host: String, port: UInt16, position: SourcePosition = .none) {
@@ -55,6 +71,8 @@ public struct UpstreamTimeouts: Sendable, Equatable {
     public var connect = 1_000
     public var firstByte = 30_000
     public var idle = 60_000
+    /// 0: no limit.
+    public var total = 0
 
     public init() {}
 }
@@ -68,17 +86,38 @@ public struct UpstreamTLS: Sendable {
     public var serverName: String?
 }
 
-/// Active health check: read and checked, not yet run.
+/// Active health check of each server.
 public struct HealthCheck: Sendable, Equatable {
-    public var path: String
+    public enum Kind: String, Sendable { case http, tcp, grpc }
+    public var kind = Kind.http
+    public var path = "/"
+    /// nil is the server's.
+    public var host: String?
+    public var statuses = [200...299]
+    /// For gRPC; empty is the server as a whole.
+    public var service = ""
+    /// Milliseconds.
     public var every = 2_000
+    public var timeout = 1_000
     public var failAfter = 3
     public var passAfter = 2
 
-    public init(path: String, every: Int = 2_000, failAfter: Int = 3, passAfter: Int = 2) {
-        self.path = path
-        self.every = every
-        self.failAfter = failAfter
-        self.passAfter = passAfter
-    }
+    public init() {}
+}
+
+/// When a server is left out for what its own answers show.
+public struct Ejection: Sendable, Equatable {
+    public var failures = 5
+    /// Milliseconds.
+    public var time = 10_000
+    public var maximumPercent = 50
+
+    public init() {}
+}
+
+/// The cookie by which a client stays with its server.
+public struct StickyCookie: Sendable, Equatable {
+    public var name: String
+    /// From `; Path=` on.
+    public var attributes: String
 }

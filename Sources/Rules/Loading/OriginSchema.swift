@@ -1,0 +1,58 @@
+/// Keys and actions about origins: health, retries, times, the choice of a server.
+extension Schema {
+    static let upstreamServer = SchemaObject(title: "a server", keys: [
+        SchemaKey("url", .server, required: true, "`http://host:port`, `https://host:port` or `h2c://host:port`."),
+        SchemaKey("weight", .integer(1...1_000), "Its share of the requests, compared with the other servers'. Default 1."),
+    ])
+
+    static let balance = SchemaObject(title: "`balance`", keys: [
+        SchemaKey("hash", .text(maximum: 1024), "A field (`header.x-user`) or text with `${...}`: the same value always gets the same server, and when servers change few values move. Without a value: at random."),
+        SchemaKey("sticky", .object(sticky), "A client stays with its server by a cookie."),
+        SchemaKey("otherwise", .choice(["round_robin", "least_requests", "random"]), "For clients without the cookie of `sticky`. Default round_robin."),
+    ])
+
+    static let sticky = SchemaObject(title: "`sticky`", keys: [
+        SchemaKey("cookie", .header, required: true, "Name of the cookie."),
+        SchemaKey("max_age", .time, "`Max-Age`, in whole seconds. Default: until the browser closes."),
+        SchemaKey("path", .text(maximum: 1024), "`Path`. Default `/`."),
+        SchemaKey("secure", .boolean, "`Secure`. Default true."),
+    ])
+
+    static let health = SchemaObject(title: "`health`", keys: [
+        SchemaKey("type", .choice(["http", "tcp", "grpc"]), "http (default): a request and its status. tcp: a connection comes about, with TLS for https. grpc: `grpc.health.v1.Health/Check`."),
+        SchemaKey("path", .text(maximum: 2048), "Path to ask for. Default `/`."),
+        SchemaKey("host", .text(maximum: 253), "Host to ask for. Default: the server's."),
+        SchemaKey("status", .oneOrMany(.text(maximum: 16)), "Statuses that are good: `200` or `200-299`. Default 200-299."),
+        SchemaKey("service", .text(maximum: 120), "Service that grpc asks for. Default: the server as a whole."),
+        SchemaKey("every", .time, "Time between two checks. Default 2s."),
+        SchemaKey("timeout", .time, "Time for one check. Default 1s."),
+        SchemaKey("fail_after", .integer(1...100), "Failures that take a server out; the first check of all decides alone. Default 3."),
+        SchemaKey("pass_after", .integer(1...100), "Successes that bring it back. Default 2."),
+    ])
+
+    static let ejection = SchemaObject(title: "`ejection`", keys: [
+        SchemaKey("failures", .integer(0...1_000), "Failures in a row that take a server out: resets, time limits, broken answers, statuses 502 to 504. 0: never. Default 5."),
+        SchemaKey("time", .time, "For how long; as much more each time it happens again, at most 5m. Default 10s."),
+        SchemaKey("max", .percent, "Share of the servers that may be out for this reason; one always may. Default 50%."),
+    ])
+
+    static let retry = SchemaObject(title: "`retry`", keys: [
+        SchemaKey("tries", .integer(1...10), "Attempts in all, the first one included. Default 2."),
+        SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect`, `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
+        SchemaKey("budget", .percent, "Retries per hundred requests of the upstream, beyond a reserve of ten. Failed connections do not count. Default 20%."),
+        SchemaKey("per_try", .time, "From the sent request to the first byte of its answer, for each attempt. Default: `timeouts.first_byte`."),
+        SchemaKey("methods", .choice(["idempotent", "any"]), "What may be repeated once it was sent: GET, HEAD, OPTIONS, PUT, DELETE (default), or everything. Bodies over 64 KiB are never repeated."),
+    ])
+
+    static let timeout = SchemaObject(title: "`timeout`", keys: [
+        SchemaKey("connect", .time, "As `timeouts.connect` of the upstream."),
+        SchemaKey("first_byte", .time, "As `timeouts.first_byte`."),
+        SchemaKey("idle", .time, "As `timeouts.idle`."),
+        SchemaKey("total", .time, "As `timeouts.total`."),
+    ])
+
+    static let origins: [ActionSchema] = [
+        ActionSchema(name: "retry", argument: .object(retry), phases: [.request], doc: "When to ask an origin again, instead of the upstream's `retry`."),
+        ActionSchema(name: "timeout", argument: .either(.time, timeout), phases: [.request], doc: "Times of this exchange, instead of the upstream's; a single time is the total."),
+    ]
+}
