@@ -86,9 +86,11 @@ let package = Package(
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
         // Floor 7
+        room("Rehearsal", ["Gateway", "Upstream", "Rules", "HTTP1", "HTTP", "Patterns", "Buffers"]),
+        // Floor 8
         .executableTarget(
             name: "sluice",
-            dependencies: ["Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
+            dependencies: ["Rehearsal", "Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
             exclude: ["README.md"],
             swiftSettings: strict,
             // The runtime becomes part of the binary: calls into it are direct, it starts 10 ms sooner, and a machine
@@ -120,6 +122,7 @@ let package = Package(
         tests("Reactor", ["Reactor", "Buffers", "Telemetry"]),
         tests("TLS", ["TLS", "Reactor", "Buffers"]),
         tests("HTTP2", ["HTTP2", "HTTP", "Buffers"]),
+        tests("Rehearsal", ["Rehearsal", "Gateway", "Upstream", "Rules", "HTTP"]),
         tests("Gateway", ["Gateway", "Reactor", "TLS"]),
     ],
     cxxLanguageStandard: .cxx17

@@ -91,6 +91,19 @@
         end += written
     }
 
+    /// Takes bytes in as if they had been read, as many as have room. For origins that are played in memory.
+    /// - Returns: how many were taken.
+    public mutating func append(copying bytes: borrowing Span<UInt8>) -> Int {
+        var taken = 0
+        // SAFETY: writes as many bytes as both the room and the span have.
+        unsafe withFreeSpace { free in
+            taken = min(free.count, bytes.count)
+            for index in 0..<taken { unsafe free[index] = bytes[index] }
+            return taken
+        }
+        return taken
+    }
+
     /// The most bytes that may be unread at once; a message part that needs more is refused by its codec.
     public static let largestUnread = SlabSize.large.rawValue
 

@@ -25,12 +25,16 @@ final class ServingGeneration {
     let series: SeriesCounters
     private unowned var worker: Worker?
 
-    init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
+    convenience init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
         guard let configuration = result.configuration else {
             throw GenerationError(description: result.diagnostics.first.map { $0.message } ?? "the configuration is empty")
         }
+        try self.init(number: number, configuration: configuration, files: files, worker: worker)
+    }
+
+    init(number: UInt64, configuration: Configuration, files: FileBundle, worker: Worker) throws {
         self.number = number
         self.worker = worker
         self.configuration = configuration
@@ -38,10 +42,11 @@ final class ServingGeneration {
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
-        listeners = try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
+        // A rehearsal has no listeners: it runs where the keys are not.
+        listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
-            settings: configuration.upstreams.map { UpstreamSettings($0, files: files) },
-            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver)
+            settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
+            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }

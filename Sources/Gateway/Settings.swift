@@ -15,7 +15,8 @@ extension HeadLimits {
 }
 
 extension UpstreamSettings {
-    init(_ upstream: Rules.Upstream, files: FileBundle) {
+    /// - Parameter isPlayed: in a rehearsal each attempt gets a connection, so that each is seen.
+    init(_ upstream: Rules.Upstream, files: FileBundle, isPlayed: Bool = false) {
         self.init(
             name: upstream.name,
             servers: upstream.servers.map {
@@ -35,7 +36,7 @@ extension UpstreamSettings {
         idleTimeout = UInt64(upstream.timeouts.idle)
         totalTimeout = UInt64(upstream.timeouts.total)
         maximumConnections = upstream.maximumConnections
-        keepAlive = upstream.keepAlive
+        keepAlive = isPlayed ? 0 : upstream.keepAlive
         tls.verifiesPeer = upstream.tls.verify
         serverName = upstream.tls.serverName
         if let authorities = upstream.tls.authorities {

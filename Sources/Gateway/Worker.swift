@@ -14,6 +14,8 @@ public final class Worker: Reactor {
     let pool = SlabPool()
     let metrics = Metrics()
     let context: WorkerContext
+    /// Plays the origins of a rehearsal; nil: this worker serves.
+    let stage: OriginStage?
     let log: WorkerLog
     var hooks: WorkerHooks?
     var accessLog: AccessLogger?
@@ -53,6 +55,7 @@ public final class Worker: Reactor {
 
     private init(_ context: WorkerContext) throws {
         self.context = context
+        stage = nil
         random = FastRandom()
         log = WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
         try super.init()
@@ -76,6 +79,18 @@ public final class Worker: Reactor {
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
         control?.ready(generation: context.generation)
+    }
+
+    /// A worker that serves nobody: what a rehearsal plays on it does not touch a socket or the clock.
+    init(rehearsing configuration: Configuration, files: FileBundle, on stage: OriginStage) throws {
+        context = try WorkerContext(examining: ConfigurationBundle(mainFile: "", listeners: []))
+        self.stage = stage
+        random = FastRandom()
+        log = WorkerLog(worker: 0, json: false)
+        try super.init(virtual: true)
+        startV8()
+        hooks = WorkerHooks(worker: self)
+        generation = try ServingGeneration(number: 1, configuration: configuration, files: files, worker: self)
     }
 
     /// A script that ignores termination costs this process its life; the supervisor replaces it.

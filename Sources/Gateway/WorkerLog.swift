@@ -7,6 +7,8 @@ final class WorkerLog {
     private let json: Bool
     private let worker: Int
     private var line = JSONLineWriter()
+    /// Takes the lines in the place of standard error, in a rehearsal.
+    var listener: ((_ level: String, _ message: String, _ details: [(String, String)]) -> Void)?
 
     init(worker: Int, json: Bool) {
         self.worker = worker
@@ -16,6 +18,7 @@ final class WorkerLog {
     }
 
     func write(_ level: String, _ event: String, _ message: String, _ details: [(String, String)] = []) {
+        if let listener { return listener(level, message, details) }
         line.reset()
         if json { writeJSON(level, event, message, details) } else { writeText(level, message, details) }
         file?.flush()

@@ -43,12 +43,18 @@ public struct SyscallCounters: Sendable {
 }
 
 /// The time at which a turn of the loop began.
-private struct Clock {
-    let nanoseconds = sluice_monotonic_ns()
-    let wallSeconds = Int(sluice_wall_seconds())
+struct Clock {
+    let nanoseconds: UInt64
+    let wallSeconds: Int
     let milliseconds: UInt64
 
-    init() { milliseconds = nanoseconds / 1_000_000 }
+    init() { self.init(nanoseconds: sluice_monotonic_ns(), wallSeconds: Int(sluice_wall_seconds())) }
+
+    init(nanoseconds: UInt64, wallSeconds: Int) {
+        self.nanoseconds = nanoseconds
+        self.wallSeconds = wallSeconds
+        milliseconds = nanoseconds / 1_000_000
+    }
 }
 
 /// One thread's event loop: epoll, edge-triggered, with a timer wheel.
@@ -59,12 +65,12 @@ open class Reactor {
     private var channels: [Channel?] = []
     private var generations: [UInt32] = []
     private var freeSlots: [Int] = []
-    private var wheel: TimerWheel
-    private var postponed: [Channel] = []
+    var wheel: TimerWheel
+    private(set) var postponed: [Channel] = []
     private var running: [Channel] = []
     private var stopped = false
 
-    private final var clock = Clock()
+    final var clock = Clock()
     /// Written by this room without a detour.
     final var counts = SyscallCounters()
 
@@ -75,15 +81,20 @@ open class Reactor {
     /// Wall-clock seconds since 1970, read once per turn.
     public final var wallSeconds: Int { clock.wallSeconds }
     public final var syscalls: SyscallCounters { get { counts } set { counts = newValue } }
+    /// The clock moves only when nothing is left to do, see `play`: for rehearsals.
+    public final let isVirtual: Bool
 
     /// Monotonic nanoseconds at this very moment, for what must not be measured by the turn's clock.
-    public final var preciseNow: UInt64 { sluice_monotonic_ns() }
+    public final var preciseNow: UInt64 { isVirtual ? nowNanoseconds : sluice_monotonic_ns() }
 
     /// - Throws: `SystemError` when the kernel refuses an epoll instance (descriptor limit).
-    public init() throws(SystemError) {
+    /// - Parameter virtual: drive the loop with `play`; it watches no descriptors.
+    public init(virtual: Bool = false) throws(SystemError) {
         let fd = sluice_epoll_create()
         guard fd >= 0 else { throw SystemError(call: "epoll_create1", code: -fd) }
         epoll = fd
+        isVirtual = virtual
+        if virtual { clock = Clock(nanoseconds: Reactor.virtualStart, wallSeconds: clock.wallSeconds) }
         wheel = TimerWheel(now: clock.milliseconds)
     }
 
@@ -204,7 +215,7 @@ open class Reactor {
         channel.ready(ReadyEvents(rawValue: event.events))
     }
 
-    private func runPostponed() {
+    func runPostponed() {
         guard !postponed.isEmpty else { return }
         swap(&postponed, &running)
         for channel in running { channel.resume() }

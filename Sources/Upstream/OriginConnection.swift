@@ -103,7 +103,7 @@ public final class OriginConnection: OriginStream {
         if !inProgress { connected() }
     }
 
-    private func attach(_ exchange: ForwardedExchange) {
+    func attach(_ exchange: ForwardedExchange) {
         note(exchange, at: ServerAddress(ip: address, port: server.address.port))
         context.metrics.add(.upstreamConnectionsActive)
     }
@@ -114,7 +114,7 @@ public final class OriginConnection: OriginStream {
         start(exchange, reused: reused)
     }
 
-    private func start(_ exchange: ForwardedExchange, reused: Bool) {
+    func start(_ exchange: ForwardedExchange, reused: Bool) {
         self.reused = reused
         exchange.origin.reusedConnection = reused
         state = .awaitingHead

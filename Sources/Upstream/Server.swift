@@ -98,6 +98,7 @@ final class Server: Channel {
 
     /// Serves on a new connection, also after a kept one turned out closed.
     func connectFresh(_ exchange: ForwardedExchange) {
+        if let stage = context.stage { return connect(exchange, on: stage) }
         let now = context.reactor.now
         if addresses.shouldAsk(now: now) { resolve() }
         if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }

@@ -14,10 +14,13 @@ final class OriginContext {
     var random = ServerRandom()
     /// Streams of HTTP/2 connections that wait to be used again.
     var idleStreams: [MultiplexedStream] = []
+    /// Plays the origins in a rehearsal; nil: they are real.
+    let stage: OriginStage?
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 
-    init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?) {
+    init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?, stage: OriginStage?) {
+        self.stage = stage
         self.reactor = reactor
         self.pool = pool
         self.metrics = metrics
@@ -31,11 +34,13 @@ public final class UpstreamSet {
     private let context: OriginContext
 
     /// - Parameter resolver: nil fails every server that is not a numeric address.
+    /// - Parameter stage: plays the servers; nothing is connected to.
     /// - Throws: when a trust store cannot be used.
     public init(
-        settings: [UpstreamSettings], reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?
+        settings: [UpstreamSettings], reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?,
+        stage: OriginStage? = nil
     ) throws(TLSConfigurationError) {
-        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver)
+        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, stage: stage)
         var made: [ServerGroup] = []
         for setting in settings { made.append(try ServerGroup(setting, context)) }
         groups = made

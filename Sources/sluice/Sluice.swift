@@ -7,8 +7,19 @@ struct Sluice: ParsableCommand {
         abstract: "A reverse-proxy gateway with JavaScript hooks at the edge.",
         version: Version.text,
         subcommands: [
-            RunCommand.self, CheckCommand.self, OriginCommand.self, ReloadCommand.self, StatusCommand.self, TokenCommand.self,
-            TailCommand.self, TopCommand.self, DashboardCommand.self,
-            VersionCommand.self, WorkerCommand.self, ScratchCommand.self, CordonCommand.self,
+            RunCommand.self,
+            CheckCommand.self,
+            TestCommand.self,
+            OriginCommand.self,
+            ReloadCommand.self,
+            StatusCommand.self,
+            TokenCommand.self,
+            TailCommand.self,
+            TopCommand.self,
+            DashboardCommand.self,
+            VersionCommand.self,
+            WorkerCommand.self,
+            ScratchCommand.self,
+            CordonCommand.self,
         ])
 }

@@ -1,7 +1,7 @@
 /// Every diagnostic has a stable code. Never renumber; a code that is no longer used stays reserved.
 ///
 /// Y: the YAML text. R: the shape of a rule file. V: a single value. E: an expression. T: a `${...}` template.
-/// U: a name that refers to something. F: a file. N: not in this version. L: lint.
+/// U: a name that refers to something. F: a file. N: not in this version. L: lint. X: a test.
 public enum DiagnosticCode: String, Sendable, CaseIterable {
     case notUTF8 = "Y001"
     case syntax = "Y002"
@@ -54,11 +54,13 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case unknownUpstream = "U002"
     case unknownHook = "U003"
     case unknownList = "U004"
+    case unknownRule = "U010"
     case fileMissing = "F001"
     case fileUnreadable = "F002"
     case include = "F003"
     case actionNotAvailable = "N001"
     case keyNotAvailable = "N002"
+    case expectation = "X001"
     case unreachable = "L001"
     case mixedOperators = "L004"
     case afterFinal = "L005"
@@ -125,6 +127,8 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .unknownUpstream: "The upstream is not defined under `upstreams:` in any loaded file.",
         .unknownHook: "The function is not defined under `functions:` in any loaded file.",
         .unknownList: "The list is not defined under `lists:` in any loaded file.",
+        .unknownRule: "A test names a rule that no site has. Rules are named `site/rule`.",
+        .expectation: "A test expects something else than what happened. The test is wrong or the rules are.",
         .fileMissing: "The file does not exist. Paths are relative to the file that names them.",
         .fileUnreadable: "The file exists but cannot be read: permissions, a directory, or larger than allowed.",
         .include: "An `include:` matches no file, includes itself, or goes too deep.",

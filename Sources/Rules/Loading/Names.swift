@@ -42,11 +42,14 @@ enum Names {
         return (String(host), UInt16(port))
     }
 
+    /// A token of RFC 9110 section 5.6.2, 1 to 256 bytes long.
+    static func isHeader(_ text: String) -> Bool {
+        (1...256).contains(text.utf8.count) && text.utf8.allSatisfy { isTokenByte($0) }
+    }
+
     /// Why rules may not name this field; nil when they may.
     static func headerProblem(_ text: String) -> (DiagnosticCode, String)? {
-        guard (1...256).contains(text.utf8.count), text.utf8.allSatisfy({ isTokenByte($0) }) else {
-            return (.header, "`\(text)` is not a header name")
-        }
+        guard isHeader(text) else { return (.header, "`\(text)` is not a header name") }
         let id = FieldName(matching: Array(text.utf8).span)
         return id.isFraming ? (.protectedHeader, "`\(text)` frames the message and cannot be changed by rules") : nil
     }

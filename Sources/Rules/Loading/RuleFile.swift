@@ -4,8 +4,26 @@ public struct LoadResult: Sendable {
     public var configuration: Configuration?
     /// Errors first, each kind in the order of the files.
     public var diagnostics: [Diagnostic]
+    /// The test cases of all files, empty when there is an error.
+    public var tests: [TestCase] = []
     /// Every file that was read or looked for: enough to load again in another process.
     public var filesRead: FileBundle
+}
+
+extension LoadResult {
+    /// A diagnostic about a place in a file that was read.
+    public func diagnostic(
+        _ code: DiagnosticCode, _ message: String, at position: SourcePosition, label: String = "", context: String = ""
+    ) -> Diagnostic {
+        let names = configuration?.files ?? []
+        let file = names.indices.contains(Int(position.file)) ? names[Int(position.file)] : ""
+        let lines = (filesRead.files[file] ?? []).split(separator: 10, omittingEmptySubsequences: false)
+        let number = Int(position.line) - 1
+        let line = lines.indices.contains(number) ? String(decoding: lines[number], as: UTF8.self) : ""
+        return Diagnostic(
+            code: code, severity: code.severity, message: message, file: file, position: position, context: context, label: label,
+            suggestion: nil, source: line)
+    }
 }
 
 /// The way in: from a path to a configuration.
@@ -15,14 +33,26 @@ public enum RuleFile {
 
     /// Reads a rule file and everything it names. Never throws and never stops at the first mistake.
     public static func load(_ path: String, provider: any FileProvider) -> LoadResult {
+        load(provider) { $0.read(path) }
+    }
+
+    /// Reads a file with tests: a rule file with `tests:`, or a test file, which names its rule file by `config:`.
+    public static func loadTests(_ path: String, provider: any FileProvider) -> LoadResult {
+        load(provider) { $0.readTests(path) }
+    }
+
+    private static func load(_ provider: any FileProvider, _ read: (inout FileCollector) -> Void) -> LoadResult {
         let files = RecordingFiles(provider)
         var collector = FileCollector(provider: files)
-        collector.read(path)
+        read(&collector)
         var builder = ConfigurationBuilder(reporter: collector.reporter, provider: files)
         let configuration = builder.build(collector.documents)
+        let tests = TestBuilder(builder: builder).tests(collector.documents.map(\.root))
         let diagnostics = collector.reporter.sorted
+        let isGood = diagnostics.errorCount == 0
         return LoadResult(
-            configuration: diagnostics.errorCount == 0 ? configuration : nil, diagnostics: diagnostics, filesRead: files.bundle)
+            configuration: isGood ? configuration : nil, diagnostics: diagnostics, tests: isGood ? tests : [],
+            filesRead: files.bundle)
     }
 }
 
@@ -47,6 +77,22 @@ struct FileCollector {
         read(path, text, depth: 0)
     }
 
+    /// A test file is read after the rule file that it names, so that its tests can refer to that file's rules.
+    mutating func readTests(_ path: String) {
+        guard let bytes = text(of: path, named: .none) else { return }
+        guard let config = Self.config(of: bytes) else { return read(path, bytes, depth: 0) }
+        let main = Paths.join(Paths.split(path).directory, config)
+        if provider.exists(main) { read(main) }
+        read(path, bytes, depth: 0, as: Schema.testFile)
+    }
+
+    /// What a file names as its `config:`, nil for a file that is no test file.
+    private static func config(of bytes: [UInt8]) -> String? {
+        var profile = YAMLProfile(file: 0)
+        guard let text = profile.text(of: bytes), case .mapping(let pairs)? = profile.read(text)?.content else { return nil }
+        return pairs.first { $0.key.scalar == "config" }?.value.scalar
+    }
+
     /// The bytes of a file, or nil with the failure reported where the file was named.
     private func text(of path: String, named place: SourcePosition) -> [UInt8]? {
         do {
@@ -60,7 +106,7 @@ struct FileCollector {
         }
     }
 
-    private mutating func read(_ path: String, _ bytes: [UInt8], depth: Int) {
+    private mutating func read(_ path: String, _ bytes: [UInt8], depth: Int, as schema: SchemaObject = Schema.root) {
         seen.insert(path)
         var profile = YAMLProfile(file: reporter.files.count)
         let text = profile.text(of: bytes)
@@ -73,8 +119,8 @@ struct FileCollector {
         }
         let directory = Paths.split(path).directory
         var reader = SchemaReader(reporter: reporter, directory: directory, provider: provider)
-        if depth == 0 { checkVersion(node) }
-        guard let root = reader.read(node, .object(Schema.root))?.object else { return }
+        if depth == 0, schema.title == Schema.root.title { checkVersion(node) }
+        guard let root = reader.read(node, .object(schema))?.object else { return }
         documents.append(Document(root: root, directory: directory))
         for pattern in root["include"]?.list ?? [] { include(pattern, directory, depth) }
     }

@@ -30,6 +30,10 @@ public enum RuleReference {
         Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
         Schema.sticky, Schema.health, Schema.ejection, Schema.function, Schema.functionLimits,
         Schema.onError, Schema.site, Schema.rule,
+    ] + testObjects
+    private static let testObjects = [
+        Schema.testFile, Schema.test, Schema.testStep, Schema.testRequest, Schema.testTLS, Schema.testAnswer, Schema.testExpectation,
+        Schema.testOriginRequest,
     ]
 
     private static func section(_ object: SchemaObject) -> String {
@@ -43,7 +47,7 @@ public enum RuleReference {
 
     private static func describe(_ type: SchemaType) -> String {
         switch type {
-        case .text: "text"
+        case .text, .string: "text"
         case .name, .title: "name"
         case .integer(let range): range.count == 1 ? "`\(range.lowerBound)`" : "number"
         case .boolean: "`true`, `false`"
@@ -65,6 +69,7 @@ public enum RuleReference {
         case .oneOrMany(let element): "one or a list: " + describe(element)
         case .named(let element): "map from names: " + describe(element)
         case .headers(let element): "map from header names: " + describe(element)
+        case .fields(let element): "map from header names: " + describe(element)
         case .match: "map from fields"
         case .object(let object): object.title
         case .either(let short, let object): describe(short) + ", or " + object.title

@@ -27,6 +27,8 @@ indirect enum SchemaType: Sendable {
     case template
     /// A header name.
     case header
+    /// Any text, also none.
+    case string
     /// Free JSON: hook arguments, bodies.
     case json
     case list(SchemaType)
@@ -36,6 +38,8 @@ indirect enum SchemaType: Sendable {
     case named(SchemaType)
     /// A map from header names to values.
     case headers(SchemaType)
+    /// A map from header names to values, those that frame messages included.
+    case fields(SchemaType)
     /// A map from names of fields to what they must equal.
     case match
     case object(SchemaObject)
@@ -100,7 +104,7 @@ enum Schema {
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),
-        SchemaKey("tests", .list(.anything), inert: true, "Test cases for `sluice test`."),
+        SchemaKey("tests", .list(.object(test)), "Test cases for `sluice test`."),
     ])
 
     static let listener = SchemaObject(title: "a listener", keys: [

@@ -21,7 +21,7 @@ extension SchemaReader {
             guard text == "true" || text == "false" else { return refuse(.boolean, "expected `true` or `false`, found `\(text)`", node) }
             return Parsed(value: .boolean(text == "true"), node: node)
         case .file(let mustExist): return file(text, node, mustExist)
-        case .expression, .template: return Parsed(value: .text(text), node: node)
+        case .expression, .template, .string: return Parsed(value: .text(text), node: node)
         case .endpoint: return endpoint(text, node)
         case .server: return server(text, node)
         case .host: return host(text, node)

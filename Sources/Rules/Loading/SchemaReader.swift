@@ -23,6 +23,8 @@ struct SchemaReader {
             return read(node, element).map { Parsed(value: .list([$0]), node: node) }
         case .named(let element): return named(node, element) { Names.isName($0) ? nil : (.name, "`\($0)` is not a name") }
         case .headers(let element): return named(node, element) { Names.headerProblem($0) }
+        case .fields(let element):
+            return named(node, element) { Names.isHeader($0) ? nil : (.header, "`\($0)` is not a header name") }
         case .match: return named(node, .anything) { _ in nil }
         case .object(let schema): return object(node, schema)
         case .either(let short, let schema):

@@ -13,7 +13,8 @@ FLOORS = {
     "Hooks": 4,
     "Cordon": 5,
     "Gateway": 6, "Supervisor": 6, "Origin": 6,
-    "sluice": 7,
+    "Rehearsal": 7,
+    "sluice": 8,
 }
 CELLAR = {
     "CLinux": {"Reactor", "Buffers", "Telemetry"}, "COpenSSL": {"TLS"}, "CNghttp2": {"HTTP2"}, "CV8": {"Isolates"},

@@ -1,0 +1,77 @@
+import Buffers
+import HTTP
+import Reactor
+public import Rules
+public import Upstream
+
+/// A gateway without sockets: requests go in as values and answers come out, origins are played by a script, and the
+/// clock moves only when nothing is left to do. What runs between is what serves: the runner, the rules, the hooks, the
+/// upstream pools, the HTTP/1.1 codec towards the origin.
+public final class RehearsalGateway {
+    /// Longest that a request may take, in virtual milliseconds.
+    public static let patience: UInt64 = 3_600_000
+    private let worker: Worker
+    private let stage = ScriptedStage()
+
+    /// Loads the configuration and its hooks; certificates are not needed.
+    /// - Throws: when a hook cannot be loaded; the error says where and why.
+    public init(_ configuration: Configuration, files: FileBundle) throws {
+        worker = try Worker(rehearsing: configuration, files: files, on: stage)
+    }
+
+    /// Plays one request to its end, and whatever hooks do afterwards.
+    /// - Parameter script: says what each attempt to reach a server comes to.
+    public func play(_ request: RehearsedRequest, script: @escaping (RehearsedAttempt) -> StagedOutcome) -> RehearsedAnswer {
+        stage.begin(script)
+        var log: [String] = []
+        worker.log.listener = { level, message, details in
+            log.append(details.filter { !$0.1.isEmpty && $0.0 != "request" }.reduce("\(level): \(message)") { "\($0) \($1.0)=\($1.1)" })
+        }
+        if let time = request.time { worker.setWall(time) }
+        let began = worker.now
+        let stream = RehearsalStream(worker: worker, request)
+        stream.begin()
+        let finished = worker.play(atMost: RehearsalGateway.patience) { stream.isOver }
+        var answer = stream.answer
+        if !finished { answer.isCut = true }
+        answer.milliseconds = Int(worker.now - began)
+        // What hooks still do (`waitUntil`) belongs to this request.
+        _ = worker.play(atMost: 30_000) { false }
+        worker.log.listener = nil
+        answer.calls = stage.end()
+        answer.log = log
+        return answer
+    }
+
+    /// Lets virtual time pass: windows of limits end, servers that were passed over are tried again.
+    public func pass(milliseconds: Int) { worker.pass(UInt64(max(milliseconds, 0))) }
+}
+
+/// Asks the script of the request that is being played.
+private final class ScriptedStage: OriginStage {
+    private var script: ((RehearsedAttempt) -> StagedOutcome)?
+    private var calls: [RehearsedCall] = []
+
+    func begin(_ script: @escaping (RehearsedAttempt) -> StagedOutcome) {
+        self.script = script
+        calls = []
+    }
+
+    func end() -> [RehearsedCall] {
+        script = nil
+        defer { calls = [] }
+        return calls
+    }
+
+    override func outcome(upstream: String, server: Int, _ exchange: ForwardedExchange) -> StagedOutcome {
+        guard let script else { return .unreachable(.connect, note: "the request is over") }
+        return script(RehearsedAttempt(
+            upstream: upstream, server: server, method: exchange.request.text(exchange.request.methodName),
+            path: exchange.request.text(exchange.request.path), isSubrequest: !(exchange is ExchangeRunner)))
+    }
+
+    override func received(_ request: StagedRequest, upstream: String, server: Int, _ exchange: ForwardedExchange?) {
+        let isSubrequest = exchange.map { !($0 is ExchangeRunner) } ?? false
+        calls.append(RehearsedCall(upstream: upstream, server: server, isSubrequest: isSubrequest, request: request))
+    }
+}
