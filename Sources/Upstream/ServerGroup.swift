@@ -33,12 +33,7 @@ final class ServerGroup {
     init(_ settings: UpstreamSettings, _ context: OriginContext) throws(TLSConfigurationError) {
         self.settings = settings
         self.context = context
-<<<<<<< HEAD
-        let tls = settings.servers.contains { $0.secure } ? try TLSContexts(settings) : nil
-=======
-        random = UInt64.random(in: 1 ... .max)
         let tls = context.stage == nil && settings.servers.contains { $0.secure } ? try TLSContexts(settings) : nil
->>>>>>> 5398269 (sluice test: rules and hooks played on the real runner, without sockets)
         var made: [Server] = []
         for (index, address) in settings.servers.enumerated() {
             made.append(Server(index, address, settings, address.secure ? tls : nil, context))
