@@ -51,6 +51,9 @@ let package = Package(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
+        .target(
+            name: "CCodings",
+            linkerSettings: [.linkedLibrary("z"), .linkedLibrary("brotlienc"), .linkedLibrary("brotlidec"), .linkedLibrary("zstd")]),
         .target(name: "CRE2", linkerSettings: [.linkedLibrary("re2")]),
         .target(
             name: "CV8",
@@ -66,13 +69,14 @@ let package = Package(
         room("HTTP", ["Buffers"]),
         room("Reactor", ["Buffers", "Telemetry", "CLinux"]),
         room("Patterns", ["CRE2"]),
+        room("Codings", ["Buffers", "CCodings"]),
         // Floor 2
         room("HTTP1", ["HTTP", "Buffers"], settings: inlined),
         room("HTTP2", ["HTTP", "Buffers", "CNghttp2"]),
         room("TLS", ["Reactor", "Buffers", "COpenSSL"]),
         room("Isolates", ["Buffers", "CV8"]),
         // Floor 3
-        room("Rules", ["HTTP", "Patterns", "Buffers", yams]),
+        room("Rules", ["HTTP", "Patterns", "Codings", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
         // Floor 4
         room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
@@ -81,7 +85,7 @@ let package = Package(
         room("Cordon", ["Hooks", "Isolates", "Reactor", "HTTP", "Buffers"]),
         // Floor 6
         room("Gateway", [
-            "Cordon", "Isolates", "Hooks", "Rules", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
+            "Cordon", "Isolates", "Hooks", "Rules", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
@@ -102,7 +106,8 @@ let package = Package(
             ]),
 
         tests("Patterns", ["Patterns"]),
-        tests("Rules", ["Rules", "HTTP", "Patterns", "Buffers"]),
+        tests("Codings", ["Codings", "Buffers"]),
+        tests("Rules", ["Rules", "HTTP", "Patterns", "Codings", "Buffers"]),
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),

@@ -1,4 +1,5 @@
 import Buffers
+import Codings
 import HTTP
 import HTTP1
 import Hooks
@@ -45,6 +46,12 @@ final class ExchangeRunner: ForwardedExchange {
     /// A hook put its own body in the place of the client's.
     var replacedRequestBody = false
     var hooks = HookState()
+    /// Between `responseBody` and the client, when rules change the body.
+    var pipeline: BodyPipeline?
+    /// Kept when the configuration may compress.
+    var acceptedCodings = AcceptedCodings()
+    /// Copies of this request that may still need its body.
+    var mirrors: [MirroredRequest] = []
 
     init(worker: Worker) {
         self.worker = worker
@@ -53,6 +60,8 @@ final class ExchangeRunner: ForwardedExchange {
 
     override func reset() {
         if let responsePipe { worker.pipes.giveBack(responsePipe) }
+        closePipeline()
+        if !mirrors.isEmpty { forgetMirrors() }
         super.reset()
         stream = nil
         rules.end()
@@ -87,6 +96,7 @@ final class ExchangeRunner: ForwardedExchange {
         startedWall = worker.wallSeconds
         requestID = worker.nextRequestID()
         keepOriginal()
+        if generation?.rules.changesBodies == true { keepAcceptedCodings() }
         worker.metrics.add(request.version == .http2 ? .requestsHTTP2 : request.version == .http11 ? .requestsHTTP11 : .requestsHTTP10)
         worker.metrics.add(.requestsActive)
     }
@@ -123,7 +133,7 @@ final class ExchangeRunner: ForwardedExchange {
     func phaseDone() {
         switch station {
         case .requestRules: forward()
-        case .responseRules: deliver()
+        case .responseRules: if prepareBody() { deliver() }
         case .errorRules: deliverError()
         case .idle, .origin, .streaming: worker.bug("a phase ended outside its station")
         }
@@ -145,6 +155,7 @@ final class ExchangeRunner: ForwardedExchange {
         wantsRequestBody = true
         origin.upstream = chosen
         rules.chooseBalanceKey(self)
+        if !rules.mirrors.isEmpty { sendMirrors() }
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -155,7 +166,9 @@ final class ExchangeRunner: ForwardedExchange {
         requestBytes += slice.count
         // What follows a refusal is read and dropped, so that the client gets to read the refusal.
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
-        if !replacedRequestBody { requestBody.append(slice) }
+        guard !replacedRequestBody else { return true }
+        for copy in mirrors { copy.take(slice.shared()) }
+        requestBody.append(slice)
         return true
     }
 
@@ -165,6 +178,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     func requestBodyArrived() {
+        if !mirrors.isEmpty { mirrorsHaveBody() }
         if hooks.collecting == .request { return bodyCollected() }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
@@ -193,7 +207,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
-        if station == .streaming { stream?.responseBodyChanged() } else if hooks.collecting == .response { bodyCollected() }
+        if station == .streaming { responseBodyGrew() } else if hooks.collecting == .response { bodyCollected() }
     }
 
     override func originUpgraded() {
@@ -241,9 +255,6 @@ final class ExchangeRunner: ForwardedExchange {
         responseBodyEnded = true
     }
 
-    /// The client took body bytes: the origin may send more.
-    func clientDrained() { originStream?.responseBodyDrained() }
-
     // MARK: Failures
 
     /// Ends the exchange with an error: error rules first, then the stock answer. After the head was
@@ -253,6 +264,7 @@ final class ExchangeRunner: ForwardedExchange {
         countFailure(failure)
         cancelOrigin()
         cancelHooks()
+        closePipeline()
         if statusSent != 0 { return cut(failure.kind) }
         responseBody.removeAll()
         responseBodyEnded = false

@@ -41,16 +41,16 @@ extension HTTP1Connection {
     func moveBody() {
         guard let runner, headSent, !responseQueued else { return }
         let before = output.byteCount
-        while !runner.responseBody.isEmpty, output.byteCount < listener.limits.exchangeBuffer {
+        while runner.outgoingBytes > 0, output.byteCount < listener.limits.exchangeBuffer {
             if chunked {
-                BodyWriter.beginChunk(runner.responseBody.byteCount, to: &output)
-                output.append(contentsOf: &runner.responseBody)
+                BodyWriter.beginChunk(runner.outgoingBytes, to: &output)
+                runner.withOutgoing { output.append(contentsOf: &$0) }
                 BodyWriter.endChunk(to: &output)
             } else {
-                output.append(contentsOf: &runner.responseBody)
+                runner.withOutgoing { output.append(contentsOf: &$0) }
             }
         }
-        if runner.responseBody.isEmpty, runner.responseBodyEnded, pipedBytes == 0 {
+        if runner.outgoingBytes == 0, runner.outgoingEnded, pipedBytes == 0 {
             if chunked { endChunks(runner.responseTrailers) }
             responseQueued = true
         }

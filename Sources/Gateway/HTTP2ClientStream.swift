@@ -146,7 +146,7 @@ final class HTTP2ClientStream: ClientStream {
         guard let runner, let stream, !headSent else { return }
         headSent = true
         if tunnel == .asked, runner.response.status == 101 { return acceptTunnel(runner, stream) }
-        let ends = runner.responseBodyEnded && runner.responseBody.isEmpty && runner.responseTrailers == nil
+        let ends = runner.outgoingEnded && runner.outgoingBytes == 0 && runner.responseTrailers == nil
         let empty = !runner.responseHasBody || ends
         stream.sendResponse(runner.response, endOfStream: empty)
         if empty {
@@ -158,12 +158,12 @@ final class HTTP2ClientStream: ClientStream {
     override func responseBodyChanged() {
         guard let runner, let stream, headSent else { return }
         if !finished {
-            let count = runner.responseBody.byteCount
+            let count = runner.outgoingBytes
             if count > 0, stream.queuedBytes < 131_072 {
                 sent += count
-                stream.appendBody(&runner.responseBody)
+                runner.withOutgoing { stream.appendBody(&$0) }
             }
-            if runner.responseBodyEnded, runner.responseBody.isEmpty {
+            if runner.outgoingEnded, runner.outgoingBytes == 0 {
                 finished = true
                 if let trailers = runner.responseTrailers { stream.finish(trailers: trailers.head) } else { stream.finish() }
             }

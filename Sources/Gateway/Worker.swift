@@ -1,4 +1,5 @@
 import Buffers
+import Codings
 import HTTP
 import HTTP1
 import Hooks
@@ -20,6 +21,8 @@ public final class Worker: Reactor {
     var hooks: WorkerHooks?
     var accessLog: AccessLogger?
     var date = HTTPDate()
+    let coders = CoderPool()
+    let mirrors = MirrorSet()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?

@@ -48,6 +48,11 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // Rules and hooks
     case ruleEvaluations, ruleMatches
+    case compressedGzip, compressedBrotli, compressedZstd
+    /// Bodies that went as they are because too many coders were at work.
+    case transformsSkippedBusy
+    case transformedIn, transformedOut, textsReplaced
+    case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
     case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError

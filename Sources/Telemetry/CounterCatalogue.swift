@@ -136,6 +136,19 @@ extension Counter {
         one(.ruleEvaluations, "rule_evaluations_total", .counter, "Rule conditions evaluated.")
             + one(.ruleMatches, "rule_matches_total", .counter, "Rules whose condition held.")
             + series(
+                "compressed_responses_total", .counter, "Responses that rules compressed, by coding.", "coding",
+                [(.compressedGzip, "gzip"), (.compressedBrotli, "br"), (.compressedZstd, "zstd")])
+            + one(
+                .transformsSkippedBusy, "body_transforms_skipped_total", .counter,
+                "Bodies that went as they are because too many coders were at work.")
+            + series(
+                "body_transform_bytes_total", .counter, "Bytes of bodies that rules changed, before and after.", "side",
+                [(.transformedIn, "in"), (.transformedOut, "out")])
+            + one(.textsReplaced, "body_texts_replaced_total", .counter, "Texts that rules replaced in bodies.")
+            + series(
+                "mirrored_requests_total", .counter, "Copies of requests for mirrors, by outcome (a sent one may fail later).", "outcome",
+                [(.mirrorsSent, "sent"), (.mirrorsDropped, "dropped"), (.mirrorsFailed, "failed")])
+            + series(
                 "rate_limit_requests_total", .counter, "Requests counted by rate limits, by verdict.", "verdict",
                 [(.rateLimitAllowed, "allowed"), (.rateLimitRefused, "refused")])
             + one(

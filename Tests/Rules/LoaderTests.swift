@@ -30,15 +30,9 @@ import Testing
         result.diagnostics.filter { $0.code == .actionNotAvailable || $0.code == .keyNotAvailable }.map { "\($0.severity.rawValue) \($0.message)" }
     }
 
-    @Test func `the shop example loads but for what is not there yet`() throws {
-        let whole = load(try example("shop"), shared)
-        #expect(whole.diagnostics.count == notAvailable(whole).count)
-        #expect(notAvailable(whole) == [
-            "error the action `compress` is not available in this version",
-        ])
-        let lines = ["compress"]
-        let text = try example("shop", without: lines)
-        let result = load(text, shared)
+    @Test func `the shop example loads`() throws {
+        let result = load(try example("shop"), shared)
+        #expect(result.diagnostics.isEmpty, "\(result.diagnostics.text)")
         let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
         #expect(configuration.listeners.map(\.name) == ["plain", "public"])
         #expect(configuration.listeners[0].address == .tcp(host: "0.0.0.0", port: 80))

@@ -1,4 +1,5 @@
 import Buffers
+import Codings
 import HTTP
 import Patterns
 
@@ -7,6 +8,8 @@ struct Compiler {
     var program = Program()
     private(set) var ruleIDs: [String] = []
     private(set) var limits: [LimitPlan] = []
+    private(set) var compressions: [CompressSettings] = []
+    private(set) var replacements: [CompiledReplacement] = []
     private var patternIndex: [String: Int32] = [:]
     /// Groups of the rule being compiled: name to slot.
     private var slots: [String: Int32] = [:]
@@ -237,6 +240,13 @@ struct Compiler {
         case .limitBody(let bytes): return .limitBody(bytes)
         case .retry(let policy): return .retry(policy)
         case .timeout(let times): return .timeout(times)
+        case .compress(let settings):
+            compressions.append(settings)
+            return .compress(Int32(compressions.count - 1))
+        case .replaceBody(let pairs):
+            replacements.append(CompiledReplacement(search: SearchTexts(pairs.map(\.find)), with: pairs.map { value($0.with) }))
+            return .replaceBody(Int32(replacements.count - 1))
+        case .mirror(let upstream, let percent): return .mirror(upstream: Int32(upstream), percent: Int32(percent))
         case .setCookie(let cookie):
             return .setCookie(CompiledCookie(
                 name: constant(Array(cookie.name.utf8)), value: value(cookie.value), attributes: constant(Array(cookie.attributes.utf8))))

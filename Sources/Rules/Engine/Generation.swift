@@ -10,6 +10,8 @@ public final class Generation: Sendable {
     private let ruleIDs: [String]
     /// What `LimitCheck.limit` counts by.
     public let limits: [LimitPlan]
+    let compressions: [CompressSettings]
+    let replacements: [CompiledReplacement]
 
     public init(_ configuration: Configuration) {
         let compiler = Compiler(configuration)
@@ -17,11 +19,16 @@ public final class Generation: Sendable {
         program = compiler.program
         ruleIDs = compiler.ruleIDs
         limits = compiler.limits
+        compressions = compiler.compressions
+        replacements = compiler.replacements
         hosts = HostTable(configuration.sites)
     }
 
     /// Number of rules of all sites and phases.
     public var ruleCount: Int { ruleIDs.count }
+
+    /// Some rule may change bodies: what the client accepts has to be kept.
+    public var changesBodies: Bool { !compressions.isEmpty || !replacements.isEmpty }
 
     /// The stable id of a rule in `exchange.matchedRules`: `shop/https only`. Rules in shadow mode are recorded
     /// as their bitwise complement and end in ` (shadow)`.

@@ -126,6 +126,10 @@ enum Operation: Sendable {
     case limitBody(Int)
     case retry(RetryPolicy)
     case timeout(AttemptTimes)
+    /// Indices into `Generation.compressions`, `Generation.replacements`.
+    case compress(Int32)
+    case replaceBody(Int32)
+    case mirror(upstream: Int32, percent: Int32)
     case setCookie(CompiledCookie)
     case removeCookie(ByteRange)
     case run(function: Int32, arguments: ByteRange)

@@ -40,7 +40,7 @@ extension Operation {
     /// Fields that read differently afterwards.
     var changes: FieldMask {
         switch self {
-        case .route, .split, .respond, .deny, .drop, .redirect, .log, .stop, .limit, .limitBody: .none
+        case .route, .split, .respond, .deny, .drop, .redirect, .log, .stop, .limit, .limitBody, .compress, .replaceBody, .mirror: .none
         case .setStatus: FieldMask(.status)
         case .rewrite: FieldMask(.path, .query, .uri, .argument)
         case .setVariable: FieldMask(.variable)

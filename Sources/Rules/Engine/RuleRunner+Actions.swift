@@ -28,6 +28,9 @@ extension RuleRunner {
             return .limit(LimitCheck(rule: rule, limit: limit, isShadow: isShadow))
         case .retry(let policy): exchange.retry = policy
         case .timeout(let times): exchange.attemptTimes = times
+        case .compress(let settings): wishes.compression = settings
+        case .replaceBody(let index): wishReplacement(index, generation, exchange)
+        case .mirror(let upstream, let percent): wishMirror(upstream, percent, exchange)
         case .limitBody(let bytes): exchange.bodyLimit = min(exchange.bodyLimit, bytes)
         case .setCookie(let cookie): setCookie(cookie, generation, exchange)
         case .removeCookie(let name): removeCookie(name, generation, exchange)

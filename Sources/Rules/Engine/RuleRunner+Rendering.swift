@@ -18,6 +18,8 @@ enum Escape {
     case location
     /// Inside a JSON string.
     case json
+    /// In text or a quoted attribute of HTML or XML.
+    case html
 }
 
 /// Putting templates together.
@@ -77,7 +79,7 @@ extension RuleRunner {
             let range = copy(value, target, generation, exchange)
             if target == .request { Self.clean(range, &exchange.request.arena) } else { Self.clean(range, &exchange.response.arena) }
             return Int(range.count)
-        case .path, .query, .segment, .location, .json, .cookie: break
+        case .path, .query, .segment, .location, .json, .html, .cookie: break
         }
         let before = mark(target, exchange)
         for offset in 0..<Int(value.range.count) {
@@ -141,6 +143,8 @@ extension RuleRunner {
     private static func append(_ byte: UInt8, _ escape: Escape, _ arena: inout ByteArena) {
         if escape == .json {
             appendJSON(byte, &arena)
+        } else if escape == .html {
+            appendHTML(byte, &arena)
         } else if mustEncode(byte, escape) {
             arena.append(byte: UInt8(ascii: "%"))
             arena.append(byte: hexDigit(byte >> 4))
@@ -162,6 +166,17 @@ extension RuleRunner {
         case UInt8(ascii: "?"): return escape == .path || escape == .segment
         case UInt8(ascii: "/"), UInt8(ascii: "%"): return escape == .segment
         default: return false
+        }
+    }
+
+    private static func appendHTML(_ byte: UInt8, _ arena: inout ByteArena) {
+        switch byte {
+        case UInt8(ascii: "&"): _ = arena.append("&amp;")
+        case UInt8(ascii: "<"): _ = arena.append("&lt;")
+        case UInt8(ascii: ">"): _ = arena.append("&gt;")
+        case UInt8(ascii: "\""): _ = arena.append("&quot;")
+        case UInt8(ascii: "'"): _ = arena.append("&#39;")
+        default: arena.append(byte: byte)
         }
     }
 

@@ -25,6 +25,10 @@ public struct RuleRunner: ~Copyable {
     var limitKey = ByteArena(capacity: 128)
     /// Limits that were asked, for the answer's fields.
     var limitReports: [LimitReport] = []
+    /// What the rules so far want to be done with the response's body.
+    public internal(set) var wishes = BodyWishes()
+    /// Upstreams that get a copy of the request.
+    public internal(set) var mirrors: [Int32] = []
     /// The current rule is in shadow mode: only its limits are asked.
     private(set) var isShadow = false
 
@@ -54,6 +58,8 @@ public struct RuleRunner: ~Copyable {
         asked = 0
         originFields.removeAll(keepingCapacity: true)
         limitReports.removeAll(keepingCapacity: true)
+        wishes.reset()
+        mirrors.removeAll(keepingCapacity: true)
         exchange.site = Access.with(exchange.request, exchange.request.host()) { generation.site(forHost: $0) }
         guard exchange.site >= 0 else { return false }
         exchange.upstream = Int(generation.program.sites[exchange.site].upstream)

@@ -65,12 +65,15 @@ struct ActionBuilder {
         case "rate_limit": return argument?.object.flatMap { rateLimit($0) }
         case "retry": return argument?.object.map { .retry(OriginSettings(reporter: reporter).retry($0)) }
         case "timeout": return argument.map { .timeout(OriginSettings(reporter: reporter).times($0)) }
+        case "compress": return compress(argument)
+        case "replace_body": return replacements(argument)
+        case "mirror": return mirror(argument)
         case "limit_body": return argument?.integer.map { .limitBody($0) }
         default: return nil
         }
     }
 
-    private func upstream(_ parsed: Parsed) -> Int? {
+    func upstream(_ parsed: Parsed) -> Int? {
         parsed.text.flatMap { builder.resolve($0, in: builder.upstreamIndex, "upstream", .unknownUpstream, at: parsed.position) }
     }
 
@@ -99,7 +102,7 @@ struct ActionBuilder {
 
     // MARK: Templates
 
-    private func template(_ parsed: Parsed) -> Template { template(parsed.text ?? "", parsed.node) }
+    func template(_ parsed: Parsed) -> Template { template(parsed.text ?? "", parsed.node) }
 
     func template(_ text: String, _ node: YAMLNode) -> Template {
         var parser = TemplateParser(phase: phase, captures: captures)

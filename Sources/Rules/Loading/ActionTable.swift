@@ -2,7 +2,7 @@
 extension Schema {
     private static let everywhere: Set<Phase> = [.request, .response, .error]
 
-    static let actions: [ActionSchema] = basic + traffic + origins + unavailable
+    static let actions: [ActionSchema] = basic + traffic + bodies + origins
 
     private static let basic: [ActionSchema] = [
         ActionSchema(name: "route", argument: .name, phases: [.request], doc: "Choose the upstream."),
@@ -25,17 +25,7 @@ extension Schema {
         ActionSchema(name: "stop", argument: nil, phases: everywhere, doc: "End this phase.", isFinal: true),
     ]
 
-    private static let unavailable: [ActionSchema] = [
-        later("mirror", "Send a copy to another upstream."),
-        later("compress", "Compress the answer."),
-        later("replace_body", "Replace text in the body."),
-    ]
-
     static func action(_ name: String) -> ActionSchema? { actions.first { $0.name == name } }
-
-    private static func later(_ name: String, _ doc: String) -> ActionSchema {
-        ActionSchema(name: name, argument: .anything, phases: everywhere, doc: doc, available: false)
-    }
 
     static let respond = SchemaObject(title: "`respond`", keys: [
         SchemaKey("status", .status(200...599), "Default 200."),

@@ -23,7 +23,7 @@ public enum RuleReference {
 
     private static let actionObjects = [
         Schema.respond, Schema.deny, Schema.redirect, Schema.rewrite, Schema.split, Schema.run, Schema.rateLimit,
-        Schema.cookie, Schema.retry, Schema.timeout,
+        Schema.cookie, Schema.retry, Schema.timeout, Schema.compress, Schema.replaceBody, Schema.mirror,
     ]
     private static let fileObjects = [
         Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.accessLog, Schema.limits,

@@ -70,6 +70,9 @@ public struct Action: Sendable {
         case limitBody(Int)
         case retry(RetryPolicy)
         case timeout(AttemptTimes)
+        case compress(CompressSettings)
+        case replaceBody([Replacement])
+        case mirror(upstream: Int, percent: Int)
         case setCookie(CookieSettings)
         case removeCookie(name: String)
         /// Index of the function; `arguments` is JSON text.
