@@ -59,7 +59,7 @@ bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms
   // The platform lives as long as the process: helper threads may hold it until the end.
   cv8::the_platform = worker_threads <= 0 ? v8::platform::NewSingleThreadedDefaultPlatform().release()
                                           : v8::platform::NewDefaultPlatform(worker_threads).release();
-  v8::V8::InitializePlatform(cv8::the_platform);
+  v8::V8::InitializePlatform(cv8::with_our_clock(cv8::the_platform));
   v8::V8::Initialize();
   cv8::warm_up();
   cv8::start_watchdog(kill_after_ms);

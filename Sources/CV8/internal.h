@@ -50,6 +50,11 @@ struct Rejection {
   v8::Global<v8::Value> reason;
 };
 
+/// V8's view of the platform: the same, with a clock that can stand still.
+v8::Platform *with_our_clock(v8::Platform *inner);
+/// A frozen clock moves on.
+void turn_begins();
+
 /// The times of the turn that is open, in nanoseconds.
 struct Turn {
   bool open = false;

@@ -232,6 +232,7 @@ void start_watchdog(uint32_t kill_after_ms) {
 }  // namespace cv8
 
 void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns) {
+  cv8::turn_begins();
   cv8::Slot *slot = cv8::own_slot();
   const uint64_t now = cv8::monotonic_ns();
   cv8_isolate *outer = slot->current;

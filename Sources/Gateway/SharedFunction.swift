@@ -13,8 +13,13 @@ struct FunctionPlacement: Hashable {
     init(_ function: Function) {
         untrusted = function.untrusted
         lane = function.lane
-        cordon = function.tenant.isEmpty ? "function \(function.name)" : "tenant \(function.tenant)"
+        // Operator's own functions that moved never share a process with a stranger's.
+        let kind = function.untrusted ? "untrusted " : ""
+        cordon = kind + (function.tenant.isEmpty ? "function \(function.name)" : "tenant \(function.tenant)")
     }
+
+    /// From its first call on.
+    var startsOutside: Bool { untrusted || lane == .cordon }
 }
 
 /// A function of this worker, in an isolate here or in a cordon. Generations whose function did not change share it.
@@ -24,6 +29,8 @@ final class SharedFunction {
     private(set) var function: HookFunction?
     private(set) var remote: RemoteFunction?
     private var rules: [HookRule] = []
+    /// Calls go on here until the cordon has loaded it.
+    private var waits = false
     private var slowCalls = 0
     private var slowSince: UInt64 = 0
 
@@ -41,14 +48,16 @@ final class SharedFunction {
         switch key.placement.lane {
         case .cordon: true
         case .inline: false
-        case .auto: key.placement.untrusted || moved.contains(key.name)
+        case .auto: key.placement.startsOutside || moved.contains(key.name)
         }
     }
 
     func adopt(_ function: HookFunction) { self.function = function }
 
-    func moveOut(to cordons: WorkerCordons) {
-        guard remote == nil else { return }
+    /// - Parameter atOnce: not one more call here, also while the cordon is not ready.
+    func moveOut(to cordons: WorkerCordons, atOnce: Bool = true) {
+        waits = !atOnce
+        guard self.remote == nil else { return }
         let remote = cordons.load(HookSource(key), key.placement.cordon)
         for rule in rules { _ = remote.bind(rule) }
         self.remote = remote
@@ -64,15 +73,15 @@ final class SharedFunction {
     }
 
     func handles(_ phase: HookPhase) -> Bool {
-        if let remote, remote.handlers != nil || function == nil { return remote.handles(phase) }
-        return function?.handles(phase) ?? true
+        if let function { return function.handles(phase) }
+        return remote?.handles(phase) ?? true
     }
 
-    /// Runs where it belongs by now: a moved function goes on here until its cordon has loaded it.
+    /// Runs where it belongs by now.
     func start(
         _ call: GatewayHookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange, _ hooks: WorkerHooks
     ) -> HookStart {
-        if let remote, remote.isLoaded || function == nil {
+        if let remote, remote.isLoaded || !waits || function == nil {
             hooks.worker.metrics.add(.cordonCalls)
             remote.owner.start(call, remote, binding, phase, exchange)
             return .pending

@@ -47,7 +47,8 @@ public final class Worker: Reactor {
         do {
             let worker = try Worker(context)
             try worker.begin()
-            worker.run()
+            // Told to leave before it served anybody.
+            if !worker.isDraining { worker.run() }
             worker.end()
             return 0
         } catch {
@@ -72,7 +73,7 @@ public final class Worker: Reactor {
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
-        hooks.move(context.moved)
+        hooks.move(context.moved, fatal: context.moved)
         let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
         generation = first
         first.upstreams.start()
@@ -354,7 +355,7 @@ final class GatewayControl: WorkerControl {
 
     override func closeListener(key: String) { worker.closeListener(key: key) }
     override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
-    override func move(_ functions: [String]) { worker.hooks?.move(functions) }
+    override func move(_ functions: [String], fatal: [String]) { worker.hooks?.move(functions, fatal: fatal) }
     override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
     override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
     override func reopenLogs() { try? worker.accessLog?.reopen() }

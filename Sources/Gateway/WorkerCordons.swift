@@ -140,6 +140,7 @@ final class TenantCordon: RemoteHooks {
             try worker.add(channel)
             self.channel = channel
             diedAt = 0
+            pings = 0
             connect()
             look()
         } catch {
@@ -195,7 +196,7 @@ final class TenantCordon: RemoteHooks {
         diedAt = 0
         closeLink()
         let culprit = disconnect(running: running) { call in
-            self.failure(call.numberElsewhere == running ? end.kind : .unavailable, call, end.message)
+            self.failure(call.numberElsewhere == running ? end.kind : .unavailable, call, "its process \(end.message)")
         }
         worker.metrics.add(.cordonDeaths)
         worker.note(.warning, "the cordon of \(tenant) \(end.message)\(culprit.map { "; it was inside function \($0.name)" } ?? "")")

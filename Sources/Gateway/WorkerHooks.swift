@@ -84,11 +84,13 @@ final class WorkerHooks {
 
     private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function != nil }) }
 
-    /// The supervisor's word on which functions held workers up or cost one.
-    func move(_ names: [String]) {
+    /// The supervisor's word on which functions held workers up, and which of them cost one.
+    func move(_ names: [String], fatal: [String]) {
         moved = Set(names)
-        for shared in loaded.values where !shared.isRemote && shared.belongsInCordon(moved) {
-            shared.moveOut(to: cordons)
+        for shared in loaded.values where shared.belongsInCordon(moved) {
+            let isNews = !shared.isRemote
+            shared.moveOut(to: cordons, atOnce: fatal.contains(shared.key.name) || shared.key.placement.startsOutside)
+            guard isNews else { continue }
             worker.note(.warning, "function \(shared.key.name) runs in a process of its own from now on")
             sweepSoon = true
         }
@@ -99,7 +101,7 @@ final class WorkerHooks {
         guard shared.isTooSlow(microseconds, worker.nowNanoseconds) else { return }
         worker.metrics.add(.hookMovesSlow)
         worker.control?.reportSlow(shared.key.name)
-        move(Array(moved) + [shared.key.name])
+        move(Array(moved) + [shared.key.name], fatal: [])
     }
 
     func nextLabel() -> UInt32 {
@@ -145,6 +147,7 @@ extension HookSource {
         self.init(name: key.name, main: key.main, modules: key.modules)
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
+        untrusted = key.placement.untrusted
     }
 }
 

@@ -8,6 +8,7 @@ public final class HookFunction {
 
     unowned let runtime: HookRuntime
     var loaded: LoadedIsolate?
+    private var handlers: Int32 = 0
     private var rules: [HookRule] = []
     private var losses: [UInt64] = []
 
@@ -25,8 +26,8 @@ public final class HookFunction {
         loaded = try makeIsolate()
     }
 
-    /// Whether the module has a handler for the phase.
-    public func handles(_ phase: HookPhase) -> Bool { (loaded?.handlers ?? 0) & (1 << phase.rawValue) != 0 }
+    /// Whether the module has a handler for the phase; also while its isolate is lost.
+    public func handles(_ phase: HookPhase) -> Bool { handlers & (1 << phase.rawValue) != 0 }
 
     /// Bytes of V8 heap and of ArrayBuffers in use.
     public var memoryInUse: UInt64 {
@@ -75,7 +76,7 @@ public final class HookFunction {
         }
         let result = made.isolate.call(HookEntry.install.rawValue, with: [.value(module), .json(grants)])
         switch result {
-        case .int(let mask) where mask != 0: made.handlers = mask
+        case .int(let mask) where mask != 0: handlers = mask
         case .threw(let thrown): throw loadError(thrown)
         default:
             throw loadError(
@@ -217,7 +218,6 @@ struct SlotTable {
 /// An isolate and what belongs to it.
 final class LoadedIsolate {
     let isolate: Isolate
-    var handlers: Int32 = 0
 
     init(_ source: HookSource, _ operations: HookOperations) throws(JSError) {
         var limits = IsolateLimits()

@@ -56,6 +56,8 @@ public struct HookSource: Sendable {
     public var upstreams: [String] = []
     /// Plain text granted as `env.NAME`.
     public var variables: [String: String] = [:]
+    /// Of a stranger: the clock stands still while it runs.
+    public var untrusted = false
 
     public init(name: String, main: String, modules: [String: String]) {
         self.name = name

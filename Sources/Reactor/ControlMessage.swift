@@ -23,8 +23,9 @@ public enum SupervisorMessage: Sendable, Equatable {
     case examine(path: String)
     /// The cordon that the worker asked for as `id` has ended, or could not be started (`.exited(-1)`).
     case cordonEnded(id: UInt64, end: ProcessEnd)
-    /// Functions that run in a cordon from now on unless they are pinned; replaces the list sent before.
-    case move([String])
+    /// Functions that run in a cordon from now on unless they are pinned; replaces the list sent before. `fatal`: those
+    /// that cost a worker its life.
+    case move([String], fatal: [String])
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -64,9 +65,10 @@ public enum SupervisorMessage: Sendable, Equatable {
             writer.byte(20)
             writer.number(id)
             writer.processEnd(end)
-        case .move(let names):
+        case .move(let names, let fatal):
             writer.byte(21)
             writer.list(names) { $0.string($1) }
+            writer.list(fatal) { $0.string($1) }
         case .tail:
             writer.byte(9)
         case .endTail:
@@ -102,7 +104,9 @@ public enum SupervisorMessage: Sendable, Equatable {
         case 7: self = .reopenLogs
         case 8: self = .examine(path: try reader.string())
         case 20: self = .cordonEnded(id: try reader.number(), end: try reader.processEnd())
-        case 21: self = .move(try reader.list { (reader) throws(PacketError) in try reader.string() })
+        case 21: self = .move(
+            try reader.list { (reader) throws(PacketError) in try reader.string() },
+            fatal: try reader.list { (reader) throws(PacketError) in try reader.string() })
         case 9: self = .tail
         case 10: self = .endTail
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)

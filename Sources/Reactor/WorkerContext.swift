@@ -195,7 +195,7 @@ extension WorkerBirth {
             listeners.append(InheritedListener(key: key, listener: listener, descriptor: descriptor))
         case .fence(let names):
             fenced = names
-        case .move(let names):
+        case .move(let names, _):
             moved = names
         case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail:
             break
@@ -226,8 +226,8 @@ open class WorkerControl: Channel {
     open func closeListener(key: String) {}
     /// These functions must not run; replaces the list before.
     open func fence(_ functions: [String]) {}
-    /// These functions run in a cordon; replaces the list before.
-    open func move(_ functions: [String]) {}
+    /// These functions run in a cordon; replaces the list before. `fatal`: those that cost a worker its life.
+    open func move(_ functions: [String], fatal: [String]) {}
     open func cordonEnded(_ id: UInt64, _ end: ProcessEnd) {}
     /// Stop accepting, finish, then call `drained` and leave.
     open func drain(milliseconds: UInt64) {}
@@ -283,7 +283,7 @@ open class WorkerControl: Channel {
             openListener(InheritedListener(key: key, listener: listener, descriptor: descriptor))
         case .closeListener(let key): closeListener(key: key)
         case .fence(let names): fence(names)
-        case .move(let names): move(names)
+        case .move(let names, let fatal): move(names, fatal: fatal)
         case .cordonEnded(let id, let end): cordonEnded(id, end)
         case .drain(let milliseconds): drain(milliseconds: milliseconds)
         case .reopenLogs: reopenLogs()

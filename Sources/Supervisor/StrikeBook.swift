@@ -28,6 +28,13 @@ struct StrikeBook {
     var fenced: [String] { entries.filter { $0.value.fenced }.keys.sorted() }
     /// Functions that run in a cordon unless they are pinned, sorted.
     var moved: [String] { entries.filter { $0.value.moved }.keys.sorted() }
+    /// Those of them that cost a worker.
+    var fatal: [String] { entries.filter { $0.value.moved && $0.value.strikes > 0 }.keys.sorted() }
+
+    /// Moved functions that are the same in another configuration.
+    func moved(among functions: [ConfigurationBundle.Function]) -> [String] {
+        functions.filter { entries[$0.name]?.moved == true && entries[$0.name]?.fingerprint == $0.fingerprint }.map(\.name)
+    }
 
     /// Notes that a worker died or was killed inside `function`.
     /// - Returns: the function's entry, and whether this strike fenced it.

@@ -56,7 +56,7 @@ extension Supervisor {
     }
 
     func sendMoves() {
-        for worker in workers { worker?.send(.move(strikes.moved)) }
+        for worker in workers { worker?.send(.move(strikes.moved, fatal: strikes.fatal)) }
     }
 }
 

@@ -114,6 +114,8 @@ extension Supervisor {
         var waiting: Set<Int32> = []
         for case let worker? in workers {
             waiting.insert(worker.pid)
+            // A changed function begins where its rule file says.
+            worker.send(.move(strikes.moved(among: current.bundle.functions), fatal: strikes.fatal))
             worker.send(.configure(generation: current.number), passing: memory.descriptor.number)
             for entry in change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
         }
@@ -183,6 +185,7 @@ extension Supervisor {
         guard let pending = reload.pending else { return }
         reload.pending = nil
         current = pending.previous
+        sendMoves()
         for case let worker? in workers {
             for entry in pending.change.added { worker.send(.closeListener(key: entry.key)) }
             guard worker.pid != refuser.pid else { continue }

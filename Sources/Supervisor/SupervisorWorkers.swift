@@ -19,7 +19,7 @@ extension Supervisor {
             passing: shared.descriptor.number)
         for entry in listeners.entries { worker.send(opening(entry), passing: entry.sockets[index]) }
         worker.send(.fence(strikes.fenced))
-        worker.send(.move(strikes.moved))
+        worker.send(.move(strikes.moved, fatal: strikes.fatal))
         worker.send(.configure(generation: current.number), passing: current.memory.descriptor.number)
         letWorkerJoinTail(worker)
     }

@@ -139,6 +139,7 @@ import Testing
             """, arguments: "{\"kept\":\"yes\"}", limits: { $0.memoryBytes = 32 << 20 })
         let waiting = FakeCall()
         #expect(try failure(bench.run()).kind == .memory)
+        #expect(bench.function.handles(.request), "a lost isolate does not change what the module exports")
         bench.exchange.request.remove(named: Span("x-twice"))
         #expect(line(bench.run(.request, waiting)) == "respond 0 yes")
         #expect(bench.function.counters.isolatesMade == 2)

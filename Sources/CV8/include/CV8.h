@@ -24,6 +24,8 @@ const char *cv8_version(void);
 /// Starts V8 and the watchdog thread, once per process. Later calls do nothing and return false.
 /// `worker_threads` 0 asks for the single-threaded platform. `kill_after_ms` 0: never kill the process.
 bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms);
+// From now on the wall clock of this process's JavaScript moves only between turns. After cv8_start.
+void cv8_freeze_clock(void);
 
 /// Exit codes of a process that V8 made impossible to continue.
 enum { CV8_EXIT_FATAL = 86, CV8_EXIT_UNSTOPPABLE = 87 };

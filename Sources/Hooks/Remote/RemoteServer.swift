@@ -1,5 +1,6 @@
 public import Buffers
 import HTTP
+import Isolates
 
 /// The cordon's end: functions and calls of one tenant, run by a `HookRuntime` of this process. No I/O: a subclass
 /// moves `outgoing`, hands in what arrives, and keeps the clock.
@@ -53,6 +54,7 @@ open class RemoteServer: HookHost {
 
     private func load(_ wire: inout WireReader) throws(WireError) {
         let number = try wire.number32(), source = try wire.source()
+        if source.untrusted { V8Engine.freezeClock() }
         do throws(HookLoadError) {
             let function = try runtime.load(source)
             functions[number] = Served(function: function)

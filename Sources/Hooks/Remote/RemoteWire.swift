@@ -194,6 +194,7 @@ extension WireWriter {
     mutating func source(_ source: HookSource) {
         string(source.name)
         string(source.main)
+        flag(source.untrusted)
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
             string(path)
@@ -231,6 +232,7 @@ extension WireWriter {
 extension WireReader {
     mutating func source() throws(WireError) -> HookSource {
         var source = HookSource(name: try string(), main: try string(), modules: [:])
+        source.untrusted = try flag()
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()
             source.modules[path] = try string()
