@@ -85,6 +85,7 @@ extension ExchangeRunner {
         recordHook(call, outcome)
         if station == .requestRules || station == .origin { hooks.state = call.state }
         let function = call.bound?.functionIndex ?? -1
+        let place = call.bound?.place ?? "", cpu = call.cpuNanoseconds
         worker.hooks?.giveBack(call)
         switch outcome {
         case .proceed(let body):
@@ -94,8 +95,9 @@ extension ExchangeRunner {
         case .deny(let status):
             deliverStock(status: status, proxyStatus: "http_request_denied", side: .client)
             return false
-        case .failed(let failure):
+        case .failed(var failure):
             restore(.unchanged, response: station != .requestRules)
+            (failure.rulePlace, failure.cpuNanoseconds) = (place, cpu)
             return hookFailed(failure, function, failure.errorKind)
         }
     }
@@ -168,23 +170,29 @@ extension ExchangeRunner {
     /// Applies the function's `on_error`. True when the walk goes on.
     private func hookFailed(_ failure: HookFailure, _ function: Int, _ kind: ErrorKind) -> Bool {
         countHookFailure(failure, fenced: kind == .hookFenced)
-        worker.noteHook("error", function: failure.function, request: requestID.text, text: failure.description)
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
         generation.series.countPolicy(function: function)
-        let policy = generation.configuration.functions[function].onError
-        if failure.passThrough || policy == .continue || station == .errorRules {
+        var policy = generation.configuration.functions[function].onError
+        if failure.passThrough || station == .errorRules { policy = .continue }
+        worker.noteHookFailure(failure, policy.word, request: requestID.text)
+        switch policy {
+        case .continue:
             worker.metrics.add(.hookPolicyContinue)
             return true
-        }
-        switch policy {
-        case .continue: break
         case .deny(let status):
             worker.metrics.add(.hookPolicyDeny)
             hooks.policyStatus = Int(status)
         case .respond(let status):
             worker.metrics.add(.hookPolicyRespond)
             hooks.policyStatus = Int(status)
+        case .fallback(let chosen):
+            worker.metrics.add(.hookPolicyFallback)
+            if station == .requestRules {
+                upstream = chosen
+                forward()
+                return false
+            }
         }
         fail(GatewayError(kind, in: station == .responseRules ? .responseHook : .requestHook, note: failure.description))
         return false

@@ -32,14 +32,17 @@ final class BoundHook {
     let functionIndex: Int
     let binding: HookBinding
     let label: RunningLabel
+    /// file:line of the rule.
+    let place: String
     /// Nanoseconds after which the supervisor takes the call for unstoppable.
     let patience: UInt64
 
-    init(_ shared: SharedFunction, functionIndex: Int, binding: HookBinding, label: consuming RunningLabel, cpu: Int) {
+    init(_ shared: SharedFunction, functionIndex: Int, binding: HookBinding, label: consuming RunningLabel, place: String, cpu: Int) {
         self.shared = shared
         self.functionIndex = functionIndex
         self.binding = binding
         self.label = label
+        self.place = place
         patience = UInt64(cpu) * 2_000_000 + 250_000_000
     }
 }
@@ -72,7 +75,8 @@ final class WorkerHooks {
     func function(_ key: FunctionKey) throws(HookLoadError) -> SharedFunction {
         if let kept = loaded[key] { return kept }
         let shared = SharedFunction(key)
-        if shared.belongsInCordon(moved) {
+        // A rehearsal has no supervisor that could start one.
+        if worker.control != nil, shared.belongsInCordon(moved) {
             shared.moveOut(to: cordons)
         } else {
             shared.adopt(try runtime.load(HookSource(key)))
@@ -98,7 +102,7 @@ final class WorkerHooks {
 
     /// A call ended: one that keeps the loop busy for too long, too often, has to go elsewhere.
     func noteCost(_ shared: SharedFunction, microseconds: UInt64) {
-        guard shared.isTooSlow(microseconds, worker.nowNanoseconds) else { return }
+        guard worker.control != nil, shared.isTooSlow(microseconds, worker.nowNanoseconds) else { return }
         worker.metrics.add(.hookMovesSlow)
         worker.control?.reportSlow(shared.key.name)
         move(Array(moved) + [shared.key.name], fatal: [])
@@ -246,7 +250,7 @@ struct GenerationHooks {
                 arguments: arguments.isEmpty ? "{}" : arguments)
             let label = RunningLabel(identity: hooks.nextLabel(), function: shared.key.name, rule: name, place: place)
             let hook = BoundHook(
-                shared, functionIndex: use.call.function, binding: try shared.bind(rule), label: label,
+                shared, functionIndex: use.call.function, binding: try shared.bind(rule), label: label, place: place,
                 cpu: configuration.functions[use.call.function].limits.cpu)
             bound[Int(use.call.rule)].append((use.call.arguments.start, use.call.function, hook))
         }

@@ -17,14 +17,19 @@ final class WorkerLog {
         file = try? LogFile(inherited: 2)
     }
 
-    func write(_ level: String, _ event: String, _ message: String, _ details: [(String, String)] = []) {
+    /// - Parameter numbers: shown in JSON only.
+    func write(
+        _ level: String, _ event: String, _ message: String, _ details: [(String, String)] = [], numbers: [(String, Int)] = []
+    ) {
         if let listener { return listener(level, message, details) }
         line.reset()
-        if json { writeJSON(level, event, message, details) } else { writeText(level, message, details) }
+        if json { writeJSON(level, event, message, details, numbers) } else { writeText(level, message, details) }
         file?.flush()
     }
 
-    private func writeJSON(_ level: String, _ event: String, _ message: String, _ details: [(String, String)]) {
+    private func writeJSON(
+        _ level: String, _ event: String, _ message: String, _ details: [(String, String)], _ numbers: [(String, Int)]
+    ) {
         line.beginObject()
         line.field("time", SystemClock.timestamp())
         line.field("level", level)
@@ -32,6 +37,7 @@ final class WorkerLog {
         line.field("worker", worker)
         line.field("message", message)
         for (key, value) in details { line.field(key, value) }
+        for (key, value) in numbers { line.field(key, value) }
         line.endObject()
         line.endLine()
         file?.append(of: line)

@@ -139,11 +139,18 @@ public final class HookFunction {
 
     /// The heap limit was reached: every call in the isolate is lost with it.
     func loseIsolate() {
+        let memory = memoryInUse
         loaded = nil
         losses.append(runtime.host.now)
         timers.removeAll()
         for call in slots.all {
-            if call.exchange == nil { endTail(call) } else { fail(call, HookFailure(.memory, call, "the function's memory limit was reached")) }
+            if call.exchange == nil {
+                endTail(call)
+            } else {
+                var failure = HookFailure(.memory, call, "the function's memory limit was reached")
+                failure.memoryBytes = memory
+                fail(call, failure)
+            }
         }
     }
 

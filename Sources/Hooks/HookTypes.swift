@@ -132,6 +132,12 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     public var column = 0
     /// The hook called `passThroughOnException`: treat as `on_error: continue`.
     public var passThrough = false
+    /// V8 heap and ArrayBuffers of the function's isolate at that moment; 0 when unknown.
+    public var memoryBytes: UInt64 = 0
+    /// CPU time the call had used.
+    public var cpuNanoseconds: UInt64 = 0
+    /// file:line of the rule that ran it.
+    public var rulePlace = ""
 
     public init(_ kind: Kind, function: String, rule: String = "", message: String) {
         self.kind = kind
@@ -144,7 +150,11 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
         self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "", message: message)
         file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
+        memoryBytes = call.function?.memoryInUse ?? 0
     }
+
+    /// `hooks/a.js:3:7`, or the file alone.
+    public var place: String { line > 0 ? "\(file):\(line):\(column)" : file }
 
     /// The kind as rules, logs and `Proxy-Status` use it.
     public var errorKind: ErrorKind {

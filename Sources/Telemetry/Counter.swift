@@ -59,7 +59,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
     case hookCPUMicroseconds
-    case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue
+    case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
     case isolatesLive
     case cordonsLive, cordonCalls

@@ -170,7 +170,10 @@ extension Counter {
             + one(.hookCPUMicroseconds, "hook_cpu_microseconds_total", .counter, "CPU time spent inside hooks.")
             + series(
                 "hook_policies_total", .counter, "Failed hook calls answered by policy.", "policy",
-                [(.hookPolicyDeny, "deny"), (.hookPolicyRespond, "respond"), (.hookPolicyContinue, "continue")])
+                [
+                    (.hookPolicyDeny, "deny"), (.hookPolicyRespond, "respond"), (.hookPolicyContinue, "continue"),
+                    (.hookPolicyFallback, "fallback"),
+                ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
             + cordons

@@ -14,12 +14,13 @@ def lane(request):
     return LANES[request.param]
 
 
-def one(start, lane: str, source: str, *, limits: str = "{cpu: 50ms, wall: 2s}", more: str = "", policy: str = "deny"):
+def one(start, lane: str, source: str, *, limits: str = "{cpu: 50ms, wall: 2s}", more: str = "", policy: str = "deny",
+        **rest):
     return start(functions=f"f: {{file: hooks/f.js, {lane}, limits: {limits}, on_error: {policy}{more}}}\n"
                            f"g: {{file: hooks/g.js, {lane}}}\n",
                  request="- {name: f, when: 'path starts_with \"/f\"', do: [{run: {function: f}}]}\n"
                          "- {name: g, when: 'path starts_with \"/g\"', do: [{run: {function: g}}]}\n",
-                 hooks={"f.js": source, "g.js": "export default { onRequest() { return Response.json({seen: String(globalThis.mark), poisoned: [].poison ?? null, tail: {}.tail ?? null}); } };"})
+                 hooks={"f.js": source, "g.js": "export default { onRequest() { return Response.json({seen: String(globalThis.mark), poisoned: [].poison ?? null, tail: {}.tail ?? null}); } };"}, **rest)
 
 
 def answer(gateway, path: str = "/f"):
@@ -242,3 +243,25 @@ def test_clock_stands_still_for_strangers(start):
 
 def test_clock_runs_for_the_operators_own(start):
     assert json.loads(answer(one(start, "lane: cordon", CLOCK, limits="{cpu: 5s, wall: 20s}")).body)["moved"][0] > 0
+
+
+def test_fallback_sends_the_request_elsewhere(start, lane, origin):
+    gateway = one(start, lane, "export default { onRequest() { throw new Error('broken'); } };", policy="{fallback: spare}",
+                  upstreams=f'spare:\n  servers: ["http://127.0.0.1:{origin.port}"]\n')
+    assert answer(gateway).status == 200
+    assert [request.path for request in origin.requests] == ["/f"]
+    assert gateway.access_log()[-1]["upstream"]["name"] == "spare"
+    wait_until(lambda: gateway.metric("sluice_hook_policies_total", policy="fallback") == 1, "the policy is counted")
+
+
+def test_failure_is_one_event_with_rule_hook_cost_and_memory(start, lane):
+    gateway = one(start, lane, "export default {\n  onRequest() {\n    for (let i = 0; i < 1e6; i++);\n    null.x;\n  } };", arguments=["--log-format", "json"])
+    reply = answer(gateway)
+    assert reply.status == 503 and reply.header("proxy-status").startswith("sluice; error=")
+    assert b"null" not in reply.body
+    event = json.loads(gateway.wait_log("hook_failed"))
+    assert event["function"] == "f" and event["kind"] == "error" and event["policy"] == "deny"
+    assert event["rule"].endswith("/f") and event["rule_place"].startswith(("sluice.yaml:", "/")) and ":" in event["rule_place"]
+    assert event["hook_place"] == "hooks/f.js:4:10" or event["hook_place"].endswith("hooks/f.js:4:10")
+    assert event["request"] == reply.header("x-request-id")
+    assert event["cpu_us"] > 0 and event["memory_bytes"] > 100_000

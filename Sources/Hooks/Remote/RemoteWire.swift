@@ -271,6 +271,7 @@ extension WireReader {
         failure.line = Int(try number32())
         failure.column = Int(try number32())
         failure.passThrough = try flag()
+        failure.memoryBytes = try number()
         return failure
     }
 }
@@ -283,5 +284,6 @@ extension WireWriter {
         number32(UInt32(clamping: failure.line))
         number32(UInt32(clamping: failure.column))
         flag(failure.passThrough)
+        number(failure.memoryBytes)
     }
 }

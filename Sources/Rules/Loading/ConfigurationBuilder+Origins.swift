@@ -78,9 +78,12 @@ extension ConfigurationBuilder {
 
     private func onError(_ parsed: Parsed) -> Function.OnError? {
         if let word = parsed.text { return Self.policies[word] }
-        let statuses = parsed.object?.fields ?? [:]
-        guard statuses.count == 1, let (name, value) = statuses.first, let status = value.integer else {
-            reporter.report(.actionShape, "`on_error` is one of deny, continue, respond", at: parsed.position)
+        let fields = parsed.object?.fields ?? [:]
+        if fields.count == 1, let chosen = fields["fallback"], let upstream = chosen.text {
+            return resolve(upstream, in: upstreamIndex, "upstream", .unknownUpstream, at: chosen.position).map { .fallback(upstream: $0) }
+        }
+        guard fields.count == 1, let (name, value) = fields.first, let status = value.integer else {
+            reporter.report(.actionShape, "`on_error` is one of deny, continue, respond, fallback", at: parsed.position)
             return nil
         }
         return name == "deny" ? .deny(status: UInt16(status)) : .respond(status: UInt16(status))

@@ -211,6 +211,7 @@ enum Schema {
     static let onError = SchemaObject(title: "`on_error`", keys: [
         SchemaKey("deny", .status(400...599), "Answer with this status (503 when only `deny` is written)."),
         SchemaKey("respond", .status(200...599), "Answer with this status (500 when only `respond` is written)."),
+        SchemaKey("fallback", .name, "Request phase: send the request to this upstream as it was; in the other phases the same as `respond`."),
     ])
 
     static let site = SchemaObject(title: "a site", keys: [

@@ -115,6 +115,8 @@ public struct Function: Sendable {
         case `continue`
         /// Answer with this status.
         case respond(status: UInt16)
+        /// Request phase: send the request to this upstream (its index) as it was, past the other rules.
+        case fallback(upstream: Int)
     }
     public var name: String
     public var module: FileReference
