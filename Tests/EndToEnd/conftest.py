@@ -56,9 +56,9 @@ Start = Callable[..., Gateway]
 
 def starter(certificates: Path, origin: Origin, make_folder: Callable[[], Path], running: list[Gateway]) -> Start:
     def start(*, hooks: dict[str, str] | None = None, workers: int = 1, rules: Callable[[Ports], str] | None = None,
-              **parts: str) -> Gateway:
+              arguments: list[str] | None = None, **parts: str) -> Gateway:
         make = rules or (lambda ports: rule_file(ports, certificates, origin.port, **parts))
-        gateway = Gateway(make_folder(), certificates, make, hooks, workers)
+        gateway = Gateway(make_folder(), certificates, make, hooks, workers, arguments=arguments)
         try:
             gateway.wait_ready(workers)
         except AssertionError:

@@ -68,7 +68,8 @@ class Gateway:
     """One running gateway. `make_rules` writes the rule file for the ports it is given; hooks lie beside it."""
 
     def __init__(self, folder: Path, certificates: Path, make_rules: Callable[[Ports], str],
-                 hooks: dict[str, str] | None = None, workers: int = 1, environment: dict[str, str] | None = None):
+                 hooks: dict[str, str] | None = None, workers: int = 1, environment: dict[str, str] | None = None,
+                 arguments: list[str] | None = None):
         self.folder, self.authority, self.make_rules = folder, certificates / "ca.crt", make_rules
         self.ports = Ports(*free_ports(3))
         self.file = folder / "sluice.yaml"
@@ -77,7 +78,8 @@ class Gateway:
         # A short path: socket files have a limit.
         self.environment = {"RUNTIME_DIRECTORY": tempfile.mkdtemp(prefix="sluice-"), **(environment or {})}
         self.process = subprocess.Popen(
-            [str(binary()), "run", "--config", str(self.file), "--workers", str(workers)], cwd=folder,
+            [str(binary()), "run", "--config", str(self.file), "--workers", str(workers),
+             *(arguments or [])], cwd=folder,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **self.environment},
             text=True, errors="replace")
         self.reader = threading.Thread(target=self._read_output, daemon=True)
@@ -104,7 +106,7 @@ class Gateway:
             if self.process.poll() is not None:
                 self.reader.join(5)
                 raise AssertionError(f"the gateway ended with status {self.process.returncode}:\n{self.text}")
-            return any(" ready: " in line for line in self.output) and len(self.worker_pids()) >= workers
+            return any(re.search(r'[ "]ready: ', line) for line in self.output) and len(self.worker_pids()) >= workers
 
         wait_until(ready, "the gateway says that it is ready")
         return self
@@ -116,7 +118,7 @@ class Gateway:
         pid = self.process.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            return [int(child) for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+            return [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[1:2] == [b"worker"]]
         except (FileNotFoundError, ProcessLookupError):
             return []
 
