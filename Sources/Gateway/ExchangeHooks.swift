@@ -161,6 +161,9 @@ extension ExchangeRunner {
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
         let function = call.bound?.functionIndex ?? 0
         hookCalls.append(HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds))
+        if let trace = rules.trace, let bound = call.bound {
+            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time")
+        }
         let failed = if case .failed = outcome { true } else { false }
         generation?.series.countCall(function: function, microseconds: microseconds, failed: failed)
     }

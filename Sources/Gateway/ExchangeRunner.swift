@@ -117,7 +117,10 @@ final class ExchangeRunner: ForwardedExchange {
                 if station == .requestRules, bodyIsTooLarge { return refuseBody() }
                 if !runHook(call) { return }
             case .respond(let reply): return answer(reply)
-            case .limit(let check): if let reply = refusal(check) { return answer(reply) }
+            case .limit(let check):
+                let reply = refusal(check)
+                rules.trace?.note(reply == nil ? "rate_limit: passes" : "rate_limit: refused")
+                if let reply { return answer(reply) }
             case .log(let line): note(line)
             case .drop: return drop()
             }

@@ -217,4 +217,11 @@ public struct VariableTable: ~Copyable {
 
     @_lifetime(borrow self)
     public borrowing func bytes(_ range: ByteRange) -> Span<UInt8> { arena[range] }
+
+    /// All of them as text, for people.
+    public borrowing func texts() -> [(name: String, value: String)] {
+        var texts: [(name: String, value: String)] = []
+        for entry in entries { texts.append((arena[entry.name].text(), arena[entry.value].text())) }
+        return texts
+    }
 }

@@ -76,6 +76,8 @@ def test_watching_runs_again_after_a_change(folder):
 
 
 def test_the_examples_pass_their_tests():
-    files = sorted((ROOT / "Examples").glob("*/sluice.yaml"))
-    ran = subprocess.run([binary(), "test", *map(str, files)], capture_output=True, text=True, timeout=120)
+    files = sorted([*(ROOT / "Examples").glob("*/sluice.yaml"), *(ROOT / "Examples").glob("*/tests.yaml")])
+    ran = subprocess.run([binary(), "test", "--format", "json", *map(str, files)], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stdout
+    tested = {file["file"].split("/")[-2] for file in json.loads(ran.stdout)["files"] if file["tests"]}
+    assert {"shop", "api", "canary", "maintenance"} <= tested

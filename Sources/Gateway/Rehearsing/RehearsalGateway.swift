@@ -12,6 +12,7 @@ public final class RehearsalGateway {
     public static let patience: UInt64 = 3_600_000
     private let worker: Worker
     private let stage = ScriptedStage()
+    private lazy var explainer = worker.generation.map { Explainer($0.rules) }
 
     /// Loads the configuration and its hooks; certificates are not needed.
     /// - Throws: when a hook cannot be loaded; the error says where and why.
@@ -20,8 +21,12 @@ public final class RehearsalGateway {
     }
 
     /// Plays one request to its end, and whatever hooks do afterwards.
-    /// - Parameter script: says what each attempt to reach a server comes to.
-    public func play(_ request: RehearsedRequest, script: @escaping (RehearsedAttempt) -> StagedOutcome) -> RehearsedAnswer {
+    /// - Parameters:
+    ///   - traced: keep what each rule came to.
+    ///   - script: says what each attempt to reach a server comes to.
+    public func play(
+        _ request: RehearsedRequest, traced: Bool = false, script: @escaping (RehearsedAttempt) -> StagedOutcome
+    ) -> RehearsedAnswer {
         stage.begin(script)
         var log: [String] = []
         worker.log.listener = { level, message, details in
@@ -30,7 +35,8 @@ public final class RehearsalGateway {
         if let time = request.time { worker.setWall(time) }
         let began = worker.now
         let stream = RehearsalStream(worker: worker, request)
-        stream.begin()
+        let trace = traced ? explainer.map { RuleTrace($0) } : nil
+        stream.begin(trace)
         let finished = worker.play(atMost: RehearsalGateway.patience) { stream.isOver }
         var answer = stream.answer
         if !finished { answer.isCut = true }
@@ -40,6 +46,7 @@ public final class RehearsalGateway {
         worker.log.listener = nil
         answer.calls = stage.end()
         answer.log = log
+        if let trace { answer.trace = (trace.text, trace.json) }
         return answer
     }
 

@@ -28,8 +28,9 @@ final class RehearsalStream: ClientStream {
     // MARK: The request
 
     /// Reads the request as a connection would and begins the exchange.
-    func begin() {
+    func begin(_ trace: RuleTrace?) {
         let runner = worker.takeRunner(for: self, request.client)
+        runner.rules.trace = trace
         self.runner = runner
         var parser = RequestParser(limits: HeadLimits(worker.generation?.configuration.limits ?? Limits()))
         let head = Array(headText.utf8)

@@ -11,6 +11,8 @@ public struct RuleRunner: ~Copyable {
     /// Ask every rule in turn, also those of which the index knows that they cannot match. The outcome is the same;
     /// whoever explains decisions wants to see each of them. Heeded when a phase begins.
     public var asksEveryRule = false
+    /// Keeps what happens, rule by rule; then every rule is asked.
+    public var trace: RuleTrace?
 
     /// Values made for one evaluation: lower-case text, numbers, decoded arguments. Emptied before each rule.
     var scratch = ByteArena(capacity: 512)
@@ -69,6 +71,7 @@ public struct RuleRunner: ~Copyable {
     /// Forgets the generation, so that an old one can be freed.
     public mutating func end() {
         generation = nil
+        trace = nil
         rule = ruleEnd
         operation = operationEnd
     }
@@ -84,7 +87,8 @@ public struct RuleRunner: ~Copyable {
         let compiled = generation.program.sites[exchange.site].phase(phase)
         rule = compiled.rules.indices.lowerBound
         ruleEnd = compiled.rules.indices.upperBound
-        index = asksEveryRule ? -1 : Int(compiled.index)
+        trace?.enter(phase)
+        index = asksEveryRule || trace != nil ? -1 : Int(compiled.index)
         isStale = true
         if phase == .response, generation.program.readsOriginHeaders {
             originFields.removeAll(keepingCapacity: true)
@@ -94,6 +98,12 @@ public struct RuleRunner: ~Copyable {
 
     /// Goes on until the gateway has to act. Edits of heads, variables and the route are done on the way.
     public mutating func next(_ exchange: Exchange) -> Step {
+        let step = step(exchange)
+        trace?.settle(exchange)
+        return step
+    }
+
+    private mutating func step(_ exchange: Exchange) -> Step {
         guard let generation else { return .done }
         while true {
             while operation < operationEnd {
@@ -135,7 +145,9 @@ public struct RuleRunner: ~Copyable {
         let compiled = generation.program.rules[rule]
         let id = Int32(rule)
         rule += 1
-        guard decide(compiled, generation, exchange) else { return }
+        let matches = decide(compiled, generation, exchange)
+        if let trace { self.trace(trace, rule: Int(id), matched: matches, shadow: compiled.shadow, exchange) }
+        guard matches else { return }
         exchange.matchedRules.append(compiled.shadow ? ~id : id)
         isShadow = compiled.shadow
         guard !isShadow || compiled.limits else { return }
