@@ -154,6 +154,15 @@ public import CLinux
 
     // MARK: The last entry may grow by what follows it in its slab.
 
+    /// - Precondition: not empty, and `length` bytes behind the last entry in its slab were just written.
+    @inline(__always)
+    mutating func growLast(by length: Int) {
+        guard sliceCount > 0, let ring = unsafe ring else { preconditionFailure("growing an empty chain") }
+        // SAFETY: the last entry exists.
+        unsafe ring[position(sliceCount &- 1)].count &+= length
+        byteCount &+= length
+    }
+
     mutating func extendLast(slab: SlabPointer, end: Int, by length: Int) -> Bool {
         guard sliceCount > 0, let ring = unsafe ring else { return false }
         let last = position(sliceCount - 1)

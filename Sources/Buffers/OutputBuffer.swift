@@ -7,6 +7,10 @@
     /// The slab that text is written into, and its first free byte.
     private var tail: SlabPointer?
     private var tailEnd = 0
+    /// Free bytes behind `tailEnd`; 0 without a tail.
+    private var room = 0
+    /// The chain's last entry lies in the tail and ends at `tailEnd`: more text only makes it longer.
+    private var isOpen = false
 
     public init(pool: SlabPool) {
         self.pool = pool
@@ -22,12 +26,34 @@
     public var byteCount: Int { chain.byteCount }
     public var isEmpty: Bool { chain.isEmpty }
 
-    public mutating func append(_ slice: consuming Slice) { chain.append(slice) }
+    public mutating func append(_ slice: consuming Slice) {
+        isOpen = false
+        chain.append(slice)
+    }
 
-    public mutating func append(contentsOf other: inout Chain) { chain.append(contentsOf: &other) }
+    public mutating func append(contentsOf other: inout Chain) {
+        isOpen = false
+        chain.append(contentsOf: &other)
+    }
 
     /// Copies bytes in; they are counted by the caller if they are body bytes.
+    ///
+    /// A head is written in thirty pieces, and nearly all of them land behind the last one.
     public mutating func append(copying bytes: borrowing Span<UInt8>) {
+        let length = bytes.count
+        guard isOpen, length <= room, let slab = unsafe tail else { return appendPiecewise(bytes) }
+        // SAFETY: `length` bytes are free in the slab and readable in the span.
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            unsafe (slab.data + tailEnd).copyMemory(from: base, byteCount: length)
+        }
+        chain.growLast(by: length)
+        tailEnd &+= length
+        room &-= length
+        pool.copied.head &+= length
+    }
+
+    private mutating func appendPiecewise(_ bytes: borrowing Span<UInt8>) {
         var done = 0
         while done < bytes.count {
             let (slab, free) = unsafe writableTail()
@@ -77,7 +103,10 @@
     }
 
     /// Moves the first slice out, for those who only want text packed into slabs.
-    public mutating func popFirst() -> Slice? { chain.popFirst() }
+    public mutating func popFirst() -> Slice? {
+        defer { if chain.isEmpty { isOpen = false } }
+        return chain.popFirst()
+    }
 
     /// Drops bytes that were sent. When all are, the tail slab is reused or given back.
     public mutating func dropFirst(_ length: Int) {
@@ -97,17 +126,21 @@
         unsafe held.release()
         unsafe tail = nil
         tailEnd = 0
+        room = 0
+        isOpen = false
     }
 
     private mutating func rewindTail() {
-        guard let slab = unsafe tail else { return }
-        if unsafe slab.pointee.count == 1 { tailEnd = 0 }
+        isOpen = false
+        guard let slab = unsafe tail, unsafe slab.pointee.count == 1 else { return }
+        tailEnd = 0
+        // SAFETY: the buffer owns a count on its tail slab.
+        room = unsafe slab.pointee.capacity
     }
 
     private mutating func writableTail() -> (SlabPointer, Int) {
         if let slab = unsafe tail {
-            let free = unsafe slab.pointee.capacity - tailEnd
-            if free > 0 { return unsafe (slab, free) }
+            if room > 0 { return unsafe (slab, room) }
             // SAFETY: entries keep their own counts on the full slab.
             unsafe slab.release()
         }
@@ -115,7 +148,8 @@
         let fresh = unsafe pool.take(.small)
         unsafe tail = fresh
         tailEnd = 0
-        return unsafe (fresh, fresh.pointee.capacity)
+        room = unsafe fresh.pointee.capacity
+        return unsafe (fresh, room)
     }
 
     private mutating func commit(_ slab: SlabPointer, _ length: Int) {
@@ -124,5 +158,7 @@
             unsafe chain.appendShared(slab: slab, offset: tailEnd, count: length)
         }
         tailEnd += length
+        room -= length
+        isOpen = true
     }
 }

@@ -1,4 +1,30 @@
-/// Questions about text that are answered eight bytes at a time.
+import CLinux
+
+/// What `caselessKey` makes of a short text.
+public struct CaselessKey: Sendable, Equatable {
+    let count: Int
+    let first: UInt64
+    let last: UInt64
+    let middle: UInt64
+
+    @inline(__always)
+    init(_ count: Int, _ first: UInt64, _ last: UInt64, _ middle: UInt64) {
+        self.count = count
+        self.first = first
+        self.last = last
+        self.middle = middle
+    }
+
+    /// Equals the key of no text.
+    public static let none = CaselessKey(0, 0, 0, 0)
+
+    @inline(__always)
+    public static func == (a: CaselessKey, b: CaselessKey) -> Bool {
+        a.count == b.count && (a.first ^ b.first) | (a.last ^ b.last) | (a.middle ^ b.middle) == 0
+    }
+}
+
+/// Questions about text that are answered several bytes at a time.
 ///
 /// Heads are mostly names, targets and values in which every byte has to be looked at once; a loop over single bytes
 /// costs five times the instructions.
@@ -14,29 +40,35 @@ extension Span where Element == UInt8 {
 
     /// The offset of the first control byte (below 0x20, tab included, or 0x7f) at or after `from`, or `count`.
     public func firstControl(from: Int) -> Int {
-        var at = from
-        while count &- at >= 8 {
-            let word = word(at: at)
-            let hits = ~word.atLeast(0x20) | word.equal(to: 0x7f)
-            if let offset = hits.firstMark(besides: word) { return at &+ offset }
-            at &+= 8
+        precondition(from >= 0 && from <= count)
+        // SAFETY: C reads the bytes from `from` to the end of the span and nothing else.
+        return unsafe withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return from }
+            return unsafe from &+ sluice_first_control(base + from, bytes.count &- from)
         }
-        while at < count, self[at] >= 0x20, self[at] != 0x7f { at &+= 1 }
-        return at
     }
 
     /// The offset of the first byte at or after `from` that is no ASCII letter, digit or `-`, or `count`.
     public func endOfName(from: Int) -> Int {
-        var at = from
-        while count &- at >= 8 {
-            let word = word(at: at)
-            let letters = word.lowercased.within(0x61, 0x7a)
-            let good = (letters | word.within(0x30, 0x39) | word.equal(to: 0x2d)) & ~word
-            if let offset = (~good).firstMark { return at &+ offset }
-            at &+= 8
+        precondition(from >= 0 && from <= count)
+        // SAFETY: C reads the bytes from `from` to the end of the span and nothing else.
+        return unsafe withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return from }
+            return unsafe from &+ sluice_end_of_name(base + from, bytes.count &- from)
         }
-        while at < count, isNameByte(self[at]) { at &+= 1 }
-        return at
+    }
+
+    /// A text of 2 to 19 bytes in lower case as three words and its length: equal keys mean equal texts without case.
+    @inline(__always)
+    public var caselessKey: CaselessKey {
+        precondition(count >= 2 && count <= 19)
+        if count >= 8 {
+            let last = word(at: count &- 8)
+            return CaselessKey(count, word(at: 0).lowercased, last.lowercased, count > 16 ? word(at: 8).lowercased : 0)
+        }
+        var word: UInt64 = 0
+        for index in 0..<count { word = word << 8 | UInt64(self[index]) }
+        return CaselessKey(count, word.lowercased, 0, 0)
     }
 
     /// The offset of the first byte at or after `from` that is not visible ASCII, or is `#`, `<`, `>` or `\`, or `count`.
@@ -51,11 +83,6 @@ extension Span where Element == UInt8 {
         }
         while at < count, isTargetByte(self[at]) { at &+= 1 }
         return at
-    }
-
-    @inline(__always)
-    private func isNameByte(_ byte: UInt8) -> Bool {
-        byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || byte == 0x2d
     }
 
     @inline(__always)
@@ -91,10 +118,6 @@ extension UInt64 {
         let marks = self & .tops
         return marks == 0 ? nil : marks.trailingZeroBitCount / 8
     }
-
-    /// The same among the bytes of `word` that are ASCII.
-    @inline(__always)
-    func firstMark(besides word: UInt64) -> Int? { (self & ~word).firstMark }
 
     @inline(__always)
     func equalsIgnoringCase(_ other: UInt64) -> Bool { self == other || lowercased == other.lowercased }

@@ -5,7 +5,7 @@ import Rules
 
 /// The session of a client connection: makes the gateway's streams.
 final class ClientSession: HTTP2Session {
-    unowned let worker: Worker
+    let worker: Worker
     let listener: ListenerState
     unowned var connection: HTTP2Connection?
 

@@ -5,28 +5,19 @@ import Rules
 import Telemetry
 import Upstream
 
-/// Where an exchange stands with its hooks.
-struct HookState: ~Copyable {
+/// Where an exchange stands with its hooks. Plain values only: what is collected stands beside it in the runner.
+struct HookState {
     /// The call whose result is awaited.
     var call: GatewayHookCall?
     /// The call that is inside `fetch()` and waits for the origin.
     var awaitsOrigin = false
     /// The side whose body is being collected for the call.
     var collecting: HookSide?
-    var collected = Chain()
     /// `ctx.state`, handed from the request phase to the response phase.
     var state: [UInt8] = []
     /// Status that a hook's policy chose for the failure.
     var policyStatus = 0
 
-    mutating func reset() {
-        call = nil
-        awaitsOrigin = false
-        collecting = nil
-        collected.removeAll()
-        if !state.isEmpty { state.removeAll() }
-        policyStatus = 0
-    }
 }
 
 /// Hooks in the walk of an exchange.
@@ -106,13 +97,13 @@ extension ExchangeRunner {
     private func restore(_ body: HookBody, response: Bool) {
         switch body {
         case .unchanged:
-            if hooks.collecting == .request { requestBody.append(contentsOf: &hooks.collected) }
-            if hooks.collecting == .response { responseBody.append(contentsOf: &hooks.collected) }
+            if hooks.collecting == .request { requestBody.append(contentsOf: &collected) }
+            if hooks.collecting == .response { responseBody.append(contentsOf: &collected) }
         case .none: replaceBody([], response: response)
         case .bytes(let bytes): replaceBody(bytes, response: response)
         }
         hooks.collecting = nil
-        hooks.collected.removeAll()
+        collected.removeAll()
     }
 
     private func replaceBody(_ bytes: [UInt8], response: Bool) {
@@ -219,7 +210,7 @@ extension ExchangeRunner {
         hooks.call = nil
         hooks.awaitsOrigin = false
         hooks.collecting = nil
-        hooks.collected.removeAll()
+        collected.removeAll()
         call.cancel()
         worker.hooks?.giveBack(call)
     }
@@ -241,16 +232,16 @@ extension ExchangeRunner {
         guard let side = hooks.collecting, let call = hooks.call else { return }
         let ended = side == .request ? requestBodyEnded : responseBodyEnded
         if side == .request {
-            hooks.collected.append(contentsOf: &requestBody)
+            collected.append(contentsOf: &requestBody)
         } else {
-            hooks.collected.append(contentsOf: &responseBody)
+            collected.append(contentsOf: &responseBody)
             originStream?.responseBodyDrained()
         }
-        if hooks.collected.byteCount > worker.bufferedBodyLimit(self) {
+        if collected.byteCount > worker.bufferedBodyLimit(self) {
             call.bodyFailed(side, "the body is larger than the limit for hooks (limits.buffered_body)")
         } else if ended {
-            worker.pool.copied.hook += hooks.collected.byteCount
-            call.bodyArrived(side, hooks.collected.copyBytes())
+            worker.pool.copied.hook += collected.byteCount
+            call.bodyArrived(side, collected.copyBytes())
         } else if side == .request {
             stream?.resumeRequestBody()
         }

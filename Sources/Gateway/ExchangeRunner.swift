@@ -32,7 +32,9 @@ final class ExchangeRunner: ForwardedExchange {
         var microseconds: UInt64
     }
 
-    unowned let worker: Worker
+    /// Strong, here and in all that is used per request: an `unowned` reference costs a retain and a release at each use.
+    /// The worker lives as long as its process.
+    let worker: Worker
     /// Where the answer goes.
     var stream: ClientStream?
     var generation: ServingGeneration?
@@ -52,6 +54,8 @@ final class ExchangeRunner: ForwardedExchange {
     var acceptedCodings = AcceptedCodings()
     /// Copies of this request that may still need its body.
     var mirrors: [MirroredRequest] = []
+    /// The body that is being collected for a hook.
+    var collected = Chain()
 
     init(worker: Worker) {
         self.worker = worker
@@ -72,7 +76,8 @@ final class ExchangeRunner: ForwardedExchange {
         statusSent = 0
         replacedRequestBody = false
         hookCalls.removeAll(keepingCapacity: true)
-        hooks.reset()
+        hooks = HookState()
+        collected.removeAll()
     }
 
     // MARK: The walk

@@ -8,7 +8,7 @@ import Upstream
 
 /// One hook call of an exchange, as the gateway carries out what it asks for.
 final class GatewayHookCall: Hooks.HookCall {
-    unowned let worker: Worker
+    let worker: Worker
     var runner: ExchangeRunner?
     var generation: ServingGeneration?
     var bound: BoundHook?

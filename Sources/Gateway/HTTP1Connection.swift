@@ -22,7 +22,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         case tunnel
     }
 
-    unowned let worker: Worker
+    let worker: Worker
     let listener: ListenerState
     let client: ClientInfo
     let transport: Transport

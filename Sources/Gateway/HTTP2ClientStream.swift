@@ -119,7 +119,7 @@ final class HTTP2ClientStream: ClientStream {
     /// Lets the client send as much again as has gone on.
     private func openWindow() {
         guard let runner else { return }
-        let gone = unconsumed - runner.requestBody.byteCount - runner.hooks.collected.byteCount - early.byteCount
+        let gone = unconsumed - runner.requestBody.byteCount - runner.collected.byteCount - early.byteCount
         guard gone > 0 else { return }
         unconsumed -= gone
         stream?.consumed(gone)

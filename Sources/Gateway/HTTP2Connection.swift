@@ -8,7 +8,7 @@ import Telemetry
 
 /// One client connection that speaks HTTP/2: moves bytes between the socket and the session.
 final class HTTP2Connection: Channel, Drainable {
-    unowned let worker: Worker
+    let worker: Worker
     let listener: ListenerState
     let client: ClientInfo
     let transport: Transport

@@ -168,8 +168,8 @@ extension HookLimits {
 
 /// What the worker gives to hooks: its clock, its log and its "who is running" slot.
 final class GatewayHookHost: HookHost {
-    unowned let worker: Worker
-    weak var hooks: WorkerHooks?
+    let worker: Worker
+    unowned var hooks: WorkerHooks?
     private let timer = HookTimer()
     private var loading: RunningLabel
 
@@ -216,7 +216,7 @@ final class GatewayHookHost: HookHost {
 }
 
 private final class HookTimer: Timer {
-    weak var host: GatewayHookHost?
+    unowned var host: GatewayHookHost?
     override func fire() { host?.fire() }
 }
 

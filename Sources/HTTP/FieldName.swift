@@ -89,8 +89,14 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
             return
         }
         let candidate = FieldName.candidate(length: name.count, first: lowercased(name[0]), last: lowercased(name[name.count - 1]))
-        self = candidate != .other && name.equalsIgnoringCase(candidate.text) ? candidate : .other
+        self = candidate != .other && name.caselessKey == FieldName.keys[Int(candidate.rawValue)] ? candidate : .other
     }
+
+    private static let keys: InlineArray<64, CaselessKey> = {
+        var keys = InlineArray<64, CaselessKey>(repeating: .none)
+        for name in FieldName.allCases where name != .other { keys[Int(name.rawValue)] = Span<UInt8>(name.text).caselessKey }
+        return keys
+    }()
 
     /// Length, first and last letter leave at most one known name; a test holds that true.
     private static func candidate(length: Int, first: UInt8, last: UInt8) -> FieldName {

@@ -9,22 +9,26 @@ public enum HookSide: Int32, Sendable {
 ///
 /// Overrides are called when no JavaScript is running; they may answer at once or start other calls.
 open class HookCall {
-    public internal(set) final var function: HookFunction?
-    /// Nil once the result is known.
-    public internal(set) final var exchange: Exchange?
-    public internal(set) final var phase = HookPhase.request
-    /// CPU time this call used so far.
-    public internal(set) final var cpuNanoseconds: UInt64 = 0
-    /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
-    public final var state: [UInt8] = []
-
+    /// Plain values, replaced as a whole or one at a time and never lent: accesses to them cost no check
+    /// (docs/decisions/0004-exclusivity-without-a-price.md). Lists and edits stand apart for that reason.
+    final var values = CallValues()
+    final var progress = CallProgress()
+    final var openSubrequests: [Int32] = []
+    final var edits = StagedEdits()
     final var slot: Int32 = -1
     final var epoch: Int32 = 0
-    final var binding: Int32 = 0
-    final var edits = StagedEdits()
-    final var progress = CallProgress()
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
+
+    public internal(set) final var function: HookFunction? { get { values.function } set { values.function = newValue } }
+    /// Nil once the result is known.
+    public internal(set) final var exchange: Exchange? { get { values.exchange } set { values.exchange = newValue } }
+    public internal(set) final var phase: HookPhase { get { values.phase } set { values.phase = newValue } }
+    /// CPU time this call used so far.
+    public internal(set) final var cpuNanoseconds: UInt64 { get { values.cpu } set { values.cpu = newValue } }
+    /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
+    public final var state: [UInt8] { get { values.state } set { values.state = newValue } }
+    final var binding: Int32 { values.binding }
 
     public init() {}
 
@@ -114,6 +118,16 @@ open class HookCall {
     }
 }
 
+/// What a call is about.
+struct CallValues {
+    var function: HookFunction?
+    var exchange: Exchange?
+    var phase = HookPhase.request
+    var binding: Int32 = 0
+    var cpu: UInt64 = 0
+    var state: [UInt8] = []
+}
+
 /// Where a call stands. Reset as a whole when a call begins.
 struct CallProgress {
     var started: UInt64 = 0
@@ -123,7 +137,6 @@ struct CallProgress {
     var wallLeft: UInt64 = 0
     var subrequests = 0
     var nextSubrequest: Int32 = 1
-    var openSubrequests: [Int32] = []
     var logBytes = 0
     var timers = 0
     var originSent = false

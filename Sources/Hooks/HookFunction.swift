@@ -4,9 +4,12 @@ import Isolates
 public final class HookFunction {
     public let source: HookSource
     public var name: String { source.name }
-    public internal(set) var counters = HookCounters()
+    public var counters: HookCounters { tally }
+    var tally = HookCounters()
 
     unowned let runtime: HookRuntime
+    /// The runtime's, kept here because it is asked several times per call.
+    let host: HookHost
     var loaded: LoadedIsolate?
     private var handlers: Int32 = 0
     private var rules: [HookRule] = []
@@ -15,7 +18,8 @@ public final class HookFunction {
     private var slots = SlotTable()
     public var callsUnderWay: Int { slots.inUse }
 
-    var events: [HookEvent] = []
+    var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
+    private(set) var hasEvents = false
     /// Timers by number, with the slot of their call.
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0
@@ -23,6 +27,7 @@ public final class HookFunction {
     init(_ source: HookSource, _ runtime: HookRuntime) throws(HookLoadError) {
         self.source = source
         self.runtime = runtime
+        host = runtime.host
         loaded = try makeIsolate()
     }
 
@@ -60,7 +65,7 @@ public final class HookFunction {
         }
         try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
         for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
-        counters.isolatesMade += 1
+        tally.isolatesMade += 1
         return made
     }
 
@@ -104,11 +109,11 @@ public final class HookFunction {
     private var loadMilliseconds: UInt64 { 1_000 }
 
     private func inLoadTurn(_ made: LoadedIsolate, _ body: () throws(HookLoadError) -> Void) throws(HookLoadError) {
-        runtime.host.willRun(self, nil)
+        host.willRun(self, nil)
         made.isolate.beginTurn(cpuMicroseconds: loadMilliseconds * 1_000, wallMilliseconds: loadMilliseconds * 10)
         defer {
             made.isolate.endTurn()
-            runtime.host.didRun(self, nil)
+            host.didRun(self, nil)
         }
         try body()
     }
@@ -129,7 +134,7 @@ public final class HookFunction {
     /// The isolate for a call, made again if the last one was lost; nil when that happened too often lately.
     func readyIsolate() -> LoadedIsolate? {
         if let loaded { return loaded }
-        let now = runtime.host.now
+        let now = host.now
         losses.removeAll { now &- $0 > 10_000_000_000 }
         guard losses.count < 5 else { return nil }
         loaded = try? makeIsolate()
@@ -141,7 +146,7 @@ public final class HookFunction {
     func loseIsolate() {
         let memory = memoryInUse
         loaded = nil
-        losses.append(runtime.host.now)
+        losses.append(host.now)
         timers.removeAll()
         for call in slots.all {
             if call.exchange == nil {

@@ -101,7 +101,7 @@ extension HookOperations {
         else { throw .typeError("not an edit") }
         switch call.edits.add(action, side, try native.latin1(4), try native.latin1(5)) {
         case .taken: return
-        case .refused: function.counters.fieldsRefused += 1
+        case .refused: function.tally.fieldsRefused += 1
         case .malformed: throw .typeError("the header \"\(try native.string(4))\" has a name or value that HTTP does not allow")
         }
     }
@@ -152,7 +152,7 @@ extension HookOperations {
             let name = flat.extracting(start..<nameEnd), value = flat.extracting(nameEnd + 1..<valueEnd)
             guard isToken(name), isFieldValue(value) else { throw .typeError("a header that HTTP does not allow") }
             let id = FieldName(matching: name)
-            if id.isFraming || id == .host { function.counters.fieldsRefused += 1 } else { head.add(name: name, value: value) }
+            if id.isFraming || id == .host { function.tally.fieldsRefused += 1 } else { head.add(name: name, value: value) }
             start = valueEnd + 1
         }
     }

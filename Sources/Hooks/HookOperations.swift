@@ -42,7 +42,7 @@ final class HookOperations: NativeOperations {
         case .setTimer: try setTimer(native)
         case .rearmTimer: try rearmTimer(native)
         case .clearTimer: try clearTimer(native)
-        case .now: native.returnDouble(Double(function.runtime.host.now &- function.runtime.started) / 1_000_000)
+        case .now: native.returnDouble(Double(function.host.now &- function.runtime.started) / 1_000_000)
         case .random: try random(native)
         case .log: try log(native)
         case .encode: try native.returnBytes(native.utf8(0))
@@ -87,7 +87,7 @@ final class HookOperations: NativeOperations {
         guard let side = HookSide(rawValue: try native.int32(2)), hasBody(call, exchange, side.rawValue) else {
             throw .typeError("there is no body to read")
         }
-        function.counters.bodiesRead += 1
+        function.tally.bodiesRead += 1
         function.events.append(.readBody(call, call.epoch, side))
     }
 
@@ -148,16 +148,16 @@ final class HookOperations: NativeOperations {
         try fill(request, native)
         call.progress.nextSubrequest += 1
         call.progress.subrequests += 1
-        call.progress.openSubrequests.append(request.id)
-        function.counters.subrequests += 1
+        call.openSubrequests.append(request.id)
+        function.tally.subrequests += 1
         function.events.append(.subrequest(call, call.epoch, request))
         native.returnInt(request.id)
     }
 
     private func cancelSubrequest(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native), id = try native.int32(2)
-        guard call.progress.openSubrequests.contains(id) else { return }
-        call.progress.openSubrequests.removeAll { $0 == id }
+        guard call.openSubrequests.contains(id) else { return }
+        call.openSubrequests.removeAll { $0 == id }
         function.events.append(.cancelSubrequest(call, id))
     }
 
@@ -181,7 +181,7 @@ final class HookOperations: NativeOperations {
         call.progress.timers += 1
         function.timers[timer] = call.slot
         function.runtime.wait(Deadlines.Entry(
-            time: function.runtime.host.now &+ UInt64(max(milliseconds, 0)) &* 1_000_000,
+            time: function.host.now &+ UInt64(max(milliseconds, 0)) &* 1_000_000,
             function: function, slot: call.slot, epoch: call.epoch, timer: timer))
     }
 

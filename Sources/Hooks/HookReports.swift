@@ -7,16 +7,16 @@ extension HookFunction {
         let limit = source.limits.logBytes
         let used = call?.progress.logBytes ?? 0
         guard used < limit else {
-            counters.logBytesDropped += UInt64(text.utf8.count)
+            tally.logBytesDropped += UInt64(text.utf8.count)
             return
         }
         var line = escapedForLog(text)
         if used + line.utf8.count > limit {
-            counters.logBytesDropped += UInt64(line.utf8.count - (limit - used))
+            tally.logBytesDropped += UInt64(line.utf8.count - (limit - used))
             line = String(decoding: line.utf8.prefix(limit - used), as: UTF8.self) + "... [the call's log limit of \(limit) bytes was reached]"
         }
         call?.progress.logBytes = used + line.utf8.count
-        runtime.host.log(min(max(level, 0), 3), function: self, call: call, text: line)
+        host.log(min(max(level, 0), 3), function: self, call: call, text: line)
     }
 
     /// `file:line:column: message`, with the position in the function rather than in the prelude.

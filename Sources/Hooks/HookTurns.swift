@@ -17,14 +17,13 @@ extension HookFunction {
     func start(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) -> HookStart {
         precondition(call.isIdle, "this HookCall is busy")
         begin(call, binding, phase, exchange)
-        counters.calls += 1
+        tally.calls += 1
         guard let isolate = readyIsolate() else {
             let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
-            counters.countFailure(.unavailable)
+            tally.countFailure(.unavailable)
             return .finished(.failed(failure))
         }
         open(call)
-        call.progress.starting = true
         let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
         call.progress.starting = false
         if let outcome = takeOutcome(of: call) {
@@ -36,25 +35,26 @@ extension HookFunction {
             deliver()
             return .finished(outcome)
         }
-        counters.asynchronousCalls += 1
+        tally.asynchronousCalls += 1
         if call.progress.wallLeft == 0 { setWallDeadline(call, call.progress.started &+ source.limits.wallMilliseconds &* 1_000_000) }
         deliver()
         return .pending
     }
 
     private func begin(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) {
-        call.function = self
-        call.exchange = exchange
-        call.phase = phase
-        call.binding = binding.index
-        call.cpuNanoseconds = 0
-        call.progress = CallProgress()
-        call.progress.started = runtime.host.now
+        call.values = CallValues(
+            function: self, exchange: exchange, phase: phase, binding: binding.index, cpu: 0, state: call.values.state)
+        var progress = CallProgress()
+        progress.started = host.now
+        // `start` has not returned yet.
+        progress.starting = true
+        call.progress = progress
+        if !call.openSubrequests.isEmpty { call.openSubrequests.removeAll(keepingCapacity: true) }
     }
 
     /// The outcome that operations reported while `start` ran.
     private func takeOutcome(of call: HookCall) -> HookOutcome? {
-        if events.isEmpty { return nil }
+        guard hasEvents else { return nil }
         for (index, event) in events.enumerated() {
             if case .finished(let done, let outcome) = event, done === call {
                 events.remove(at: index)
@@ -68,7 +68,7 @@ extension HookFunction {
     func enter(_ entry: HookEntry, for call: HookCall, _ arguments: [JSArgument]) {
         guard let loaded else { return }
         if entry == .answered || entry == .answerFailed, case .int(let id)? = arguments.first {
-            call.progress.openSubrequests.removeAll { $0 == id }
+            call.openSubrequests.removeAll { $0 == id }
         }
         let all = [.int(call.slot), .int(call.epoch)] + arguments
         _ = turn(call, loaded) { $0.call(entry.rawValue, with: all) }
@@ -77,7 +77,6 @@ extension HookFunction {
 
     /// One turn: hook code runs only in here, watched, with what is left of the call's budgets.
     private func turn(_ call: HookCall, _ loaded: LoadedIsolate, _ body: (borrowing Isolate) -> CallResult) -> CallResult {
-        let host = runtime.host
         host.willRun(self, call)
         let used = call.cpuNanoseconds / 1_000
         let left = source.limits.cpuMicroseconds > used ? source.limits.cpuMicroseconds - used : 1
@@ -88,7 +87,7 @@ extension HookFunction {
         let report = loaded.isolate.endTurn()
         host.didRun(self, call)
         call.cpuNanoseconds &+= report.cpuNanoseconds
-        counters.javaScriptNanoseconds &+= report.elapsedNanoseconds
+        tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
         for error in rejections.errors { log(2, call, "Unhandled rejection: \(located(error))") }
         if let termination = report.termination { stopped(call, loaded, termination) }
         return result
@@ -98,7 +97,7 @@ extension HookFunction {
     private func wallLeft(_ call: HookCall) -> UInt64 {
         let deadline = call.progress.wallDeadline
         guard deadline != 0 else { return max(source.limits.wallMilliseconds, 1) }
-        let now = runtime.host.now
+        let now = host.now
         return deadline > now ? max((deadline - now) / 1_000_000, 1) : 1
     }
 
@@ -152,11 +151,11 @@ extension HookFunction {
         }
         call.endExchange()
         call.progress.hasTail = true
-        setWallDeadline(call, runtime.host.now &+ source.limits.tailMilliseconds &* 1_000_000)
+        setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
     }
 
     func fail(_ call: HookCall, _ failure: HookFailure) {
-        counters.countFailure(failure.kind)
+        tally.countFailure(failure.kind)
         cancelSubrequests(call)
         end(call)
         events.append(.finished(call, .failed(failure)))
@@ -169,12 +168,14 @@ extension HookFunction {
     }
 
     private func cancelSubrequests(_ call: HookCall) {
-        for id in call.progress.openSubrequests { events.append(.cancelSubrequest(call, id)) }
-        call.progress.openSubrequests.removeAll(keepingCapacity: true)
+        guard !call.openSubrequests.isEmpty else { return }
+        for id in call.openSubrequests { events.append(.cancelSubrequest(call, id)) }
+        call.openSubrequests.removeAll(keepingCapacity: true)
     }
 
     /// Tells the gateway what happened in the turn.
     func deliver() {
+        guard hasEvents else { return }
         while !events.isEmpty {
             let batch = events
             events.removeAll()
@@ -211,7 +212,7 @@ extension HookFunction {
     }
 
     private func pauseWall(_ call: HookCall) {
-        let now = runtime.host.now
+        let now = host.now
         let deadline = call.progress.wallDeadline
         call.progress.wallLeft = deadline > now ? deadline - now : 1
         call.progress.wallDeadline = 0
@@ -221,7 +222,7 @@ extension HookFunction {
         guard call.progress.wallLeft > 0 else { return }
         let left = call.progress.wallLeft
         call.progress.wallLeft = 0
-        setWallDeadline(call, runtime.host.now &+ left)
+        setWallDeadline(call, host.now &+ left)
     }
 
     /// A deadline was reached.

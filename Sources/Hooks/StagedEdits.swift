@@ -176,11 +176,9 @@ func isToken(_ text: borrowing Span<UInt8>) -> Bool {
 
 /// RFC 9110 section 5.5: no control characters but HTAB.
 func isFieldValue(_ text: borrowing Span<UInt8>) -> Bool {
-    for index in 0..<text.count {
-        let byte = text[index]
-        if (byte < 0x20 && byte != 0x09) || byte == 0x7f { return false }
-    }
-    return true
+    var at = text.firstControl(from: 0)
+    while at < text.count, text[at] == 0x09 { at = text.firstControl(from: at + 1) }
+    return at == text.count
 }
 
 /// The parts of an absolute http(s) URL, as ranges of its text.

@@ -32,7 +32,8 @@ open class Transport {
 /// A plain TCP socket. The descriptor belongs to the connection's channel, which closes it.
 public final class SocketTransport: Transport {
     private let fd: Int32
-    private unowned let reactor: Reactor
+    /// Strong: it is used at every read and write, and `unowned` would cost a retain and a release each time.
+    private let reactor: Reactor
 
     public init(fd: Int32, reactor: Reactor) {
         self.fd = fd

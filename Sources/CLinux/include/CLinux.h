@@ -16,6 +16,7 @@
 #include "ring.h"
 #include "series.h"
 #include "shared.h"
+#include "text.h"
 #include "rates.h"
 
 #endif
