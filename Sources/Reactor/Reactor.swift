@@ -217,8 +217,12 @@ open class Reactor {
 
     func runPostponed() {
         guard !postponed.isEmpty else { return }
-        swap(&postponed, &running)
-        for channel in running { channel.resume() }
-        running.removeAll(keepingCapacity: true)
+        // Held by nobody else while it is walked, or emptying it would allocate a new one.
+        var batch: [Channel] = []
+        swap(&batch, &running)
+        swap(&postponed, &batch)
+        for index in batch.indices { batch[index].resume() }
+        batch.removeAll(keepingCapacity: true)
+        swap(&batch, &running)
     }
 }
