@@ -199,9 +199,8 @@ open class Reactor {
     }
 
     private func waitTime(_ maximum: UInt64?) -> Int32 {
-        let wheelWait = wheel.wait(now: now)
-        guard let wait = [wheelWait, maximum].compactMap({ $0 }).min() else { return -1 }
-        return Int32(clamping: wait)
+        guard let wait = wheel.wait(now: now) else { return maximum.map { Int32(clamping: $0) } ?? -1 }
+        return Int32(clamping: min(wait, maximum ?? wait))
     }
 
     private func updateClock() {
