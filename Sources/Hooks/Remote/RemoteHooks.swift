@@ -172,7 +172,7 @@ open class RemoteHooks {
             resumeWall(call)
             message(.originFailed, number) { $0.string(text) }
         case .answered(let id, let status, let fields, let body):
-            call.progress.openSubrequests.removeAll { $0 == id }
+            call.openSubrequests.removeAll { $0 == id }
             message(.answered, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
                 wire.number32(UInt32(clamping: status))
@@ -180,7 +180,7 @@ open class RemoteHooks {
                 wire.array(body)
             }
         case .answerFailed(let id, let text):
-            call.progress.openSubrequests.removeAll { $0 == id }
+            call.openSubrequests.removeAll { $0 == id }
             message(.answerFailed, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
                 wire.string(text)
@@ -280,7 +280,7 @@ open class RemoteHooks {
             return
         }
         let failure = blame(call)
-        let open = call.progress.openSubrequests
+        let open = call.openSubrequests
         forget(call)
         for id in open { call.cancelSubrequest(id) }
         call.finished(.failed(failure))

@@ -61,8 +61,8 @@ extension RemoteHooks {
         case .subrequest: try subrequest(call, &wire)
         case .cancelSubrequest:
             let id = Int32(bitPattern: try wire.number32())
-            guard call.progress.openSubrequests.contains(id) else { return }
-            call.progress.openSubrequests.removeAll { $0 == id }
+            guard call.openSubrequests.contains(id) else { return }
+            call.openSubrequests.removeAll { $0 == id }
             call.cancelSubrequest(id)
         default: throw WireError("no message of a call")
         }
@@ -93,7 +93,7 @@ extension RemoteHooks {
             outcome = try apply(kind, call, exchange)
         }
         try wire.expectEnd()
-        let open = call.progress.openSubrequests
+        let open = call.openSubrequests
         if hasTail, kind != .failed {
             call.endExchange()
         } else {
@@ -142,14 +142,14 @@ extension RemoteHooks {
             throw WireError("more sub-requests than allowed")
         }
         let id = Int32(bitPattern: try wire.number32()), upstream = Int(try wire.number32())
-        guard function.source.upstreams.indices.contains(upstream), !call.progress.openSubrequests.contains(id) else {
+        guard function.source.upstreams.indices.contains(upstream), !call.openSubrequests.contains(id) else {
             throw WireError("a sub-request to nowhere")
         }
         let request = HookSubrequest(id: id, upstream: upstream)
         try request.read(from: &wire)
         try wire.expectEnd()
         call.progress.subrequests += 1
-        call.progress.openSubrequests.append(id)
+        call.openSubrequests.append(id)
         call.subrequest(request)
     }
 }
