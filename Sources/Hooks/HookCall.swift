@@ -28,7 +28,7 @@ open class HookCall {
     public internal(set) final var cpuNanoseconds: UInt64 { get { values.cpu } set { values.cpu = newValue } }
     /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
     public final var state: [UInt8] { get { values.state } set { values.state = newValue } }
-    final var binding: Int32 { values.binding }
+    final var binding: Int32 { get { values.binding } set { values.binding = newValue } }
 
     public init() {}
 
