@@ -94,7 +94,9 @@ extension ConfigurationBuilder {
     }
 
     private mutating func readBalance(_ object: ParsedObject, into upstream: inout Upstream) {
-        if object["hash"] != nil, object["sticky"] != nil || object["otherwise"] != nil || object["hash"] == nil && object["sticky"] == nil {
+        let hashes = object["hash"] != nil
+        let sticks = object["sticky"] != nil || object["otherwise"] != nil
+        if hashes, sticks {
             reporter.report(.actionShape, "`balance` has `hash` alone, or `sticky` with `otherwise`", at: object.position)
         }
         if let word = object["otherwise"]?.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = word }
@@ -104,10 +106,16 @@ extension ConfigurationBuilder {
             upstream.balanceKey = actions.template(text.contains("${") ? text : "${\(text)}", hash.node)
         } else if let sticky = object["sticky"]?.object, let name = sticky["cookie"]?.text, let node = sticky["cookie"]?.node {
             upstream.balanceKey = actions.template("${cookie.\(name)}", node)
-            let age = sticky["max_age"]?.integer.map { "; Max-Age=\($0 / 1000)" } ?? ""
-            let secure = sticky["secure"]?.boolean ?? true
-            upstream.sticky = StickyCookie(
-                name: name, attributes: "; Path=\(sticky["path"]?.text ?? "/")\(age); HttpOnly; SameSite=Lax\(secure ? "; Secure" : "")")
+            upstream.sticky = StickyCookie(name: name, attributes: ConfigurationBuilder.attributes(ofSticky: sticky))
         }
+    }
+
+    private static func attributes(ofSticky sticky: ParsedObject) -> String {
+        var attributes = "; Path="
+        attributes += sticky["path"]?.text ?? "/"
+        if let age = sticky["max_age"]?.integer { attributes += "; Max-Age=\(age / 1000)" }
+        attributes += "; HttpOnly; SameSite=Lax"
+        if sticky["secure"]?.boolean != false { attributes += "; Secure" }
+        return attributes
     }
 }
