@@ -139,7 +139,7 @@ public final class Supervisor {
         log.info(
             "ready", "ready: \(options.workers) worker\(options.workers == 1 ? "" : "s"), configuration \(options.configurationPath)",
             [("workers", .number(options.workers)), ("pid", .number(Int(ProcessSetup.pid)))])
-        ProcessSetup.notifyServiceManager("READY=1")
+        ServiceManager.serving(generation: current.number)
     }
 
     /// The first configuration does not work in any worker: there is nothing to keep running.
@@ -245,12 +245,14 @@ final class PollTimer: Timer {
     /// Milliseconds.
     static let period: UInt64 = 10
     private unowned let supervisor: Supervisor
+    private var watchdog = ServiceWatchdog()
 
     init(supervisor: Supervisor) { self.supervisor = supervisor }
 
     override func fire() {
         supervisor.lookAtWorkers()
         supervisor.log.flush()
+        watchdog.beat(now: supervisor.reactor.now)
         supervisor.reactor.schedule(self, after: PollTimer.period)
     }
 }

@@ -53,6 +53,7 @@ extension Supervisor {
             reload.wantedAgain = true
             return
         }
+        ServiceManager.reloading()
         do {
             reload.scratch = try ScratchProcess(
                 path: options.configurationPath, arguments: options.scratchArguments, reactor: reactor
@@ -206,6 +207,7 @@ extension Supervisor {
 
     private func reloadEnded() {
         if let timer = reload.timer { reactor.cancel(timer) }
+        ServiceManager.serving(generation: current.number)
         guard reload.wantedAgain else { return }
         reload.wantedAgain = false
         requestReload()

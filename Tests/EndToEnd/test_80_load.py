@@ -24,7 +24,8 @@ def demo_origin():
 
 @pytest.fixture
 def gateway(start, demo_origin):
-    return start(workers=2, upstreams=f'demo: {{servers: ["http://127.0.0.1:{demo_origin}"]}}',
+    # h2load does not connect again after a GOAWAY, and loses what it has pipelined behind a "Connection: close".
+    return start(workers=2, limits="requests_per_connection: 10000000", upstreams=f'demo: {{servers: ["http://127.0.0.1:{demo_origin}"]}}',
                  functions="mark: {file: hooks/mark.js}",
                  hooks={"mark.js": 'export default { onResponse(r) { r.headers.set("x-mark", "1"); } };'},
                  request="- {name: to the demo origin, do: [{route: demo}]}",
@@ -87,6 +88,15 @@ def test_wrk_sees_no_error_while_a_hook_runs_and_rules_reload(gateway, scheme, f
     assert "Socket errors" not in done.stdout and "Non-2xx" not in done.stdout, done.stdout
     assert int(re.search(r"(\d+) requests in", done.stdout)[1]) > 1000
     gateway.wait_log("reload|generation")
+
+
+def test_connections_that_reach_their_number_of_requests_lose_none(start, demo_origin):
+    gateway = start(workers=2, limits="requests_per_connection: 50", request="- {name: to the demo origin, do: [{route: demo}]}",
+                    upstreams=f'demo: {{servers: ["http://127.0.0.1:{demo_origin}"]}}')
+    done = subprocess.run(["h2load", "--h1", "-t", "1", "-n", "5000", "-c", "8", f"https://localhost:{gateway.ports.secure}/echo"],
+                          capture_output=True, text=True, timeout=600)
+    assert re.search(r"5000 succeeded, 0 failed, 0 errored", done.stdout), done.stdout
+    assert gateway.metric("sluice_connections_accepted_total") >= 100
 
 
 def test_counters_return_to_rest_after_load(gateway, count):

@@ -37,7 +37,7 @@ class Ports:
 
 def rule_file(ports: Ports, certificates: Path, origin_port: int, *, sites: str | None = None, request: str = "",
               response: str = "", error: str = "", functions: str = "", upstreams: str = "",
-              origin_options: str = "") -> str:
+              origin_options: str = "", limits: str = "") -> str:
     """A whole rule file around the parts a test cares about."""
 
     def part(name: str, text: str, depth: int) -> str:
@@ -59,7 +59,7 @@ def rule_file(ports: Ports, certificates: Path, origin_port: int, *, sites: str 
             tls: {{certificates: [{{cert: "{certificates}/server.crt", key: "{certificates}/server.key"}}]}}
         admin: {{address: "127.0.0.1:{ports.admin}"}}
         access_log: {{path: access.log}}
-        """) + part("upstreams", f'origin:\n  servers: ["http://127.0.0.1:{origin_port}"]\n'
+        """) + part("limits", limits, 0) + part("upstreams", f'origin:\n  servers: ["http://127.0.0.1:{origin_port}"]\n'
                     + textwrap.indent(textwrap.dedent(origin_options).strip("\n"), "  ") + "\n"
                     + textwrap.dedent(upstreams), 0) + part("functions", functions, 0) + part("sites", sites, 0)
 

@@ -1,0 +1,132 @@
+"""What a service manager and a package manager see: notifications, the unit, the Debian package."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.gateway import ROOT, Gateway, binary, rule_file
+from harness.waiting import BOUND, wait_until
+
+
+class Manager:
+    """The socket of a service manager, and what it was told."""
+
+    def __init__(self, folder: Path):
+        self.path = str(folder / "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.setblocking(False)
+        self.told: list[str] = []
+
+    def wait(self, text: str) -> str:
+        def found() -> str | None:
+            try:
+                while True:
+                    self.told.append(self.socket.recv(4096).decode())
+            except BlockingIOError:
+                return next((message for message in self.told if text in message), None)
+
+        return wait_until(found, f"the service manager is told {text}")
+
+
+@pytest.fixture
+def managed(certificates, origin, tmp_path):
+    manager = Manager(tmp_path)
+    gateway = Gateway(tmp_path, certificates, lambda ports: rule_file(ports, certificates, origin.port),
+                      environment={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "400000"})
+    try:
+        yield manager, gateway.wait_ready()
+    finally:
+        assert gateway.stop() == 0
+        manager.socket.close()
+
+
+def test_the_service_manager_is_told_of_start_reload_and_stop(managed):
+    manager, gateway = managed
+    assert "STATUS=serving, configuration generation 1" in manager.wait("READY=1")
+    gateway.reload()
+    assert re.search(r"MONOTONIC_USEC=\d+", manager.wait("RELOADING=1"))
+    manager.wait("configuration generation 2")
+    gateway.signal(signal.SIGTERM)
+    manager.wait("STOPPING=1")
+
+
+def test_a_refused_reload_ends_as_well(managed):
+    manager, gateway = managed
+    manager.wait("READY=1")
+    manager.told.clear()
+    gateway.reload("sluice: 2\n")
+    manager.wait("RELOADING=1")
+    assert "generation 1" in manager.wait("READY=1")
+
+
+def test_the_watchdog_is_fed(managed):
+    manager, _ = managed
+    for _ in range(3):
+        manager.wait("WATCHDOG=1")
+        manager.told.clear()
+
+
+def test_the_unit_exposes_little():
+    unit = ROOT / "scripts/lib/package/sluice.service"
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)],
+                          capture_output=True, text=True, timeout=BOUND)
+    found = re.search(r"exposure level for sluice.service: ([\d.]+)", done.stdout)
+    assert found and float(found[1]) < 2.0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("package")
+    done = subprocess.run([str(ROOT / "scripts/package"), "--output", str(folder), "--binary", str(binary().resolve())],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    made = next(folder.glob("sluice_*.deb"))
+    subprocess.run(["dpkg-deb", "-x", str(made), str(folder / "files")], check=True, timeout=BOUND)
+    return made, folder / "files"
+
+
+def test_the_package_depends_on_the_libraries_that_the_binary_loads(package):
+    made, _ = package
+    depends = subprocess.run(["dpkg-deb", "-f", str(made), "Depends"], capture_output=True, text=True, check=True).stdout
+    for library in ("libnode108", "libssl3", "libnghttp2-14", "libc6"):
+        assert library in depends
+
+
+def test_the_package_holds_what_an_operator_looks_for(package):
+    _, files = package
+    for path in ("usr/bin/sluice", "lib/systemd/system/sluice.service", "etc/sluice/sluice.yaml", "usr/share/man/man1/sluice.1.gz",
+                 "usr/share/bash-completion/completions/sluice", "usr/share/doc/sluice/RULES.md", "usr/share/doc/sluice/copyright"):
+        assert (files / path).stat().st_size > 0, path
+    assert subprocess.run(["bash", "-n", str(files / "usr/share/bash-completion/completions/sluice")], timeout=BOUND).returncode == 0
+
+
+def test_its_default_configuration_is_good_and_its_man_page_names_every_command(package):
+    _, files = package
+    check = subprocess.run([str(files / "usr/bin/sluice"), "check", str(files / "etc/sluice/sluice.yaml")], capture_output=True, text=True,
+                           timeout=BOUND)
+    assert check.returncode == 0, check.stdout + check.stderr
+    page = subprocess.run(["gzip", "-dc", str(files / "usr/share/man/man1/sluice.1.gz")], capture_output=True, text=True, check=True).stdout
+    for command in ("run", "check", "reload", "status", "top", "tail"):
+        assert f".SS sluice {command}\n" in page
+
+
+def test_the_same_inputs_make_the_same_package(package, tmp_path):
+    made, _ = package
+    subprocess.run([str(ROOT / "scripts/package"), "--output", str(tmp_path), "--binary", str(binary().resolve())], check=True,
+                   capture_output=True, timeout=300)
+    assert (tmp_path / made.name).read_bytes() == made.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None or os.geteuid() != 0, reason="needs systemd's tools")
+def test_systemd_finds_no_fault_with_the_unit(package):
+    _, files = package
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(files / "lib/systemd/system/sluice.service")],
+                          capture_output=True, text=True, timeout=BOUND)
+    faults = [line for line in done.stderr.splitlines() if "sluice.service" in line and "is not executable" not in line]
+    assert not faults, done.stderr
