@@ -159,6 +159,13 @@ int sluice_socket_error(int fd) {
     return error;
 }
 
+int64_t sluice_round_trip(int fd) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return -errno;
+    return info.tcpi_rtt;
+}
+
 int sluice_local_address(int fd, struct sluice_address *address) {
     struct sockaddr_storage storage;
     socklen_t length = sizeof storage;

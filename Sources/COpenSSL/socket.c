@@ -128,11 +128,23 @@ static void make_method(void) {
 }
 
 static void count_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *arg) {
+    struct sluice_tls_io *io = arg;
     (void)version;
-    (void)bytes;
-    (void)length;
     (void)ssl;
-    if (!sent && type == SSL3_RT_HANDSHAKE) ((struct sluice_tls_io *)arg)->messages++;
+    if (sent || type != SSL3_RT_HANDSHAKE) return;
+    io->messages++;
+    // The first ClientHello is kept whole: its fingerprint needs what OpenSSL does not tell.
+    if (io->hello != NULL || length == 0 || ((const uint8_t *)bytes)[0] != SSL3_MT_CLIENT_HELLO) return;
+    io->hello = malloc(length);
+    if (io->hello == NULL) return;
+    memcpy(io->hello, bytes, length);
+    io->hello_count = length;
+}
+
+void sluice_tls_forget_hello(struct sluice_tls_io *io) {
+    free(io->hello);
+    io->hello = NULL;
+    io->hello_count = 0;
 }
 
 struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room *room) {
@@ -161,6 +173,7 @@ void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io) {
     SSL_free(ssl);
     if (io == NULL) return;
     free(io->kept);
+    free(io->hello);
     free(io);
 }
 

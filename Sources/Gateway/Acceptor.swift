@@ -145,7 +145,7 @@ final class HandshakingConnection: Channel {
         worker.metrics.add(info.resumed ? .tlsHandshakesResumed : .tlsHandshakesFull)
         worker.cancel(deadline)
         worker.handshakeEnded(self)
-        client.tls = TLSInfo(version: info.version, cipher: info.cipher, serverName: info.serverName)
+        client.tls = TLSInfo(version: info.version, cipher: info.cipher, serverName: info.serverName, fingerprint: info.fingerprint)
         let fd = self.fd
         worker.remove(self)
         self.fd = -1

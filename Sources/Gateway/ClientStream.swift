@@ -37,5 +37,8 @@ class ClientStream: Channel {
     /// Bytes sent to the client in this exchange, heads and framing included.
     var bytesSent: Int { 0 }
 
+    /// To the client, in microseconds, as the kernel knows it.
+    var roundTrip: Int? { nil }
+
     var clientProtocol: HTTPVersion { .http11 }
 }

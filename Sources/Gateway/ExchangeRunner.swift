@@ -109,6 +109,7 @@ final class ExchangeRunner: ForwardedExchange {
     /// Enters the rules of one phase.
     func walk(_ station: Station, _ phase: Phase) {
         self.station = station
+        if phase != .request, generation?.rules.readsRoundTrip == true { client.roundTrip = stream?.roundTrip }
         rules.enter(phase, self)
         advance()
     }

@@ -71,6 +71,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         worker.schedule(timer, after: UInt64(listener.limits.headTimeout))
     }
 
+    override var roundTrip: Int? { ConnectionFacts.roundTrip(fd) }
     override var bytesSent: Int { sent }
     override var serving: ListenerState? { listener }
 

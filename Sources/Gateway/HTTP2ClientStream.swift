@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import HTTP2
+import Reactor
 import Hooks
 import Rules
 import Telemetry
@@ -33,6 +34,7 @@ final class HTTP2ClientStream: ClientStream {
 
     override var bytesSent: Int { sent }
     override var clientProtocol: HTTPVersion { .http2 }
+    override var roundTrip: Int? { stream?.owner?.connection.flatMap { ConnectionFacts.roundTrip($0.fd) } }
     override var serving: ListenerState? { stream?.owner?.listener }
 
     func begin(_ stream: HTTP2RequestStream, _ worker: Worker) {

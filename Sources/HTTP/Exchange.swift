@@ -5,6 +5,8 @@ public struct ClientInfo: Sendable {
     public var address = IPAddress.unspecified
     public var port: UInt16 = 0
     public var tls: TLSInfo?
+    /// Round trip time in microseconds, when some rule asks for it.
+    public var roundTrip: Int?
 
     public init() {}
 }
@@ -18,13 +20,18 @@ public final class TLSInfo: Sendable {
     public let serverName: String
     public let clientSubject: String
     public let clientVerified: Bool
+    /// JA4 of the ClientHello; empty when it is not known.
+    public let fingerprint: String
 
-    public init(version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false) {
+    public init(version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false,
+        fingerprint: String = ""
+    ) {
         self.version = version
         self.cipher = cipher
         self.serverName = serverName
         self.clientSubject = clientSubject
         self.clientVerified = clientVerified
+        self.fingerprint = fingerprint
     }
 }
 

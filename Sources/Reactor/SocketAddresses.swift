@@ -26,6 +26,15 @@ public enum Listening {
     public static func reject(_ fd: Int32) { _ = sluice_close_reset(fd) }
 }
 
+/// What the kernel knows of a connection.
+public enum ConnectionFacts {
+    /// Smoothed round trip time to the peer in microseconds; nil when it is not TCP.
+    public static func roundTrip(_ fd: Int32) -> Int? {
+        let result = sluice_round_trip(fd)
+        return result >= 0 ? Int(result) : nil
+    }
+}
+
 /// Starts connections to origins.
 public enum Connecting {
     /// - Returns: the new descriptor, and whether the result is still to come (the descriptor then becomes writable).

@@ -38,6 +38,9 @@ extension Supervisor {
             MetricFamily("sluice_worker_deaths_total", .counter, "Workers that died and were replaced."), UInt64(deaths))
         out.single(
             MetricFamily("sluice_generation", .gauge, "Number of the configuration in use."), current.number)
+        out.single(
+            MetricFamily("sluice_config_stale", .gauge, "1 while the configuration on disk was refused and an older one is served."),
+            reload.staleness.isStale ? 1 : 0)
         let reloads = MetricFamily("sluice_reloads_total", .counter, "Reloads asked for, by outcome.")
         out.begin(reloads)
         out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))

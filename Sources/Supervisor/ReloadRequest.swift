@@ -55,13 +55,6 @@ extension Supervisor {
 
     /// What differs between two configurations, a line each.
     static func changes(from old: ConfigurationBundle, to new: ConfigurationBundle) -> [String] {
-        var lines: [String] = []
-        let before = Dictionary(old.files.map { ($0.path, $0.bytes) }, uniquingKeysWith: { $1 })
-        for file in new.files where before[file.path] != file.bytes {
-            lines.append(before[file.path] == nil ? "added file \(file.path)" : "changed file \(file.path)")
-        }
-        let left = Set(new.files.map(\.path))
-        lines += old.files.filter { !left.contains($0.path) }.map { "removed file \($0.path)" }
-        return lines
+        ConfigurationChanges(from: old, to: new).lines
     }
 }

@@ -37,6 +37,8 @@ public final class Supervisor {
     var deaths = 0
     var startFailures = 0
     var reload = ReloadState()
+    /// Watches the configuration's files, if asked to.
+    private(set) var watch: ConfigurationWatch?
     private var exitCode: Int32 = 0
     private var admin: AdminServer?
     private var control: AdminServer?
@@ -88,6 +90,12 @@ public final class Supervisor {
         listeners.apply(try listeners.prepare(current.bundle.listeners))
         admin = try openAdmin()
         control = openControl()
+        if options.watches {
+            let watch = try ConfigurationWatch(supervisor: self)
+            self.watch = watch
+            try reactor.addLevelTriggered(watch)
+            watch.adopt(current.bundle)
+        }
         let pollTimer = PollTimer(supervisor: self)
         self.pollTimer = pollTimer
         for index in 0..<options.workers { try startWorker(index) }
@@ -251,6 +259,7 @@ final class PollTimer: Timer {
 
     override func fire() {
         supervisor.lookAtWorkers()
+        supervisor.remindOfStaleness()
         supervisor.log.flush()
         watchdog.beat(now: supervisor.reactor.now)
         supervisor.reactor.schedule(self, after: PollTimer.period)

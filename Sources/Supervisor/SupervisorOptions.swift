@@ -14,6 +14,8 @@ public struct SupervisorOptions: Sendable {
     public var admin: String?
     /// Path of the control socket, or "off"; nil for the usual place.
     public var control: String?
+    /// Reload when a file of the configuration changes.
+    public var watches = false
     public var logFormat = OperationLog.Format.text
     /// Shown by /status and /metrics.
     public var version = "0"

@@ -12,6 +12,8 @@ struct ReloadState {
     var succeeded = 0
     var refused = 0
     var last = LastReload()
+    /// Whether what is served is older than what is on disk.
+    var staleness = Staleness()
     /// The largest generation number ever handed out.
     var highest: UInt64 = 1
     /// Who asked for the reload that is under way, and who for the one after it.
@@ -93,8 +95,10 @@ extension Supervisor {
     func examined(_ outcome: Examination) {
         reload.scratch = nil
         guard phase == .serving else { return }
+        let byWatch = watch?.takeAsked() ?? false
         switch outcome {
         case .bad(let diagnostics): refuseReload(diagnostics)
+        case .good(let bundle, _) where byWatch && reload.waiting.isEmpty && bundle == current.bundle: nothingChanged()
         case .good(let bundle, let notes):
             do {
                 try handOut(bundle, notes)
@@ -102,6 +106,13 @@ extension Supervisor {
                 refuseReload("\(error)")
             }
         }
+    }
+
+    /// A file was written, and says what it said before.
+    private func nothingChanged() {
+        reload.staleness.applied()
+        log.info("reload", "the configuration was read again and nothing in it changed")
+        reloadEnded()
     }
 
     // MARK: Handing out
@@ -161,6 +172,8 @@ extension Supervisor {
         sendFences()
         sendMoves()
         reload.succeeded += 1
+        reload.staleness.applied()
+        watch?.adopt(current.bundle)
         logApplied(pending, released)
         reloadEnded()
     }
@@ -198,6 +211,7 @@ extension Supervisor {
 
     private func refuseReload(_ reason: String) {
         reload.refused += 1
+        reload.staleness.refused(now: reactor.now)
         let message = "\(reason)\nrunning configuration (generation \(current.number)) was not changed"
         log.error("reload", "the new configuration was refused\n\(message)", [("generation", .number(Int(current.number)))])
         reload.last = LastReload(at: SystemClock.timestamp(), result: "refused", message: reason)

@@ -13,6 +13,8 @@ public struct TLSConnectionInfo: Sendable {
     /// The protocol chosen by ALPN (RFC 7301), for instance `h2`; empty when none was.
     public var alpn: String
     public var resumed: Bool
+    /// JA4 of the ClientHello that was received; empty on the client's side.
+    public var fingerprint = ""
 }
 
 public enum HandshakeResult: Sendable {
@@ -126,7 +128,17 @@ public enum HandshakeResult: Sendable {
         unsafe io?.pointee.receive_limit = 0
         unsafe io?.pointee.messages = 0
         takeCounts()
-        return connectionInfo()
+        var info = connectionInfo()
+        info.fingerprint = takeFingerprint()
+        return info
+    }
+
+    private func takeFingerprint() -> String {
+        guard let io = unsafe io, let hello = unsafe io.pointee.hello else { return "" }
+        // SAFETY: C keeps `hello_count` bytes there until it is told to forget them.
+        let message = unsafe Array(UnsafeBufferPointer(start: hello, count: io.pointee.hello_count))
+        unsafe sluice_tls_forget_hello(io)
+        return ClientHello(message)?.ja4 ?? ""
     }
 
     private func fail(_ note: String) -> HandshakeResult {

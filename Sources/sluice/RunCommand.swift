@@ -29,6 +29,9 @@ struct RunCommand: ParsableCommand {
         "Where commands such as \"sluice reload\" reach it, in place of a socket in the runtime folder; \"off\" for nowhere.", valueName: "path"))
     var control: String?
 
+    @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
+    var watch = false
+
     @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
     var logFormat = LogFormat.text
 
@@ -43,6 +46,7 @@ struct RunCommand: ParsableCommand {
         options.drainMilliseconds = drainTimeout.milliseconds
         options.admin = admin
         options.control = control
+        options.watches = watch
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
         options.workerSettings = ["log-format": logFormat.rawValue, "ticket-key": TicketSecret.make()]

@@ -63,7 +63,6 @@ import Testing
         ("exist(path)", "E010 unknown function `exist` | did you mean `exists`?"),
         ("headers.x == \"1\"", "E003 unknown field `headers.x` | did you mean `header.x`?  (string)"),
         ("request_uri == \"/\"", "E003 unknown field `request_uri` | did you mean `original.uri`?  (string)"),
-        ("tls.ja4 == \"x\"", "E011 `tls.ja4` is not available in this version | "),
         ("error.kind == \"dns\"", "E007 `error.kind` is known only when the origin or a hook has failed | move this rule to `error:`"),
         ("response.header.server == \"x\"", "E007 `response.header.server` is known only after the origin has answered | move this rule to `response:`, or test `method`, `path`, `header.*`"),
         ("lower(body.size) == \"1\"", "E004 `lower()` needs a string; `body.size` is a number | "),

@@ -18,5 +18,6 @@
 #include "shared.h"
 #include "text.h"
 #include "rates.h"
+#include "watch.h"
 
 #endif

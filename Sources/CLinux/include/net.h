@@ -47,6 +47,8 @@ int sluice_accept(int fd, struct sluice_address *peer);
 // the result is still to come (then it shows as writable).
 int sluice_connect(const struct sluice_address *address, int *in_progress);
 int sluice_socket_error(int fd);
+// Smoothed round trip time to the peer in microseconds, or a negative errno.
+int64_t sluice_round_trip(int fd);
 int sluice_local_address(int fd, struct sluice_address *address);
 int sluice_shutdown_write(int fd);
 // Closes with a reset instead of an orderly end.

@@ -39,6 +39,8 @@ struct sluice_tls_io {
     size_t kept_offset;
     size_t kept_count;
     size_t kept_capacity;
+    uint8_t *hello;       // the first ClientHello received, until sluice_tls_forget_hello
+    size_t hello_count;
 };
 
 // Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.
@@ -48,6 +50,7 @@ struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room
 void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io);
 // Sends what is kept and collected: 0 when all went, 1 when the socket is full, or a negative errno.
 int sluice_tls_flush(struct sluice_tls_io *io);
+void sluice_tls_forget_hello(struct sluice_tls_io *io);
 int sluice_tls_shutdown_write(struct sluice_tls_io *io);
 
 // MARK: Server contexts

@@ -122,6 +122,7 @@ struct Compiler {
 
     mutating func slot(_ use: FieldUse) -> FieldSlot {
         if use.id == .originHeader { program.readsOriginHeaders = true }
+        if use.id == .roundTrip { program.readsRoundTrip = true }
         guard !use.name.isEmpty else { return FieldSlot(id: use.id) }
         let bytes = Array(use.name.utf8)
         return FieldSlot(id: use.id, header: FieldName(matching: bytes.span), name: constant(bytes))
@@ -182,11 +183,13 @@ struct Compiler {
             guard case .pattern(let text) = comparison.right,
                 let index = pattern(text, ignoringCase: Self.isHost(comparison.left.id))
             else { return }
-            for (group, name) in program.patterns[Int(index)].groupNames.enumerated() {
-                guard !name.isEmpty, let target = slots[name] else { continue }
-                program.captures.append(CaptureSource(
-                    field: slot(comparison.left), transform: comparison.transform, pattern: index,
-                    group: Int32(group + 1), slot: target))
+            // Every group has a number, 0 is the whole match, and some have names.
+            for (group, name) in ([""] + program.patterns[Int(index)].groupNames).enumerated() {
+                for case let target? in [slots[name], slots[String(group)]] {
+                    program.captures.append(CaptureSource(
+                        field: slot(comparison.left), transform: comparison.transform, pattern: index,
+                        group: Int32(group), slot: target))
+                }
             }
         default: break
         }

@@ -30,6 +30,9 @@ public final class Generation: Sendable {
     /// Some rule may change bodies: what the client accepts has to be kept.
     public var changesBodies: Bool { !compressions.isEmpty || !replacements.isEmpty }
 
+    /// Some rule reads `client.rtt_us`.
+    public var readsRoundTrip: Bool { program.readsRoundTrip }
+
     /// The stable id of a rule in `exchange.matchedRules`: `shop/https only`. Rules in shadow mode are recorded
     /// as their bitwise complement and end in ` (shadow)`.
     public func ruleID(_ rule: Int32) -> String {

@@ -198,6 +198,8 @@ struct Program: Sendable {
     var upstreamNames: [ByteRange] = []
     /// Some rule reads `origin.header.*`.
     var readsOriginHeaders = false
+    /// Some rule reads `client.rtt_us`.
+    var readsRoundTrip = false
     /// Most groups one rule uses.
     var captureSlots = 0
 }

@@ -62,6 +62,7 @@ extension RuleRunner {
         case .tlsVersion: return exchange.client.tls.flatMap { string($0.version) }
         case .tlsCipher: return exchange.client.tls.flatMap { string($0.cipher) }
         case .tlsServerName: return exchange.client.tls.flatMap { string($0.serverName) }
+        case .fingerprint: return exchange.client.tls.flatMap { string($0.fingerprint) }
         case .tlsSubject: return exchange.client.tls.flatMap { string($0.clientSubject) }
         case .tlsVerified: return flag(field, exchange).map { constant($0 ? "true" : "false") }
         case .originHeader: return originHeader(field, generation, exchange)
@@ -87,6 +88,7 @@ extension RuleRunner {
             }
         case .clientPort: return Int(exchange.client.port)
         case .time: return exchange.startedWall
+        case .roundTrip: return exchange.client.roundTrip
         case .status: return exchange.response.status == 0 ? nil : exchange.response.status
         case .originStatus: return exchange.origin.called ? exchange.origin.status : nil
         case .originTime:

@@ -32,7 +32,6 @@ public enum FieldID: UInt8, Sendable, CaseIterable {
     case status, responseHeader
     case originStatus, originHeader, originAddress, originUpstream, originTime
     case errorKind, errorHook
-    /// Part of the language without a value in this version.
     case fingerprint, roundTrip
 }
 
@@ -81,7 +80,7 @@ enum Fields {
         FieldInfo(name: "tls.sni", id: .tlsServerName, doc: "Name the client asked for."),
         FieldInfo(name: "tls.client.subject", id: .tlsSubject, doc: "Subject of the client certificate."),
         FieldInfo(name: "tls.client.verified", id: .tlsVerified, type: .boolean, doc: "Whether a client certificate was verified."),
-        FieldInfo(name: "tls.ja4", id: .fingerprint, available: false, doc: "Fingerprint of the handshake."),
+        FieldInfo(name: "tls.ja4", id: .fingerprint, doc: "JA4 fingerprint of the client's handshake; missing on plaintext."),
         FieldInfo(name: "time", id: .time, type: .integer, doc: "Seconds since 1970 when the request began."),
         FieldInfo(name: "site", id: .site, doc: "Name of the site."),
         FieldInfo(name: "request.id", id: .requestID, doc: "Id of the request, 32 hexadecimal digits."),
@@ -100,7 +99,7 @@ enum Fields {
         FieldInfo(name: "origin.address", id: .originAddress, type: .address, phase: .response, doc: "Address of the server that answered."),
         FieldInfo(name: "origin.upstream", id: .originUpstream, phase: .response, doc: "Name of the upstream that answered."),
         FieldInfo(name: "origin.time_ms", id: .originTime, type: .integer, phase: .response, doc: "Milliseconds from the request sent to the first byte of the answer."),
-        FieldInfo(name: "client.rtt_us", id: .roundTrip, type: .integer, phase: .response, available: false, doc: "Round trip time to the client."),
+        FieldInfo(name: "client.rtt_us", id: .roundTrip, type: .integer, phase: .response, doc: "Smoothed round trip time to the client, in microseconds."),
         FieldInfo(name: "error.kind", id: .errorKind, phase: .error, doc: "`dns`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `hook_error`, `hook_cpu`, `hook_memory`."),
         FieldInfo(name: "error.hook", id: .errorHook, phase: .error, doc: "Name of the hook that failed."),
     ]
@@ -114,7 +113,9 @@ enum Fields {
         "http.request.cookies": "cookie", "http.request.uri.args": "arg", "http.response.headers": "response.header",
         "http.response.code": "status", "raw.http.request.uri": "original.uri",
         "raw.http.request.uri.path": "original.path", "raw.http.request.uri.query": "original.query",
-        "ip.src": "client.ip", "ip.addr": "client.ip",
+        "ip.src": "client.ip", "ip.addr": "client.ip", "tcp.srcport": "client.port", "http.request.body.size": "body.size",
+        "http.request.timestamp.sec": "time", "raw.http.request.uri.args": "original.arg", "cf.tls_version": "tls.version",
+        "cf.tls_cipher": "tls.cipher", "cf.bot_management.ja4": "tls.ja4",
     ]
 
     /// Azion's (nginx's) variables, in `${...}` only.
@@ -123,11 +124,24 @@ enum Fields {
         "remote_port": "client.port", "request_method": "method", "request_id": "request.id",
         "ssl_client_s_dn": "tls.client.subject", "ssl_protocol": "tls.version", "ssl_cipher": "tls.cipher",
         "ssl_server_name": "tls.sni", "upstream_status": "origin.status", "upstream_addr": "origin.address",
+        "domain": "host", "tcpinfo_rtt": "client.rtt_us", "ssl_client_verify": "tls.client.verified",
     ]
     private static let azionFamilies: [(prefix: String, family: String)] = [
         ("sent_http_", "response.header."), ("upstream_http_", "origin.header."), ("http_", "header."),
         ("arg_", "arg."), ("cookie_", "cookie."),
     ]
+
+    /// Azion's variables that have no counterpart, and what to do instead.
+    static func reasonAgainst(variable written: String) -> String? {
+        let reasons = [
+            ("geoip_", "Sluice has no map of addresses to places; use `client.ip in $list`"),
+            ("device_group", "match `header.user-agent`, or set a variable in a hook"),
+            ("remote_user", "read `header.authorization` in a hook"), ("request_body", "a hook can read the body"),
+            ("server_addr", "use `site`"), ("server_port", "use `scheme`"),
+            ("upstream_cookie_", "use `origin.header.set-cookie`"),
+        ]
+        return reasons.first { written.hasPrefix($0.0) }?.1
+    }
 
     private static let byName: [String: FieldInfo] = Dictionary(table.map { ($0.name, $0) }) { first, _ in first }
     private static let families = table.filter(\.isFamily).sorted { $0.name.count > $1.name.count }

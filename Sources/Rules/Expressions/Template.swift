@@ -97,7 +97,7 @@ struct TemplateParser {
             let nearest = Fields.suggest(name)?.name ?? Fields.suggestMember(name)?.name
             problems.append(ExpressionProblem(
                 code: .unknownVariable, message: "unknown variable `${\(name)}`", range: shown,
-                label: nearest.map { "did you mean `\($0)`?" } ?? "", suggestion: nearest))
+                label: Fields.reasonAgainst(variable: name) ?? nearest.map { "did you mean `\($0)`?" } ?? "", suggestion: nearest))
             return nil
         }
         if let problem = ExpressionParser.availability(info, name, phase, shown) {

@@ -1,9 +1,10 @@
 import Patterns
 
-/// Names of the groups of a pattern that is known to be valid.
+/// Names and numbers of the groups of a pattern that is known to be valid; 0 is the whole match.
 enum PatternGroups {
     static func names(_ pattern: String) -> Set<String> {
-        Set(((try? Pattern(pattern))?.groupNames ?? []).filter { !$0.isEmpty })
+        let names = (try? Pattern(pattern))?.groupNames ?? []
+        return Set(names.filter { !$0.isEmpty } + (0...names.count).map { String($0) })
     }
 }
 
