@@ -23,6 +23,12 @@ func fuzzer(_ name: String) -> Target {
     .executableTarget(name: name, dependencies: codecs, swiftSettings: settings)
 }
 
+let rules: [Target.Dependency] = codecs + [.product(name: "SluiceRules", package: "sluice"), "RuleSupport"]
+
+func ruleFuzzer(_ name: String) -> Target {
+    .executableTarget(name: name, dependencies: rules, swiftSettings: settings)
+}
+
 let package = Package(
     name: "SluiceFuzz",
     dependencies: [.package(name: "sluice", path: "..")],
@@ -33,5 +39,9 @@ let package = Package(
         fuzzer("FuzzChunkedBody"),
         fuzzer("FuzzRoundTrip"),
         fuzzer("FuzzPath"),
+        .target(name: "RuleSupport", dependencies: [.product(name: "SluiceRules", package: "sluice")], swiftSettings: settings),
+        ruleFuzzer("FuzzExpression"),
+        ruleFuzzer("FuzzRuleFile"),
+        ruleFuzzer("FuzzTemplate"),
     ]
 )

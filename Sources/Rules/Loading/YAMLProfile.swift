@@ -11,6 +11,8 @@ struct YAMLProfile {
     static let maximumScalarBytes = 64 << 10
     static let maximumDepth = 32
     static let maximumAliasedNodes = 10_000
+    /// Bytes that are read again and again to find every repeated key.
+    static let maximumReadAgain = 1 << 20
     /// Stands for the `*` of an alias while Yams composes.
     private static let aliasMark: Unicode.Scalar = "\u{E000}"
     /// Makes a repeated key different, so that one run can report every repetition.
@@ -53,7 +55,7 @@ struct YAMLProfile {
                 column: (lines.last?.unicodeScalars.count ?? 0) + 1))
             return nil
         }
-        guard checkCharacters(bytes), checkDensity(bytes) else { return nil }
+        guard checkCharacters(bytes), checkDensity(bytes), checkAliases(bytes) else { return nil }
         return bytes.contains(0x0d) ? text.replacing("\r\n", with: "\n") : text
     }
 
@@ -99,17 +101,45 @@ struct YAMLProfile {
         return false
     }
 
+    /// Each alias is one value at least, so too many of them are refused before anybody looks at one.
+    private mutating func checkAliases(_ bytes: [UInt8]) -> Bool {
+        var count = 0
+        var line = 1
+        var before = UInt8(ascii: "\n")
+        for byte in bytes {
+            if byte == UInt8(ascii: "*"), Self.mayBegin(after: before) { count += 1 }
+            guard count <= Self.maximumAliasedNodes else {
+                problems.append(Problem(
+                    code: .aliasLimit, message: "aliases expand to more than \(Self.maximumAliasedNodes) values", line: line, column: 1))
+                return false
+            }
+            if byte == 0x0a { line += 1 }
+            before = byte
+        }
+        return true
+    }
+
+    /// Whether a value may begin after this byte.
+    private static func mayBegin(after before: UInt8) -> Bool {
+        switch before {
+        case 0x20, 0x0a, UInt8(ascii: "["), UInt8(ascii: "{"), UInt8(ascii: ","): true
+        default: false
+        }
+    }
+
     /// The file's one document; nil when there is none or it cannot be used (problems say why).
     mutating func read(_ text: String) -> YAMLNode? {
         var hidden = Self.hideAliases(text)
-        for _ in 0..<32 {
+        // Every repeated key means reading again: many of them in a small file, one in a large file.
+        let readings = max(1, min(32, Self.maximumReadAgain / max(1, hidden.utf8.count)))
+        for reading in 1...readings {
             do {
                 let parser = try Parser(yaml: hidden, resolver: .basic)
                 guard let root = try parser.singleRoot() else { return nil }
                 // Anchors are weak in the nodes; the parser keeps them alive.
                 return withExtendedLifetime(parser) { convert(root, depth: 0) }
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
-                guard let marked = markRepetition(of: keys, from: Place(context.mark), in: hidden) else { return nil }
+                guard let marked = markRepetition(of: keys, from: Place(context.mark), in: hidden), reading < readings else { return nil }
                 hidden = marked
             } catch {
                 note(error)
@@ -127,8 +157,7 @@ struct YAMLProfile {
         out.reserveCapacity(text.utf8.count + 1024)
         var before = UInt8(ascii: "\n")
         for byte in text.utf8 {
-            let begins = before == 0x20 || before == 0x0a || "[{,".utf8.contains(before)
-            if byte == UInt8(ascii: "*"), begins {
+            if byte == UInt8(ascii: "*"), mayBegin(after: before) {
                 out.append(contentsOf: String(aliasMark).utf8)
             } else {
                 out.append(byte)
