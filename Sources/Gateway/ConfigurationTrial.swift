@@ -1,6 +1,6 @@
 import Hooks
 public import Reactor
-import Rules
+public import Rules
 import TLS
 import Upstream
 
@@ -9,14 +9,14 @@ import Upstream
 /// To be called in a process of its own: a module's top level runs here, and V8 can end the process it runs in.
 public enum ConfigurationTrial {
     /// Everything that is wrong, with place and remedy; empty when the configuration can be served.
-    public static func complaints(_ bundle: ConfigurationBundle) -> [String] {
+    public static func complaints(_ bundle: ConfigurationBundle) -> [Diagnostic] {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
-        guard let configuration = result.configuration else { return result.diagnostics.map { $0.message } }
+        guard let configuration = result.configuration else { return result.diagnostics }
         return certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
     }
 
-    private static func certificates(_ configuration: Configuration, _ files: FileBundle) -> [String] {
+    private static func certificates(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
         configuration.listeners.compactMap { listener in
             var alone = configuration
             alone.listeners = [listener]
@@ -24,40 +24,59 @@ public enum ConfigurationTrial {
                 _ = try ListenerState.all(alone, files: files, ticketKeys: [])
                 return nil
             } catch {
-                return "\(configuration.describe(listener.position)): listener \"\(listener.name)\": \(error)"
+                return Diagnostic(
+                    .certificate, "listener \"\(listener.name)\": \(error)", at: listener.tls?.certificates.first?.certificate.position ?? listener.position,
+                    in: configuration, files)
             }
         }
     }
 
-    private static func origins(_ configuration: Configuration, _ files: FileBundle) -> [String] {
+    private static func origins(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
         configuration.upstreams.compactMap { upstream in
             do {
                 _ = try ClientContext(UpstreamSettings(upstream, files: files).tls)
                 return nil
             } catch {
-                return "\(configuration.describe(upstream.position)): upstream \"\(upstream.name)\": \(error)"
+                return Diagnostic(
+                    .authorities, "upstream \"\(upstream.name)\": \(error)", at: upstream.tls.authorities?.position ?? upstream.position,
+                    in: configuration, files)
             }
         }
     }
 
-    private static func hooks(_ configuration: Configuration, _ files: FileBundle) -> [String] {
+    private static func hooks(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
         let runtime = HookRuntime(host: HookHost())
         var loaded: [HookFunction?] = []
-        var complaints: [String] = []
+        var complaints: [Diagnostic] = []
         for function in configuration.functions {
             do {
                 loaded.append(try runtime.load(HookSource(FunctionKey(function, configuration, files))))
             } catch {
                 loaded.append(nil)
-                complaints.append("\(error)")
+                complaints.append(Diagnostic(.hookLoad, "\(error)", at: function.module.position, in: configuration, files))
             }
         }
-        for use in Generation(configuration).hookUses {
-            guard let function = loaded[use.call.function] else { continue }
-            let missing = GenerationHooks.missingHandler(
-                use.phase, function, configuration.functions[use.call.function], configuration)
-            if let missing, !complaints.contains(missing) { complaints.append(missing) }
+        let generation = Generation(configuration)
+        for use in generation.hookUses {
+            guard let function = loaded[use.call.function],
+                let wanted = GenerationHooks.missingHandlers(use.phase, function)
+            else { continue }
+            complaints.append(missing(wanted, function, use, generation, files))
         }
         return complaints
+    }
+
+    /// Said where the rule is, not where the function is: one of the two is in the wrong place, and it is mostly the rule.
+    private static func missing(
+        _ wanted: String, _ loaded: HookFunction, _ use: HookUse, _ generation: Generation, _ files: FileBundle
+    ) -> Diagnostic {
+        let configuration = generation.configuration
+        let function = configuration.functions[use.call.function]
+        let exported = HookPhase.allCases.filter { loaded.handles($0) }.map { "\($0.handlerName)" }.joined(separator: ", ")
+        let id = generation.ruleID(use.call.rule)
+        let context = "\(use.phase.name) rule \"\(id)\""
+        return Diagnostic(
+            .hookHandler, "function \"\(function.name)\" is run in the \(use.phase.name) phase, but \(function.module.path) does not export \(wanted)",
+            at: use.action, in: configuration, files, context: context, label: "it exports \(exported)")
     }
 }

@@ -260,11 +260,16 @@ struct GenerationHooks {
     static func missingHandler(
         _ phase: Phase, _ loaded: HookFunction, _ function: Function, _ configuration: Configuration
     ) -> String? {
-        let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
-        guard !wanted.contains(where: { loaded.handles($0) }) else { return nil }
-        let names = wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
+        guard let names = missingHandlers(phase, loaded) else { return nil }
         return "\(configuration.describe(function.position)): function \"\(function.name)\" is run in the \(phase.name) phase, "
             + "but \(function.module.path) does not export \(names)"
+    }
+
+    /// The handlers of which a function needs one to serve a phase, when it has none of them.
+    static func missingHandlers(_ phase: Phase, _ loaded: HookFunction) -> String? {
+        let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
+        guard !wanted.contains(where: { loaded.handles($0) }) else { return nil }
+        return wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
     }
 
     func hook(for call: Rules.HookCall) -> BoundHook? {

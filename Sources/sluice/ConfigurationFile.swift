@@ -1,7 +1,6 @@
 import Reactor
 import Rules
 import Supervisor
-import Telemetry
 
 /// A rule file as the supervisor wants it: loaded, checked, with all its files in one bundle.
 enum ConfigurationFile {
@@ -11,25 +10,27 @@ enum ConfigurationFile {
     /// What `sluice check` shows.
     struct Checked {
         var isGood: Bool
-        var text: String
-        var json: String
-        var summary: String
+        var diagnostics: [Diagnostic]
+        var summary = ""
     }
 
-    static func load(_ path: String) throws(ConfigurationRejected) -> LoadedConfiguration {
+    static func load(_ path: String) throws(ConfigurationRejected) -> LoadedConfiguration { try load(path, .text) }
+
+    /// - Parameter format: of the findings in the error.
+    static func load(_ path: String, _ format: FindingsFormat) throws(ConfigurationRejected) -> LoadedConfiguration {
         let result = RuleFile.load(path, provider: DiskFiles())
         guard let configuration = result.configuration else {
-            throw ConfigurationRejected(diagnostics: text(result.diagnostics))
+            throw ConfigurationRejected(diagnostics: format.write(result.diagnostics))
         }
-        return LoadedConfiguration(
-            bundle: try bundle(path, configuration, result.filesRead), notes: text(result.diagnostics))
+        var complaints: [Diagnostic] = []
+        let bundle = bundle(path, configuration, result.filesRead, &complaints)
+        guard complaints.isEmpty else { throw ConfigurationRejected(diagnostics: format.write(complaints)) }
+        return LoadedConfiguration(bundle: bundle, notes: format.write(result.diagnostics))
     }
 
     static func check(_ path: String) -> Checked {
         let result = RuleFile.load(path, provider: DiskFiles())
-        var checked = Checked(
-            isGood: result.configuration != nil, text: text(result.diagnostics), json: result.diagnostics.json,
-            summary: "")
+        var checked = Checked(isGood: result.configuration != nil, diagnostics: result.diagnostics)
         guard let configuration = result.configuration else { return checked }
         let sites = configuration.sites
         let rules = sites.reduce(0) { $0 + $1.request.count + $1.response.count + $1.error.count }
@@ -39,29 +40,27 @@ enum ConfigurationFile {
         ]
         checked.summary = counts.map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")
         // Certificates and hooks are tried in a process of their own: a module can end the one that loads it.
-        if case .bad(let complaint) = Examination.run(path: path) {
+        if case .bad(let complaint) = Examination.run(path: path, arguments: ["sluice", "scratch", "--format", "json"]) {
             checked.isGood = false
-            checked.text += complaint
-            checked.json = json(of: complaint, after: result.diagnostics)
+            checked.diagnostics = Findings.read(complaint, in: configuration, result.filesRead) + result.diagnostics
         }
         return checked
     }
 
     /// What only the gateway itself can tell: whether certificates and keys fit and hooks load.
-    static func validate(_ bundle: ConfigurationBundle) throws(ConfigurationRejected) -> String {
-        if let complaint = GatewayCheck.complaint(bundle) { throw ConfigurationRejected(diagnostics: complaint) }
+    static func validate(_ bundle: ConfigurationBundle, _ format: FindingsFormat) throws(ConfigurationRejected) -> String {
+        let complaints = GatewayCheck.complaints(bundle)
+        guard complaints.isEmpty else { throw ConfigurationRejected(diagnostics: format.write(complaints)) }
         return ""
     }
 
     // MARK: Bundle
 
     private static func bundle(
-        _ path: String, _ configuration: Configuration, _ read: FileBundle
-    ) throws(ConfigurationRejected) -> ConfigurationBundle {
-        var complaints: [String] = []
-        let listeners = configuration.listeners.compactMap { listener(for: $0, configuration, &complaints) }
+        _ path: String, _ configuration: Configuration, _ read: FileBundle, _ complaints: inout [Diagnostic]
+    ) -> ConfigurationBundle {
+        let listeners = configuration.listeners.compactMap { listener(for: $0, configuration, read, &complaints) }
         let files = allFiles(configuration, read, &complaints)
-        guard complaints.isEmpty else { throw ConfigurationRejected(diagnostics: complaints.joined(separator: "\n")) }
         return ConfigurationBundle(
             mainFile: path, listeners: listeners, admin: admin(configuration),
             functions: configuration.functions.map { function in
@@ -72,14 +71,14 @@ enum ConfigurationFile {
     }
 
     private static func listener(
-        for listener: Listener, _ configuration: Configuration, _ complaints: inout [String]
+        for listener: Listener, _ configuration: Configuration, _ files: FileBundle, _ complaints: inout [Diagnostic]
     ) -> ConfigurationBundle.Listener? {
         switch listener.address {
         case .tcp(let host, let port): return .init(name: listener.name, address: host, port: port)
         case .unix(let path):
-            complaints.append(
-                "\(configuration.describe(listener.position)): listener \"\(listener.name)\": listening on the Unix socket "
-                    + "\(path) is not supported; use an IP address and a port, such as \"127.0.0.1:8080\"")
+            complaints.append(Diagnostic(
+                .notServable, "listener \"\(listener.name)\": listening on the Unix socket \(path) is not supported",
+                at: listener.position, in: configuration, files, label: "use an IP address and a port, such as \"127.0.0.1:8080\""))
             return nil
         }
     }
@@ -92,7 +91,7 @@ enum ConfigurationFile {
     /// The content of every file the configuration names. The loader only looks whether certificates
     /// and keys are there; workers need their bytes.
     private static func allFiles(
-        _ configuration: Configuration, _ read: FileBundle, _ complaints: inout [String]
+        _ configuration: Configuration, _ read: FileBundle, _ complaints: inout [Diagnostic]
     ) -> [String: [UInt8]] {
         var files = read.files
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
@@ -103,7 +102,8 @@ enum ConfigurationFile {
             do throws(FileFailure) {
                 files[file.path] = try DiskFiles().read(file.path, limit: fileLimit)
             } catch {
-                complaints.append("\(configuration.describe(file.position)): \(file.path): \(words(error))")
+                complaints.append(Diagnostic(
+                    .fileUnreadable, "\(file.path): \(words(error))", at: file.position, in: configuration, read))
             }
         }
         return files
@@ -124,24 +124,6 @@ enum ConfigurationFile {
             fingerprint.add(files[path] ?? [])
         }
         return fingerprint.value
-    }
-
-    // MARK: Text
-
-    private static func text(_ diagnostics: [Diagnostic]) -> String {
-        diagnostics.isEmpty ? "" : diagnostics.text + "\n" + diagnostics.summary
-    }
-
-    /// The loader's findings and one more that has no place in the rule file.
-    private static func json(of complaint: String, after diagnostics: [Diagnostic]) -> String {
-        var writer = JSONLineWriter()
-        writer.beginObject()
-        writer.field("code", "gateway")
-        writer.field("severity", "error")
-        writer.field("message", complaint)
-        writer.endObject()
-        let object = String(copying: writer.bytes)
-        return diagnostics.isEmpty ? "[\n\(object)\n]" : "\(diagnostics.json.dropLast(2)),\n\(object)\n]"
     }
 }
 

@@ -21,6 +21,7 @@ struct Sluice: ParsableCommand {
             TopCommand.self,
             DashboardCommand.self,
             VersionCommand.self,
+            HelpCommand.self,
             WorkerCommand.self,
             ScratchCommand.self,
             CordonCommand.self,

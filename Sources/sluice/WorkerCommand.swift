@@ -20,9 +20,15 @@ struct ScratchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scratch", abstract: "Check a configuration for a supervisor.", shouldDisplay: false)
 
+    @Option(help: "How the findings are told.")
+    var format = FindingsFormat.text
+
     func run() throws {
         guard case .scratch(let context) = try ChildProcessRole.begin() else { return ChildProcessRole.wrongRole() }
-        try context.run(load: ConfigurationFile.load, validate: ConfigurationFile.validate)
+        let format = format
+        try context.run(
+            load: { (path: String) throws(ConfigurationRejected) in try ConfigurationFile.load(path, format) },
+            validate: { (bundle: ConfigurationBundle) throws(ConfigurationRejected) in try ConfigurationFile.validate(bundle, format) })
         _exit(0)
     }
 }

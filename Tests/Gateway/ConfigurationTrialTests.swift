@@ -1,4 +1,5 @@
 import Reactor
+import Rules
 import TLS
 import Testing
 
@@ -28,21 +29,27 @@ private let rules = """
 @Suite(.serialized) struct ConfigurationTrialTests {
     @Test func aGoodConfigurationHasNoComplaints() {
         let good = bundle(rules, ["hook.js": "export default { onRequest() {} }"])
-        #expect(ConfigurationTrial.complaints(good) == [])
+        #expect(ConfigurationTrial.complaints(good).map(\.text) == [])
     }
 
     @Test func aHookThatDoesNotParseIsNamedWithItsPlace() throws {
         let bad = bundle(rules, ["hook.js": "export default {\n  onRequest( {}\n}"])
         let complaints = ConfigurationTrial.complaints(bad)
         #expect(complaints.count == 1)
-        #expect(try #require(complaints.first).contains("hook.js:3:"))
+        #expect(complaints.map(\.code) == [.hookLoad])
+        #expect(try #require(complaints.first).text.contains("hook.js:3:"))
     }
 
     @Test func aHookWithoutTheHandlerOfItsPhaseIsRefused() throws {
         let bad = bundle(rules, ["hook.js": "export default { onResponse() {} }"])
-        let complaint = try #require(ConfigurationTrial.complaints(bad).first)
-        #expect(complaint.contains("rules.yaml:6"))
-        #expect(complaint.contains("does not export onRequest or fetch"))
+        #expect(ConfigurationTrial.complaints(bad).map(\.text) == ["""
+            error[H001]: function "hook" is run in the request phase, but hook.js does not export onRequest or fetch
+              --> rules.yaml:11:35   request rule "all/first"
+               |
+            11 |     request: [{name: first, do: [{run: {function: hook}}]}]
+               |                                   ^^^ it exports onResponse
+
+            """])
     }
 
     @Test func aCertificateThatIsNoneIsNamed() throws {
@@ -51,7 +58,7 @@ private let rules = """
             with: "address: \"127.0.0.1:8443\", tls: {certificates: [{cert: a.crt, key: a.key}]}}")
         var bad = bundle(text, ["hook.js": "export default { onRequest() {} }", "a.crt": "no certificate", "a.key": "no key"])
         bad.files.sort { $0.path < $1.path }
-        let complaint = try #require(ConfigurationTrial.complaints(bad).first)
+        let complaint = try #require(ConfigurationTrial.complaints(bad).first).text
         #expect(complaint.contains("listener \"plain\""))
         #expect(complaint.contains("a.crt"))
     }

@@ -25,6 +25,7 @@ func site(request: String = "", response: String = "", error: String = "", top: 
             hosts: ["*"]
             upstream: main
         \(section("request", request))\(section("response", response))\(section("error", error))
+          - {name: uses the other, hosts: [other.test], upstream: other}
         """
 }
 

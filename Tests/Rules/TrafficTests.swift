@@ -192,6 +192,6 @@ import Testing
         #expect(digest(one, "test/a") == digest(two, "test/a"))
         #expect(digest(one, "test/b") != digest(two, "test/b"))
         #expect(digest(one, "test") == digest(two, "test"))
-        #expect(one.parts.map(\.kind) == [.upstream, .upstream, .rule, .rule, .site])
+        #expect(one.parts.map(\.kind) == [.upstream, .upstream, .rule, .rule, .site, .site])
     }
 }

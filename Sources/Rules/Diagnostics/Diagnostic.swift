@@ -24,6 +24,35 @@ public struct Diagnostic: Sendable {
     /// The source line, without its end; empty when there is none (the file is missing, say).
     public var source: String
 
+    public init(
+        code: DiagnosticCode, severity: Severity, message: String, file: String, position: SourcePosition, context: String = "",
+        label: String = "", suggestion: String? = nil, source: String = ""
+    ) {
+        self.code = code
+        self.severity = severity
+        self.message = message
+        self.file = file
+        self.position = position
+        self.context = context
+        self.label = label
+        self.suggestion = suggestion
+        self.source = source
+    }
+
+    /// Something that others found in a configuration that was loaded from `files`.
+    public init(
+        _ code: DiagnosticCode, _ message: String, at position: SourcePosition, in configuration: Configuration, _ files: FileBundle,
+        context: String = "", label: String = ""
+    ) {
+        let file = configuration.files.indices.contains(Int(position.file)) ? configuration.files[Int(position.file)] : ""
+        let text = files.files[file] ?? []
+        let line = text.split(separator: 10, maxSplits: max(0, Int(position.line)), omittingEmptySubsequences: false)
+            .dropFirst(max(0, Int(position.line) - 1)).first
+        self.init(
+            code: code, severity: code.severity, message: message, file: file, position: position, context: context, label: label,
+            source: Redaction.hidden(line.map { String(decoding: $0, as: UTF8.self).replacing("\r", with: "") } ?? ""))
+    }
+
     /// `error[R012]: unknown action ...` with place, source line, caret run and label.
     public var text: String {
         var out = "\(severity.rawValue)[\(code.rawValue)]: \(message)\n"

@@ -1,7 +1,8 @@
 /// Every diagnostic has a stable code. Never renumber; a code that is no longer used stays reserved.
 ///
 /// Y: the YAML text. R: the shape of a rule file. V: a single value. E: an expression. T: a `${...}` template.
-/// U: a name that refers to something. F: a file. N: not in this version. L: lint. X: a test.
+/// U: a name that refers to something. F: a file. N: not in this version. X: a test. H: a hook.
+/// C: certificates. G: what only trying shows. L: lint.
 public enum DiagnosticCode: String, Sendable, CaseIterable {
     case notUTF8 = "Y001"
     case syntax = "Y002"
@@ -61,13 +62,21 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case actionNotAvailable = "N001"
     case keyNotAvailable = "N002"
     case expectation = "X001"
+    case hookHandler = "H001"
+    case hookLoad = "H002"
+    case certificate = "C001"
+    case authorities = "C002"
+    case notServable = "G001"
     case unreachable = "L001"
     case mixedOperators = "L004"
     case afterFinal = "L005"
+    case unusedFunction = "L006"
+    case unusedUpstream = "L007"
+    case unusedList = "L008"
 
     public var severity: Severity {
         switch self {
-        case .keyNotAvailable, .unreachable, .mixedOperators, .afterFinal: .warning
+        case .keyNotAvailable, .unreachable, .mixedOperators, .afterFinal, .unusedFunction, .unusedUpstream, .unusedList: .warning
         default: .error
         }
     }
@@ -134,8 +143,16 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .include: "An `include:` matches no file, includes itself, or goes too deep.",
         .actionNotAvailable: "The action is part of the language, but this version of Sluice does not carry it out. Loading fails because a rule that silently does nothing is worse.",
         .keyNotAvailable: "The key is part of the language and is checked, but this version of Sluice does not act on it.",
-        .unreachable: "An earlier rule without condition ends the phase for every request.",
+        .hookHandler: "A rule runs a function in a phase for which its module exports no handler: `onRequest` or `fetch` for request rules, `onResponse` for response rules, `onError` for error rules.",
+        .hookLoad: "The function's module cannot be loaded: it does not parse, throws while it loads, or exports no handler.",
+        .certificate: "A certificate, its key or its chain cannot be used.",
+        .authorities: "The trusted authorities of an upstream cannot be used.",
+        .notServable: "Trying the configuration failed in a way that has no place in a rule file.",
+        .unreachable: "An earlier rule ends the phase for every request that this one could match. Move this rule up, or narrow the earlier one.",
         .mixedOperators: "`and` binds tighter than `or`. Say with parentheses what you mean.",
         .afterFinal: "`respond`, `redirect`, `deny`, `drop` and `stop` end the phase; what stands after them in the same rule never happens.",
+        .unusedFunction: "The function is defined, but no rule runs it.",
+        .unusedUpstream: "The upstream is defined, but no site, rule or function uses it.",
+        .unusedList: "The list is defined, but no expression uses it.",
     ]
 }

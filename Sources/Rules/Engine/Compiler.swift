@@ -49,6 +49,7 @@ struct Compiler {
             program.captureSlots = max(program.captureSlots, slots.count)
             let first = program.operations.count
             program.operations += operations
+            program.changes += rule.actions.map(\.kind.changes)
             program.rules.append(CompiledRule(
                 condition: condition, operations: Slots(first, program.operations.count),
                 captures: Slots(captures, program.captures.count), shadow: rule.shadow,

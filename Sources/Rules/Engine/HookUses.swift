@@ -4,6 +4,8 @@ public struct HookUse: Sendable {
     public var phase: Phase
     /// Where the rule is written.
     public var position: SourcePosition
+    /// Where the action is.
+    public var action: SourcePosition
 }
 
 extension Generation {
@@ -15,18 +17,18 @@ extension Generation {
             for phase in Phase.allCases {
                 let written = configuration.sites[index].rules(phase)
                 for (offset, rule) in site.phase(phase).rules.indices.enumerated() {
-                    collect(rule, phase, written[offset].position, into: &uses)
+                    collect(rule, phase, written[offset], into: &uses)
                 }
             }
         }
         return uses
     }
 
-    private func collect(_ rule: Int, _ phase: Phase, _ position: SourcePosition, into uses: inout [HookUse]) {
-        for operation in program.rules[rule].operations.indices {
+    private func collect(_ rule: Int, _ phase: Phase, _ written: Rule, into uses: inout [HookUse]) {
+        for (operation, action) in zip(program.rules[rule].operations.indices, written.actions) {
             guard case .run(let function, let arguments) = program.operations[operation] else { continue }
             let call = HookCall(function: Int(function), rule: Int32(rule), arguments: arguments)
-            uses.append(HookUse(call: call, phase: phase, position: position))
+            uses.append(HookUse(call: call, phase: phase, position: written.position, action: action.position))
         }
     }
 }

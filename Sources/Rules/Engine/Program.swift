@@ -185,6 +185,8 @@ struct Program: Sendable {
     var replies: [PreparedReply] = []
     var weights: [(upTo: Int, upstream: Int32)] = []
     var operations: [Operation] = []
+    /// What each operation changes.
+    var changes: [FieldMask] = []
     /// Keys of rate limits.
     var limitFields: [FieldSlot] = []
     var rules: [CompiledRule] = []

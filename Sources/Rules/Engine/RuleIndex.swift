@@ -16,6 +16,7 @@ struct FieldMask: Sendable {
 
     mutating func insert(_ field: FieldID) { bits |= FieldMask(field).bits }
     func union(_ other: FieldMask) -> FieldMask { FieldMask(bits: bits | other.bits) }
+    func covers(_ other: FieldMask) -> Bool { other.bits & ~bits == 0 }
     func meets(_ other: FieldMask) -> Bool { bits & other.bits != 0 }
 }
 
@@ -36,16 +37,16 @@ struct RuleIndex: Sendable {
     var fields: FieldMask
 }
 
-extension Operation {
+extension Action.Kind {
     /// Fields that read differently afterwards.
     var changes: FieldMask {
         switch self {
-        case .route, .split, .respond, .deny, .drop, .redirect, .log, .stop, .limit, .limitBody, .compress, .replaceBody, .mirror: .none
+        case .route, .split, .respond, .deny, .drop, .redirect, .log, .stop, .rateLimit, .limitBody, .compress, .replaceBody, .mirror: .none
         case .setStatus: FieldMask(.status)
         case .rewrite: FieldMask(.path, .query, .uri, .argument)
         case .setVariable: FieldMask(.variable)
-        case .setHeader(let header), .addHeader(let header):
-            header.id == .host ? FieldMask(.host, .header) : FieldMask(.header, .cookie, .responseHeader)
+        case .setHeader(let name, _), .addHeader(let name, _):
+            name.lowercased() == "host" ? FieldMask(.host, .header, .responseHeader) : FieldMask(.header, .cookie, .responseHeader)
         case .removeHeader, .setCookie, .removeCookie: FieldMask(.header, .cookie, .responseHeader)
         // A hook may have changed anything.
         default: .all

@@ -112,7 +112,7 @@ public struct RuleRunner: ~Copyable {
                 if isShadow {
                     guard case .limit = current else { continue }
                 }
-                if index >= 0, !isStale { isStale = generation.program.indexes[index].fields.meets(current.changes) }
+                if index >= 0, !isStale { isStale = generation.program.indexes[index].fields.meets(generation.program.changes[operation &- 1]) }
                 if let step = perform(current, rule: Int32(rule - 1), generation, exchange) { return step }
             }
             guard advance(generation, exchange) else { return .done }

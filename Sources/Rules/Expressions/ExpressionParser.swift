@@ -19,6 +19,8 @@ struct ExpressionParser {
     private var depth = 0
     /// Problems after which reading went on.
     private(set) var problems: [ExpressionProblem] = []
+    /// Lists that the expression names.
+    var usedLists: Set<String> = []
 
     init(phase: Phase, lists: [String: NamedList.Values]) {
         self.phase = phase

@@ -203,6 +203,7 @@ extension ExpressionParser {
                 label: nearest.map { "did you mean `$\($0)`?" } ?? "", suggestion: nearest))
             return nil
         }
+        usedLists.insert(name)
         switch (values, type) {
         case (.addresses(let ranges), .address): return .addresses(ranges)
         case (.strings(let strings), .text): return .texts(strings.map { Array($0.utf8) })

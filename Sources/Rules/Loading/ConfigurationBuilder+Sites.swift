@@ -42,6 +42,8 @@ extension ConfigurationBuilder {
         let outer = reporter.context
         defer { reporter.context = outer }
         var rules: [Rule] = []
+        // Rules whose condition is as its author wrote it; of the others nothing more can be said.
+        var understood: [Rule] = []
         var names: [String: SourcePosition] = [:]
         for element in parsed?.list ?? [] {
             guard let object = element.object else { continue }
@@ -50,20 +52,23 @@ extension ConfigurationBuilder {
             reporter.context = "\(outer), \(phase.name) rule" + (title.map { " \"\($0)\"" } ?? "")
             if let title, !isFirst("rule", title, at: object["name"]?.position ?? object.position, before: names[title]) { continue }
             names[name] = object.position
+            let errors = reporter.diagnostics.errorCount
             var condition: [Condition] = []
             if let match = object["match"] { condition += self.match(match, phase) }
             if let when = object["when"], let text = when.text, let root = expression(text, when.node, phase) { condition.append(root) }
             let whole = condition.isEmpty ? nil : Expression(root: condition.count == 1 ? condition[0] : .and(condition))
+            let isUnderstood = reporter.diagnostics.errorCount == errors
             let captures = whole.map { Self.groups($0.root) } ?? []
             var actions = ActionBuilder(builder: self, phase: phase, captures: captures).build(object["do"]?.actions ?? [])
             if object["do"] == nil { actions = [] }
             rules.append(Rule(
                 id: "\(site)/\(name)", name: name, shadow: object["mode"]?.text == "shadow", condition: whole, actions: actions,
                 position: object.position))
+            if isUnderstood, let rule = rules.last { understood.append(rule) }
             addPart(.rule, "\(site)/\(name)", element.node, group: "\(site), \(phase.name) rules")
         }
         reporter.context = outer
-        Lint.unreachable(rules, phase, reporter)
+        Lint.unreachable(understood, phase, reporter)
         return rules
     }
 
@@ -73,6 +78,7 @@ extension ConfigurationBuilder {
         var parser = ExpressionParser(phase: phase, lists: lists)
         let root = parser.parse(text)
         reporter.report(parser.problems, in: node, context: "in `when`")
+        for name in parser.usedLists { reporter.mention("list", name) }
         return root
     }
 

@@ -38,6 +38,7 @@ struct ConfigurationBuilder {
             for site in root["sites"]?.list ?? [] { addSite(site) }
         }
         checkAddresses()
+        Lint.unused(configuration, reporter)
         configuration.files = reporter.files.map(\.name)
         return configuration
     }
@@ -70,7 +71,10 @@ struct ConfigurationBuilder {
 
     /// Index of a name that is referred to, or nil with the mistake reported.
     func resolve(_ name: String, in index: [String: Int], _ what: String, _ code: DiagnosticCode, at position: SourcePosition) -> Int? {
-        if let found = index[name] { return found }
+        if let found = index[name] {
+            reporter.mention(what, name)
+            return found
+        }
         let known = index.keys.sorted()
         let all = known.isEmpty ? "none is defined" : "defined: " + known.prefix(20).joined(separator: ", ")
         reporter.report(code, "\(what) `\(name)` is not defined; \(all)", at: position, wrong: name, known: known)

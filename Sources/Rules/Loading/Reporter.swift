@@ -6,6 +6,12 @@ final class Reporter {
     /// `site "shop", request rule "x"`: where reading is at the moment.
     var context = ""
 
+    private var mentioned: Set<String> = []
+
+    /// Notes that something refers to a name.
+    func mention(_ what: String, _ name: String) { mentioned.insert("\(what) \(name)") }
+    func isMentioned(_ what: String, _ name: String) -> Bool { mentioned.contains("\(what) \(name)") }
+
     func add(file name: String, text: String) -> SourceFile {
         let file = SourceFile(name: name, index: files.count, text: text)
         files.append(file)
@@ -20,8 +26,8 @@ final class Reporter {
         let index = Int(position.file)
         let file = files.indices.contains(index) ? files[index] : nil
         diagnostics.append(Diagnostic(
-            code: code, severity: code.severity, message: message, file: file?.name ?? "", position: position,
-            context: context ?? self.context, label: label, suggestion: suggestion, source: file?.line(Int(position.line)) ?? ""))
+            code: code, severity: code.severity, message: Redaction.hidden(message), file: file?.name ?? "", position: position,
+            context: context ?? self.context, label: label, suggestion: suggestion, source: Redaction.hidden(file?.line(Int(position.line)) ?? "")))
     }
 
     /// With a guess at what was meant.
