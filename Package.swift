@@ -106,6 +106,10 @@ let package = Package(
                     .when(configuration: .release)),
             ]),
 
+        // What `Benchmarks/rules` runs.
+        .executableTarget(
+            name: "rulecost", dependencies: ["Rules", "HTTP", "Buffers"], path: "Benchmarks/RuleCost", swiftSettings: strict),
+
         tests("Patterns", ["Patterns"]),
         tests("Codings", ["Codings", "Buffers"]),
         tests("Rules", ["Rules", "HTTP", "Patterns", "Codings", "Buffers"]),

@@ -6,11 +6,6 @@ import TLS
 import Telemetry
 import Upstream
 
-/// Why a configuration cannot be served.
-struct GenerationError: Error, CustomStringConvertible {
-    let description: String
-}
-
 /// Everything one configuration needs at run time. A request keeps the generation it began with.
 final class ServingGeneration {
     let number: UInt64
@@ -25,20 +20,12 @@ final class ServingGeneration {
     let series: SeriesCounters
     private unowned var worker: Worker?
 
-    convenience init(number: UInt64, bundle: ConfigurationBundle, worker: Worker) throws {
-        let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
-        let result = RuleFile.load(bundle.mainFile, provider: files)
-        guard let configuration = result.configuration else {
-            throw GenerationError(description: result.diagnostics.first.map { $0.message } ?? "the configuration is empty")
-        }
-        try self.init(number: number, configuration: configuration, files: files, worker: worker)
-    }
-
-    init(number: UInt64, configuration: Configuration, files: FileBundle, worker: Worker) throws {
+    init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
+        let (configuration, files) = (prepared.configuration, prepared.files)
         self.number = number
         self.worker = worker
         self.configuration = configuration
-        rules = Generation(configuration)
+        rules = prepared.rules
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
@@ -52,7 +39,10 @@ final class ServingGeneration {
     }
 
     /// The last exchange of this generation is over: functions that nobody else uses can go.
-    deinit { worker?.hooks?.sweepSoon = true }
+    deinit {
+        worker?.hooks?.sweepSoon = true
+        worker?.shelf?.ends(number: number)
+    }
 
     /// New requests go elsewhere: idle origin connections close, running exchanges finish.
     func retire() { upstreams.retire() }

@@ -31,6 +31,8 @@ public final class Worker: Reactor {
     private var idleRunners: [ExchangeRunner] = []
     var idleStreams: [HTTP2RequestStream] = []
     private(set) var resolver: Resolver?
+    /// Where configurations are made ready and let go.
+    private(set) var shelf: GenerationShelf?
     /// Pipes for bodies that the kernel passes on.
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
@@ -74,7 +76,8 @@ public final class Worker: Reactor {
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
         hooks.move(context.moved, fatal: context.moved)
-        let first = try ServingGeneration(number: context.generation, bundle: context.bundle, worker: self)
+        shelf = try GenerationShelf(reactor: self)
+        let first = try makeGeneration(context.generation, PreparedConfiguration(context.bundle))
         generation = first
         first.upstreams.start()
         try openAccessLog(first.configuration.accessLog.destination)
@@ -94,7 +97,7 @@ public final class Worker: Reactor {
         try super.init(virtual: true)
         startV8()
         hooks = WorkerHooks(worker: self)
-        generation = try ServingGeneration(number: 1, configuration: configuration, files: files, worker: self)
+        generation = try ServingGeneration(number: 1, PreparedConfiguration(configuration, files), worker: self)
     }
 
     /// A script that ignores termination costs this process its life; the supervisor replaces it.
@@ -223,9 +226,28 @@ public final class Worker: Reactor {
 
     // MARK: Generations
 
-    /// Swaps the configuration for new requests; running ones keep theirs.
-    func configure(generation number: UInt64, bundle: ConfigurationBundle) throws {
-        let next = try ServingGeneration(number: number, bundle: bundle, worker: self)
+    /// Makes a configuration ready beside the requests, then swaps it in for new ones; running ones keep theirs.
+    func configure(generation number: UInt64, bundle: ConfigurationBundle, then answer: @escaping (Result<Void, any Error>) -> Void) {
+        shelf?.prepare(bundle) { [weak self] prepared in
+            guard let self else { return }
+            let begun = preciseNow
+            answer(Result { try self.swap(number, prepared.get()) })
+            metrics.add(.reloadMicroseconds, Int((preciseNow - begun) / 1_000))
+        }
+    }
+
+    private func makeGeneration(_ number: UInt64, _ prepared: PreparedConfiguration) throws -> ServingGeneration {
+        shelf?.keep(prepared, number: number)
+        do {
+            return try ServingGeneration(number: number, prepared, worker: self)
+        } catch {
+            shelf?.ends(number: number)
+            throw error
+        }
+    }
+
+    private func swap(_ number: UInt64, _ prepared: PreparedConfiguration) throws {
+        let next = try makeGeneration(number, prepared)
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
@@ -241,6 +263,7 @@ public final class Worker: Reactor {
         metrics.add(.loopTurns)
         accessLog?.flush()
         hooks?.endOfTurn()
+        shelf?.endOfTurn()
     }
 
     fileprivate func publish() {
@@ -340,12 +363,14 @@ final class GatewayControl: WorkerControl {
     }
 
     override func configure(generation: UInt64, bundle: ConfigurationBundle) {
-        do {
-            try worker.configure(generation: generation, bundle: bundle)
-            ready(generation: generation)
-        } catch {
-            worker.metrics.add(.reloadsRefused)
-            refuse(generation: generation, reason: "\(error)")
+        worker.configure(generation: generation, bundle: bundle) { [weak self] result in
+            guard let self else { return }
+            switch result {
+            case .success: ready(generation: generation)
+            case .failure(let error):
+                worker.metrics.add(.reloadsRefused)
+                refuse(generation: generation, reason: "\(error)")
+            }
         }
     }
 

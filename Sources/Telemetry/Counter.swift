@@ -68,6 +68,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Functions that moved into a cordon by themselves.
     case hookMovesSlow, hookMovesFatal
     case reloadsApplied, reloadsRefused
+    /// Time for which requests waited while a configuration was swapped in.
+    case reloadMicroseconds
 
     // Bytes
     case copiedHead, copiedPartial, copiedBody, copiedHook, copiedHTTP2, copiedCordon

@@ -180,6 +180,7 @@ extension Counter {
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
+            + one(.reloadMicroseconds, "worker_reload_microseconds_total", .counter, "Time for which requests waited for reloads.")
     }
 
     private static var cordons: [CounterSeries] {

@@ -75,6 +75,23 @@ import Testing
     @Test func `invalid UTF-8 is placed`() {
         let result = RuleFile.load("a.yaml", provider: FileBundle(files: ["a.yaml": Array("sluice: 1\nx-a: b".utf8) + [0xC3, 0x28, 0x0A]]))
         #expect(result.diagnostics.map { "\($0.position.line):\($0.position.column) \($0.code.rawValue)" } == ["2:7 Y001"])
+        // A form feed and a line separator end no line.
+        let feeds = RuleFile.load("a.yaml", provider: FileBundle(files: ["a.yaml": Array("a: \u{C}\u{2028}b\r\n".utf8) + [0xFF]]))
+        #expect(feeds.diagnostics.map { "\($0.position.line):\($0.position.column)" } == ["2:1"])
+    }
+
+    @Test func `a megabyte made to hurt is refused after little work`() {
+        func fill(_ head: String, _ piece: String, _ tail: String) -> String { head + String(repeating: piece, count: (1 << 20) / piece.utf8.count) + tail }
+        // More aliases than may be: nobody looks at the first of them.
+        #expect(codes(fill("sluice: 1\nx-a: &a [b]\nx-b: [", "*a,", "]\n")) == ["3:1 Y007"])
+        // A key again and again is found once in a large file, every time in a small one.
+        #expect(codes(fill("sluice: 1\n", "limits: 1234\n", "")) == ["3:1 Y003"])
+        #expect(codes("sluice: 1\n" + String(repeating: "limits: {}\n", count: 9)).count == 8)
+        #expect(codes(fill("sluice: 1\nx-a: \"", "a", "\"\n")) == ["2:6 Y005"])
+        #expect(codes(fill("sluice: 1\nx-a: ", "[", "")) == ["1:1 Y005"])
+        #expect(codes(fill("sluice: 1\nx-a:\n  ", "- ", "a\n")) == ["1:1 Y005"])
+        // However many mistakes there are, so many are told.
+        #expect(codes(fill("sluice: 1\nsites:\n- name: a\n  hosts: [\"*\"]\n  request:\n", "  - {when: client.pi in $x, do: [{a: b}]}\n", "")).count == 200)
     }
 
     @Test func `an expression that starts with a quote says to use a block`() {

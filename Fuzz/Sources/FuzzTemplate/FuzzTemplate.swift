@@ -11,8 +11,8 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let all = input(start, count)
     let text = String(decoding: all.dropFirst(), as: UTF8.self)
     let (template, problems) = RuleParsers.template(text, phase: Phase.allCases[Int(all[0]) % 3], captures: ["g"])
-    guard problems == 0 else { return 0 }
-    if !text.contains("${") { require(template.constant == Array(text.utf8), "a value without `${` is not itself") }
+    if problems == 0, !text.contains("${") { require(template.constant == Array(text.utf8), "a value without `${` is not itself") }
+    guard problems == 0, isAllowed(template) else { return 0 }
     let condition = RuleParsers.expression("path matches \"^/(?<g>[a-z]+)\"", phase: .request).condition
     let generation = Generation(RuleParsers.configuration([RuleParsers.rule(0, when: condition, [
         .setHeader(name: "X-Made", value: template), .setVariable(name: "made", value: template), .rewrite(path: template, query: template),
@@ -32,6 +32,15 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let location = exchange.response.text(of: "location") ?? "missing"
     require(isClean(location), "a location with control characters: \(location.debugDescription)")
     return 0
+}
+
+/// What the loader lets an author write as a path: `ActionBuilder` refuses the rest.
+private func isAllowed(_ template: Template) -> Bool {
+    for case .literal(let bytes) in template.pieces {
+        if bytes.contains(where: { $0 <= 0x20 || $0 >= 0x7f || $0 == 63 || $0 == 35 }) { return false }
+    }
+    if case .literal(let first)? = template.pieces.first { return first.first == 47 }
+    return true
 }
 
 private func isClean(_ text: String) -> Bool { !text.unicodeScalars.contains { $0.value < 0x20 && $0.value != 9 || $0.value == 0x7f } }

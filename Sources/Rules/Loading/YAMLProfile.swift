@@ -48,11 +48,12 @@ struct YAMLProfile {
     /// The bytes as text, or nil with a problem noted: size, encoding, characters.
     mutating func text(of bytes: [UInt8]) -> String? {
         guard let text = String(validating: bytes, as: UTF8.self) else {
+            // Only a line feed ends a line here; Unicode has more ideas.
             let good = String(decoding: bytes, as: UTF8.self).unicodeScalars.prefix { $0 != "\u{FFFD}" }
-            let lines = String(String.UnicodeScalarView(good)).split(omittingEmptySubsequences: false) { $0.isNewline }
+            let last = good.lastIndex(of: "\n").map { good.index(after: $0) } ?? good.startIndex
             problems.append(Problem(
-                code: .notUTF8, message: "the file is not valid UTF-8", line: max(1, lines.count),
-                column: (lines.last?.unicodeScalars.count ?? 0) + 1))
+                code: .notUTF8, message: "the file is not valid UTF-8", line: good.count { $0 == "\n" } + 1,
+                column: good[last...].count + 1))
             return nil
         }
         guard checkCharacters(bytes), checkDensity(bytes), checkAliases(bytes) else { return nil }
