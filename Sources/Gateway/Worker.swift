@@ -33,6 +33,8 @@ public final class Worker: Reactor {
     private(set) var resolver: Resolver?
     /// Where configurations are made ready and let go.
     private(set) var shelf: GenerationShelf?
+    private var configurationsAwaited = 0
+    private var afterConfigurations: [() -> Void] = []
     /// Pipes for bodies that the kernel passes on.
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
@@ -228,12 +230,24 @@ public final class Worker: Reactor {
 
     /// Makes a configuration ready beside the requests, then swaps it in for new ones; running ones keep theirs.
     func configure(generation number: UInt64, bundle: ConfigurationBundle, then answer: @escaping (Result<Void, any Error>) -> Void) {
+        configurationsAwaited += 1
         shelf?.prepare(bundle) { [weak self] prepared in
             guard let self else { return }
             let begun = preciseNow
             answer(Result { try self.swap(number, prepared.get()) })
+            configurationsAwaited -= 1
+            if configurationsAwaited == 0 {
+                for work in afterConfigurations { work() }
+                afterConfigurations.removeAll()
+            }
             metrics.add(.reloadMicroseconds, Int((preciseNow - begun) / 1_000))
         }
+    }
+
+    /// Does something once every configuration that was asked for is in use: a listener of the new one is not opened
+    /// under the old.
+    func afterConfiguring(_ work: @escaping () -> Void) {
+        if configurationsAwaited > 0 { afterConfigurations.append(work) } else { work() }
     }
 
     private func makeGeneration(_ number: UInt64, _ prepared: PreparedConfiguration) throws -> ServingGeneration {
@@ -351,41 +365,6 @@ private final class PublishTimer: Timer {
 private final class DrainTimer: Timer {
     unowned var worker: Worker?
     override func fire() { worker?.drainTimeIsUp() }
-}
-
-/// What the supervisor may ask of a worker.
-final class GatewayControl: WorkerControl {
-    unowned let worker: Worker
-
-    init(worker: Worker) throws(SystemError) {
-        self.worker = worker
-        try super.init(worker.context, reactor: worker)
-    }
-
-    override func configure(generation: UInt64, bundle: ConfigurationBundle) {
-        worker.configure(generation: generation, bundle: bundle) { [weak self] result in
-            guard let self else { return }
-            switch result {
-            case .success: ready(generation: generation)
-            case .failure(let error):
-                worker.metrics.add(.reloadsRefused)
-                refuse(generation: generation, reason: "\(error)")
-            }
-        }
-    }
-
-    override func openListener(_ listener: InheritedListener) {
-        do { try worker.open(listener) } catch { worker.note(.error, "listener \(listener.listener.name): \(error)") }
-    }
-
-    override func closeListener(key: String) { worker.closeListener(key: key) }
-    override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
-    override func move(_ functions: [String], fatal: [String]) { worker.hooks?.move(functions, fatal: fatal) }
-    override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
-    override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
-    override func reopenLogs() { try? worker.accessLog?.reopen() }
-    override func tail(_ sink: LineSink?) { worker.accessLog?.sink = sink }
-    override func supervisorGone() { worker.stop() }
 }
 
 /// xoshiro256**: unique request ids without a system call each. Not for secrets.
