@@ -39,7 +39,7 @@ let package = Package(
         .executable(name: "sluice", targets: ["sluice"]),
         // For the package in Fuzz/.
         .library(name: "SluiceCodecs", targets: ["HTTP1", "HTTP", "Buffers"]),
-        .library(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
+        Product.`library`(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
