@@ -75,6 +75,8 @@ import Testing
         ("servers: [\"https://me:pw@host:1/x\"]", "servers: [\"https://**:**@host:1/x\"]"),
         ("set_header: {Cookie: \"sid=${vars.sid}; k=1\"}", "set_header: {Cookie: \"****${vars.sid}* ***\"}"),
         ("secrets: [JWT_KEY]", "secrets: [JWT_KEY]"), ("when: exists(cookie.sid)", "when: exists(cookie.sid)"),
+        ("when: exists(cookie.sid) and path matches \"[\"", "when: exists(cookie.sid) and path matches \"[\""),
+        ("when: starts_with(cookie.sid, \"abc\")", "when: starts_with(cookie.sid, \"***\")"),
         ("x-api-key: [one, two]", "x-api-key: [***, two]"), ("Cookie: päss", "Cookie: ****"),
     ])
     func `what looks like a secret is not shown`(line: String, shown: String) {
@@ -88,6 +90,8 @@ import Testing
         #expect(found.count >= 2)
         for text in [found.text, found.json, found.sarif(version: "1")] { #expect(!text.contains("s3cr3t"), "\(text)") }
         let url = load("sluice: 1\nupstreams: {u: {servers: [\"https://u:s3cr3t@h/\"]}}").diagnostics
+        let named = load(site(request: "- {name: cookie wall, do: [stop]}\n- {name: the token, do: [stop]}")).diagnostics
+        #expect(named.map(\.message) == ["rule \"the token\" can never run: rule \"cookie wall\" (line 11) ends the request phase for every path"])
         #expect(url.count == 1 && !url.text.contains("s3cr3t") && !url.json.contains("s3cr3t"), "\(url.text)")
     }
 

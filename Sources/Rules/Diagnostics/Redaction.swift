@@ -7,6 +7,16 @@ enum Redaction {
         "authorization", "cookie", "password", "passwd", "token", "secret", "credential", "api-key", "api_key", "apikey", "private-key",
     ]
 
+    private static let operators = ["==", "!=", "eq ", "ne ", "in ", "contains ", "starts_with ", "ends_with ", "matches ", "like ", "~", ","]
+
+    /// For messages, which quote single words of a file.
+    static func hiddenAddresses(_ message: String) -> String {
+        guard message.contains("://") else { return message }
+        var bytes = Array(message.utf8)
+        hideUserInformation(&bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     static func hidden(_ line: String) -> String {
         let lower = line.lowercased()
         // Most lines have nothing of the kind. Lower case must not have moved anything.
@@ -41,6 +51,7 @@ enum Redaction {
         let isKey = index < text.count && text[index] == UInt8(ascii: ":")
         if isKey { return index + 1 }
         // In an expression the value is a string.
+        guard operators.contains(where: { text[index...].starts(with: $0.utf8) }) else { return nil }
         return text[index...].firstIndex(of: UInt8(ascii: "\""))
     }
 

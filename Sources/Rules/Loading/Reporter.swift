@@ -26,7 +26,7 @@ final class Reporter {
         let index = Int(position.file)
         let file = files.indices.contains(index) ? files[index] : nil
         diagnostics.append(Diagnostic(
-            code: code, severity: code.severity, message: Redaction.hidden(message), file: file?.name ?? "", position: position,
+            code: code, severity: code.severity, message: Redaction.hiddenAddresses(message), file: file?.name ?? "", position: position,
             context: context ?? self.context, label: label, suggestion: suggestion, source: Redaction.hidden(file?.line(Int(position.line)) ?? "")))
     }
 
