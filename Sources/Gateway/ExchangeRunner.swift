@@ -244,17 +244,23 @@ final class ExchangeRunner: ForwardedExchange {
     func deliver() {
         station = .streaming
         if !responseHasBody { dropBody() }
-        statusSent = response.status
-        worker.date.add(to: &response, seconds: worker.wallSeconds)
+        statusSent = ExchangeRunner.complete(&response, &worker.date, worker.wallSeconds)
         countResponse()
         rules.addLimitFields(self)
         stream?.sendHead()
         stream?.responseBodyChanged()
     }
 
+    /// Gives the head a date; its status.
+    private static func complete(_ head: inout Head, _ date: inout HTTPDate, _ seconds: Int) -> Int {
+        date.add(to: &head, seconds: seconds)
+        return head.status
+    }
+
     /// True when the client expects body bytes (RFC 9112 section 6.3).
     var responseHasBody: Bool {
-        original.method != .head && response.status >= 200 && response.status != 204 && response.status != 304
+        let status = response.status
+        return original.method != .head && status >= 200 && status != 204 && status != 304
     }
 
     /// A response without a body (HEAD, 204, 304): what an answer of our own carries is not sent.
@@ -351,7 +357,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     private func countResponse() {
         let counter: Counter =
-            switch response.status {
+            switch statusSent {
             case ..<200: .responses1xx
             case ..<300: .responses2xx
             case ..<400: .responses3xx

@@ -19,19 +19,21 @@ extension ExchangeRunner {
 
     /// Sets `X-Forwarded-*`, `X-Request-Id` and `Via`. False when the request goes in circles.
     func addForwardingFields() -> Bool {
-        guard !ExchangeRunner.isLooping(request) else { return false }
-        let address = clientAddress()
-        request.set(.xForwardedFor, range: address)
-        request.set(.xForwardedProto, request.scheme == .https ? "https" : "http")
-        let host = request.arena.append(copyOf: original.authority)
-        request.set(.xForwardedHost, range: host)
-        let id = requestID.digits
-        request.set(.xRequestID, id.span)
-        request.add(.via, request.version == .http2 ? "2.0 sluice" : "1.1 sluice")
-        return true
+        ExchangeRunner.addForwardingFields(to: &request, from: client.address, host: original.authority, id: requestID)
     }
 
-    private func clientAddress() -> ByteRange { client.address.append(to: &request.arena) }
+    private static func addForwardingFields(to head: inout Head, from client: IPAddress, host: ByteRange, id: RequestID) -> Bool {
+        guard !isLooping(head) else { return false }
+        let address = client.append(to: &head.arena)
+        head.set(.xForwardedFor, range: address)
+        head.set(.xForwardedProto, head.scheme == .https ? "https" : "http")
+        let hostCopy = head.arena.append(copyOf: host)
+        head.set(.xForwardedHost, range: hostCopy)
+        let digits = id.digits
+        head.set(.xRequestID, digits.span)
+        head.add(.via, head.version == .http2 ? "2.0 sluice" : "1.1 sluice")
+        return true
+    }
 
     private static func isLooping(_ head: borrowing Head) -> Bool {
         var passes = 0

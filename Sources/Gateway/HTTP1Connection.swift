@@ -144,14 +144,13 @@ final class HTTP1Connection: ClientStream, Drainable {
         }
         let runner = self.runner ?? worker.takeRunner(for: self, client)
         self.runner = runner
-        switch parser.parse(input.bytes, into: &runner.request) {
+        switch parser.read(&input, into: &runner.request) {
         case .needMore:
             return needMoreOfHead()
         case .failed(let kind, let note):
             refuse(kind, note)
             return false
-        case .complete(let consumed):
-            input.consume(consumed)
+        case .complete:
             beginExchange(runner)
             return true
         }
@@ -178,20 +177,26 @@ final class HTTP1Connection: ClientStream, Drainable {
         chunked = false
         responseQueued = false
         sent = 0
-        persistent = parser.persistent && requests < listener.limits.requestsPerConnection && !worker.isDraining
-        decoder = BodyDecoder(runner.request.body)
-        awaitsContinue = parser.expectsContinue && runner.request.body != .none
-        runner.request.scheme = listener.scheme
-        runner.wantsUpgrade = parser.wantsUpgrade
+        let wishes = parser.take()
+        let body = HTTP1Connection.setScheme(&runner.request, listener.scheme)
+        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection && !worker.isDraining
+        decoder = BodyDecoder(body)
+        awaitsContinue = wishes.expectsContinue && body != .none
+        runner.wantsUpgrade = wishes.wantsUpgrade
         runner.bodyLimit = listener.limits.body ?? .max
-        reading = runner.request.body == .none ? .complete : .body
+        reading = body == .none ? .complete : .body
         runner.requestBodyEnded = reading == .complete
-        parser.reset()
         if reading == .body {
             bytesAtCheck = bytesReceived
             worker.schedule(timer, after: UInt64(listener.limits.bodyRateTime))
         }
         runner.begin()
+    }
+
+    /// How the body's end is known.
+    private static func setScheme(_ head: inout Head, _ scheme: Scheme) -> BodyLength {
+        head.scheme = scheme
+        return head.body
     }
 
     private func readBody() -> Bool {

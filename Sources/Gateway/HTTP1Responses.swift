@@ -16,51 +16,71 @@ extension HTTP1Connection {
     func writeHead() {
         guard let runner, !headSent else { return }
         headSent = true
-        let before = output.byteCount
         if reading == .body {
             // The request is not fully read: after this response the connection cannot be trusted.
             persistent = persistent && runner.originStream != nil
         }
-        let upgrade = runner.response.status == 101
-        switch runner.response.body {
+        let plan = HTTP1Connection.write(
+            &runner.response, to: &output, version: runner.request.version, hasBody: runner.responseHasBody, persistent: persistent)
+        chunked = plan.chunked
+        persistent = plan.persistent
+        sent += plan.bytes
+        flushSoon()
+    }
+
+    /// Decides how the body's end will be known, and writes the head.
+    private static func write(
+        _ head: inout Head, to output: inout OutputBuffer, version: HTTPVersion, hasBody: Bool, persistent: Bool
+    ) -> (bytes: Int, chunked: Bool, persistent: Bool) {
+        let before = output.byteCount
+        var chunked = false
+        var persistent = persistent
+        switch head.body {
         case .unknown, .untilClose:
-            chunked = runner.request.version == .http11 && runner.responseHasBody
-            if !chunked && runner.responseHasBody { persistent = false }
-            runner.response.body = chunked ? .unknown : (runner.responseHasBody ? .untilClose : .none)
+            chunked = version == .http11 && hasBody
+            if !chunked && hasBody { persistent = false }
+            head.body = chunked ? .unknown : (hasBody ? .untilClose : .none)
         case .none, .known:
             break
         }
-        ResponseWriter.write(
-            runner.response, to: &output,
-            connection: upgrade ? .upgrade : (persistent ? .keepAlive : .close), clientVersion: runner.request.version)
-        sent += output.byteCount - before
-        flushSoon()
+        let connection: ConnectionOption = head.status == 101 ? .upgrade : persistent ? .keepAlive : .close
+        ResponseWriter.write(head, to: &output, connection: connection, clientVersion: version)
+        return (output.byteCount - before, chunked, persistent)
     }
 
     /// Moves body bytes into the output as far as it has room.
     func moveBody() {
         guard let runner, headSent, !responseQueued else { return }
-        let before = output.byteCount
-        while runner.outgoingBytes > 0, output.byteCount < listener.limits.exchangeBuffer {
-            if chunked {
-                BodyWriter.beginChunk(runner.outgoingBytes, to: &output)
-                runner.withOutgoing { output.append(contentsOf: &$0) }
-                BodyWriter.endChunk(to: &output)
-            } else {
-                runner.withOutgoing { output.append(contentsOf: &$0) }
-            }
-        }
-        if runner.outgoingBytes == 0, runner.outgoingEnded, pipedBytes == 0 {
-            if chunked { endChunks(runner.responseTrailers) }
+        let chunked = chunked
+        let limit = listener.limits.exchangeBuffer
+        var (bytes, isEmpty) = runner.withOutgoing { HTTP1Connection.move(&$0, to: &output, limit: limit, chunked: chunked) }
+        let piped = pipedBytes
+        if isEmpty, runner.outgoingEnded, piped == 0 {
+            if chunked { bytes += HTTP1Connection.endChunks(runner.responseTrailers, &output) }
             responseQueued = true
         }
-        sent += output.byteCount - before
-        if output.byteCount != before || responseQueued || pipedBytes > 0 && canWrite { flushSoon() }
+        sent += bytes
+        if bytes > 0 || responseQueued || piped > 0 && canWrite { flushSoon() }
         if !responseQueued { startSplicing(runner) }
     }
 
-    private func endChunks(_ trailers: Trailers?) {
+    /// How many bytes that are, framing included, and whether nothing is left.
+    private static func move(
+        _ body: inout Chain, to output: inout OutputBuffer, limit: Int, chunked: Bool
+    ) -> (bytes: Int, isEmpty: Bool) {
+        let before = output.byteCount
+        while !body.isEmpty, output.byteCount < limit {
+            if chunked { BodyWriter.beginChunk(body.byteCount, to: &output) }
+            output.append(contentsOf: &body)
+            if chunked { BodyWriter.endChunk(to: &output) }
+        }
+        return (output.byteCount - before, body.isEmpty)
+    }
+
+    private static func endChunks(_ trailers: Trailers?, _ output: inout OutputBuffer) -> Int {
+        let before = output.byteCount
         if let trailers { BodyWriter.endBody(trailers: trailers.head, to: &output) } else { BodyWriter.endBody(to: &output) }
+        return output.byteCount - before
     }
 
     func flushSoon() {

@@ -22,7 +22,7 @@ extension HTTP1Connection {
 
     /// Sends what is in the pipe.
     func flushPipe() {
-        guard output.isEmpty, let pipe = runner?.responsePipe else { return }
+        guard let pipe = runner?.responsePipe, output.isEmpty else { return }
         while canWrite, !pipe.isEmpty {
             switch pipe.drain(to: fd, more: false) {
             case .moved(let count, _):

@@ -1,4 +1,4 @@
-import Buffers
+public import Buffers
 public import HTTP
 
 /// Reads request heads (RFC 9112): one reading of every message, or a refusal.
@@ -30,6 +30,19 @@ public struct RequestParser {
         persistent = true
         expectsContinue = false
         wantsUpgrade = false
+    }
+
+    /// What the head that was just read asks of its connection; the parser is ready for the next one.
+    public mutating func take() -> (persistent: Bool, expectsContinue: Bool, wantsUpgrade: Bool) {
+        defer { reset() }
+        return (persistent, expectsContinue, wantsUpgrade)
+    }
+
+    /// The same as `parse` on what is unread, which a whole head leaves.
+    public mutating func read(_ input: inout ReadBuffer, into head: inout Head) -> ParseResult {
+        let result = parse(input.bytes, into: &head)
+        if case .complete(let consumed) = result { input.consume(consumed) }
+        return result
     }
 
     /// After `.failed` the head still has the request line, if that was good: for the log.

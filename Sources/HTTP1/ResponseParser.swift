@@ -1,4 +1,4 @@
-import Buffers
+public import Buffers
 public import HTTP
 
 /// Reads response heads from origins, as strictly as requests are read. Whatever is wrong is `originProtocol`.
@@ -15,6 +15,13 @@ public struct ResponseParser {
         finder = HeadFinder()
         inPieces = false
         persistent = true
+    }
+
+    /// The same as `parse` on what is unread, which a whole head leaves.
+    public mutating func read(_ input: inout ReadBuffer, into head: inout Head, answering method: Method) -> ParseResult {
+        let result = parse(input.bytes, into: &head, answering: method)
+        if case .complete(let consumed) = result { input.consume(consumed) }
+        return result
     }
 
     /// - Parameter method: of the request this answers; HEAD has no body whatever the fields say.

@@ -107,13 +107,13 @@ open class ForwardedExchange: Exchange {
     // MARK: For another attempt
 
     /// Makes the exchange ready for its first attempt.
-    final func beginAttempts(_ settings: UpstreamSettings, _ reactor: Reactor) {
-        let policy = retry ?? settings.retry
+    final func beginAttempts(_ group: ServerGroup, _ reactor: Reactor) {
+        let policy = retry ?? group.settings.retry
         tries = 1
         retriedStale = false
         lostBody = false
-        keepsBody = policy.repeatsSentRequests || policy.tries > 1 && settings.mayMultiplex
-        times = ExchangeTimes(settings, attemptTimes, perTry: policy.perTry)
+        keepsBody = policy.repeatsSentRequests || policy.tries > 1 && group.mayMultiplex
+        times = group.times.with(attemptTimes, perTry: policy.perTry)
         guard times.total > 0 else { return }
         let timer = totalTimer ?? TotalTimer(self, reactor)
         totalTimer = timer
@@ -184,11 +184,21 @@ struct ExchangeTimes {
 
     init() {}
 
-    init(_ settings: UpstreamSettings, _ own: AttemptTimes = AttemptTimes(), perTry: Int = 0) {
-        connect = own.connect > 0 ? UInt64(own.connect) : settings.connectTimeout
-        firstByte = own.firstByte > 0 ? UInt64(own.firstByte) : settings.firstByteTimeout
-        if perTry > 0 { firstByte = min(firstByte, UInt64(perTry)) }
-        idle = own.idle > 0 ? UInt64(own.idle) : settings.idleTimeout
-        total = own.total > 0 ? UInt64(own.total) : settings.totalTimeout
+    init(_ settings: UpstreamSettings) {
+        connect = settings.connectTimeout
+        firstByte = settings.firstByteTimeout
+        idle = settings.idleTimeout
+        total = settings.totalTimeout
+    }
+
+    /// The same with what an exchange asks for itself.
+    func with(_ own: AttemptTimes, perTry: Int) -> ExchangeTimes {
+        var times = self
+        if own.connect > 0 { times.connect = UInt64(own.connect) }
+        if own.firstByte > 0 { times.firstByte = UInt64(own.firstByte) }
+        if perTry > 0 { times.firstByte = min(times.firstByte, UInt64(perTry)) }
+        if own.idle > 0 { times.idle = UInt64(own.idle) }
+        if own.total > 0 { times.total = UInt64(own.total) }
+        return times
     }
 }

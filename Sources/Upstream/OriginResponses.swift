@@ -62,7 +62,8 @@ extension OriginConnection {
             broken("the origin closed the connection \(receivedAny ? "after an interim response" : "without an answer")")
             return false
         }
-        switch parser.parse(input.bytes, into: &exchange.response, answering: exchange.request.method) {
+        let method = exchange.request.method
+        switch parser.read(&input, into: &exchange.response, answering: method) {
         case .needMore:
             guard !endOfInput else {
                 broken("the origin closed the connection inside a response head")
@@ -76,8 +77,7 @@ extension OriginConnection {
         case .failed(_, let note):
             fail(.originProtocol, in: .responseHead, note)
             return false
-        case .complete(let consumed):
-            input.consume(consumed)
+        case .complete:
             return headComplete(exchange)
         }
     }
@@ -158,7 +158,7 @@ extension OriginConnection {
         guard hasRoom(exchange) else { return false }
         switch decoder.next(input.bytes, trailers: &context.trailers) {
         case .data(let skip, let count):
-            input.consume(skip)
+            if skip > 0 { input.consume(skip) }
             exchange.responseBody.append(input.takeSlice(count))
             if decoder.isDone { bodyEnded(exchange) }
             exchange.originBodyArrived()

@@ -25,6 +25,9 @@ struct TLSContexts {
 /// Servers that answer the same requests, and the choice between them.
 final class ServerGroup {
     let settings: UpstreamSettings
+    /// Of the settings, for each request: the settings as a whole are dear to copy.
+    let times: ExchangeTimes
+    let mayMultiplex: Bool
     let servers: [Server]
     let context: OriginContext
     var budget = RetryBudget()
@@ -32,6 +35,8 @@ final class ServerGroup {
 
     init(_ settings: UpstreamSettings, _ context: OriginContext) throws(TLSConfigurationError) {
         self.settings = settings
+        times = ExchangeTimes(settings)
+        mayMultiplex = settings.mayMultiplex
         self.context = context
         let tls = context.stage == nil && settings.servers.contains { $0.secure } ? try TLSContexts(settings) : nil
         var made: [Server] = []

@@ -51,8 +51,9 @@ public final class UpstreamSet {
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
         precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
         exchange.origin.upstream = upstream
-        exchange.beginAttempts(groups[upstream].settings, context.reactor)
-        groups[upstream].open(exchange)
+        let group = groups[upstream]
+        exchange.beginAttempts(group, context.reactor)
+        group.open(exchange)
     }
 
     /// Nothing new comes: idle connections close, running exchanges finish.
@@ -73,10 +74,11 @@ public final class UpstreamSet {
 
     /// What Set-Cookie has to say so that the client stays with the server that answers it now; nil when it need not.
     public func stickyCookie(for exchange: ForwardedExchange) -> String? {
-        guard exchange.origin.upstream >= 0, groups.indices.contains(exchange.origin.upstream) else { return nil }
-        let group = groups[exchange.origin.upstream]
-        guard let name = group.settings.sticky, group.servers.indices.contains(exchange.origin.server) else { return nil }
-        let server = group.servers[exchange.origin.server]
+        let origin = exchange.origin
+        guard groups.indices.contains(origin.upstream) else { return nil }
+        let group = groups[origin.upstream]
+        guard let name = group.settings.sticky, group.servers.indices.contains(origin.server) else { return nil }
+        let server = group.servers[origin.server]
         guard exchange.balanceKey != server.cookieKey else { return nil }
         return "\(name)=\(server.cookieText)\(group.settings.stickyAttributes)"
     }

@@ -229,6 +229,48 @@ func pattern(_ count: Int, seed: Int = 7) -> [UInt8] {
         return bytes
     }
 
+    /// Text in pieces of many sizes, slices between, sent in parts of many sizes: what leaves is what went in, in order.
+    @Test func anySequenceOfAppendsAndSendsKeepsTheOrder() {
+        let pool = SlabPool()
+        var output = OutputBuffer(pool: pool)
+        var random = UInt64(7)
+        func next(_ limit: Int) -> Int {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(random >> 33) % limit
+        }
+        var expected: [UInt8] = []
+        var seen: [UInt8] = []
+        for _ in 0..<4_000 {
+            switch next(8) {
+            case 0...3:
+                let piece = pattern(next(next(50) == 0 ? 40_000 : 60))
+                output.append(copying: piece.span)
+                expected += piece
+            case 4:
+                output.append(byte: 10)
+                expected.append(10)
+            case 5:
+                var body = ReadBuffer(pool: pool)
+                let piece = pattern(1 + next(300))
+                fill(&body, piece)
+                output.append(body.takeSlice(piece.count))
+                expected += piece
+            case 6 where output.byteCount > 0:
+                let length = min(1 + next(2_000), output.chain.firstBytes.count)
+                seen += output.chain.firstBytes.extracting(first: length).array()
+                output.dropFirst(length)
+            case 7 where next(4) == 0:
+                seen += drain(&output, step: 1_000)
+                if next(2) == 0 { output.releaseIfEmpty() }
+            default: break
+            }
+        }
+        seen += drain(&output, step: 4_096)
+        #expect(seen == expected)
+        let left = pool.slabs.live
+        #expect(left <= 1, "only the tail is kept")
+    }
+
     @Test func textAndSlicesLeaveInOrder() {
         let pool = SlabPool()
         var output = OutputBuffer(pool: pool)

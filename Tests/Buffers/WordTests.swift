@@ -8,7 +8,7 @@ import Testing
         filler: UInt8, _ answer: (borrowing Span<UInt8>, Int) -> Int, stops: (UInt8) -> Bool
     ) -> [String] {
         var wrong: [String] = []
-        for count in [0, 1, 7, 8, 9, 16, 23] {
+        for count in [0, 1, 7, 8, 9, 15, 16, 17, 23, 33] {
             for place in 0...count {
                 for byte in UInt8.min...UInt8.max {
                     var bytes = [UInt8](repeating: filler, count: count)
@@ -44,6 +44,18 @@ import Testing
         for filler in "/~!=;?".utf8 {
             let stops = { (byte: UInt8) in byte <= 32 || byte >= 127 || "#<>\\".utf8.contains(byte) }
             #expect(disagreements(filler: filler, { $0.endOfTarget(from: $1) }, stops: stops).isEmpty)
+        }
+    }
+
+    @Test func equalKeysMeanEqualTextsWithoutCase() {
+        let texts = ["te", "TE", "tf", "age", "Host", "hose", "cookie", "Cookie", "upgrades", "Upgrades", "x-real-ip", "x-real-iq",
+            "aaaaaaaaa", "aaaaaaaaaa", "aaaaaaaabaaaaaaa", "aaaaaaaabaaaaaaaa", "proxy-authorization", "Proxy-AuthorizatioN",
+            "proxy-authorizatiom", "aaaaaaaaBaaaaaaaaaa", "aaaaaaaabaaaaaaaaaa", "aaaaaaaacaaaaaaaaaa", "a\0", "\0a", "a@", "a`"]
+        for left in texts.map({ Array($0.utf8) }) {
+            for right in texts.map({ Array($0.utf8) }) {
+                let same = left.span.caselessKey == right.span.caselessKey
+                #expect(same == left.span.equalsIgnoringCase(right.span), "\(left) and \(right)")
+            }
         }
     }
 
