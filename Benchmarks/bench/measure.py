@@ -39,23 +39,23 @@ def run_case(place: Place, case: Case, contenders: list[str], rounds: int, secon
 
 
 def measure(place: Place, contender: Contender, case: Case, seconds: float) -> Turn:
-    worker = contender.worker
-    before, user_before = cpu_nanoseconds(worker), user_ticks(worker)
+    before, user_before = cpu_nanoseconds(contender), user_ticks(contender)
     requests, per_second, p50, p99 = load(place, contender, case, seconds)
-    spent, user = cpu_nanoseconds(worker) - before, user_ticks(worker) - user_before
+    spent, user = cpu_nanoseconds(contender) - before, user_ticks(contender) - user_before
     if requests == 0:
         raise SystemExit(f"run: error: {contender.name} served nothing in case {case.name}")
     return Turn(requests, spent / 1000 / requests, user * 10_000 / requests, per_second, p50, p99)
 
 
-def cpu_nanoseconds(pid: int) -> int:
-    """Time on a processor of all threads of a process (/proc/PID/task/*/schedstat, first field)."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+def cpu_nanoseconds(contender: Contender) -> int:
+    """Time on a processor of all threads that serve (/proc/PID/task/*/schedstat, first field)."""
+    threads = (path for pid in contender.serving for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return sum(int(path.read_text().split()[0]) for path in threads)
 
 
-def user_ticks(pid: int) -> int:
+def user_ticks(contender: Contender) -> int:
     """User time in ticks of 10 ms: coarse, only for the share of user time."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[11])
+    return sum(int(Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[11]) for pid in contender.serving)
 
 
 def url(contender: Contender, case: Case) -> str:

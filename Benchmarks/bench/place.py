@@ -50,6 +50,15 @@ class Contender:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(next(child for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()))
 
+    @property
+    def serving(self) -> list[int]:
+        """Every process whose CPU counts: with the worker also the cordons, where functions that were slow may run."""
+        if not self.name.startswith("sluice"):
+            return [self.process.pid]
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if b"scratch" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+
 
 class Place:
     """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
