@@ -364,7 +364,7 @@ extension ExchangeRunner {
 
     /// A body that a hook was making breaks off.
     func bodyBroken(_ call: GatewayHookCall, _ failure: HookFailure) {
-        worker.noteHook("error", function: failure.function, request: requestID.text, text: failure.description)
+        worker.noteHookFailure(failure, "cut", request: requestID.text)
         countHookFailure(failure, fenced: false)
         failedHook = failure.function
         fail(GatewayError(failure.errorKind, in: .responseHook, note: failure.description))
