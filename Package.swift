@@ -61,7 +61,9 @@ let package = Package(
             cxxSettings: [
                 .unsafeFlags(["-I/usr/include/nodejs/deps/v8/include", "-fno-rtti", "-fno-exceptions", "-Wall"]),
             ],
-            linkerSettings: [.linkedLibrary("node")]),
+            linkerSettings: [
+                .linkedLibrary("node"), .linkedLibrary("ssl"), .linkedLibrary("crypto"), .linkedLibrary("z"), .linkedLibrary("icuuc"),
+            ]),
 
         // Floor 0
         room("Telemetry"),

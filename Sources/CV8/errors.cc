@@ -81,7 +81,10 @@ void on_promise_reject(v8::PromiseRejectMessage message) {
   cv8_isolate *isolate = owner(v8_isolate);
   if (isolate == nullptr) return;
   if (message.GetEvent() == v8::kPromiseHandlerAddedAfterReject) {
-    forget_rejection(isolate, message.GetPromise());
+    if (!forget_rejection(isolate, message.GetPromise()) && isolate->handled_late.size() < kRejectionLimit) {
+      v8::Local<v8::Promise> promise = message.GetPromise();
+      isolate->handled_late.push_back({{v8_isolate, promise}, {v8_isolate, promise->Result()}});
+    }
   } else if (message.GetEvent() == v8::kPromiseRejectWithNoHandler) {
     if (isolate->rejections.size() >= kRejectionLimit) {
       isolate->rejections_dropped++;
@@ -93,12 +96,13 @@ void on_promise_reject(v8::PromiseRejectMessage message) {
   }
 }
 
-void forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise) {
+bool forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise) {
   for (size_t i = 0; i < isolate->rejections.size(); i++) {
     if (!(isolate->rejections[i].promise == promise)) continue;
     isolate->rejections.erase(isolate->rejections.begin() + static_cast<ptrdiff_t>(i));
-    return;
+    return true;
   }
+  return false;
 }
 
 void drain_microtasks(cv8_isolate *isolate) {
@@ -141,7 +145,7 @@ cv8_status cv8_run_microtasks(cv8_isolate *isolate) {
 }
 
 bool cv8_has_rejections(const cv8_isolate *isolate) {
-  return !isolate->rejections.empty() || isolate->rejections_dropped > 0;
+  return !isolate->rejections.empty() || isolate->rejections_dropped > 0 || !isolate->handled_late.empty();
 }
 
 cv8_error *cv8_take_rejection(cv8_isolate *isolate, uint64_t *dropped) {

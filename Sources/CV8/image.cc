@@ -3,28 +3,56 @@
 
 namespace cv8 {
 
-const intptr_t *external_references() {
-  static const intptr_t references[] = {reinterpret_cast<intptr_t>(&native_operation), 0};
-  return references;
+/// Every native function whose address may stand in a snapshot, the prelude's source, and a 0 at the end.
+static void list_references(cv8_image *image) {
+  image->references = {reinterpret_cast<intptr_t>(&native_operation), reinterpret_cast<intptr_t>(&image->text)};
+  for (const Builtin *one = builtins(); one->name != nullptr; one++) {
+    image->references.push_back(reinterpret_cast<intptr_t>(one->run));
+  }
+  image->references.push_back(0);
 }
 
-/// The object `native`: one function for each operation, carrying its number.
+const intptr_t *external_references(const cv8_image *image) { return image->references.data(); }
+
+/// Plain ASCII stays outside V8's heap.
+static v8::MaybeLocal<v8::String> source_text(v8::Isolate *isolate, const cv8_image *image) {
+  for (const char character : image->source) {
+    if (static_cast<uint8_t>(character) > 127) {
+      return utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->source.data()), image->source.size()});
+    }
+  }
+  return v8::String::NewExternalOneByte(isolate, const_cast<SourceText *>(&image->text));
+}
+
+static bool add_function(v8::Isolate *isolate, v8::Local<v8::Context> context, v8::Local<v8::Object> native,
+                         v8::Local<v8::String> name, v8::FunctionCallback run, v8::Local<v8::Value> data) {
+  v8::Local<v8::FunctionTemplate> shape = v8::FunctionTemplate::New(
+      isolate, run, data, v8::Local<v8::Signature>(), 0, v8::ConstructorBehavior::kThrow);
+  v8::Local<v8::Function> function;
+  if (!shape->GetFunction(context).ToLocal(&function)) return false;
+  function->SetName(name);
+  return native->Set(context, name, function).IsJust();
+}
+
+/// The object `native`: one function for each operation, carrying its number, and the builtins.
 static v8::MaybeLocal<v8::Object> native_object(v8::Isolate *isolate, v8::Local<v8::Context> context,
                                                 const cv8_image *image) {
   v8::Local<v8::Object> native = v8::Object::New(isolate);
   for (size_t index = 0; index < image->operations.size(); index++) {
     const std::string &text = image->operations[index];
-    v8::Local<v8::FunctionTemplate> shape = v8::FunctionTemplate::New(
-        isolate, native_operation, v8::Int32::New(isolate, static_cast<int32_t>(index)), v8::Local<v8::Signature>(), 0,
-        v8::ConstructorBehavior::kThrow);
     v8::Local<v8::String> name;
-    v8::Local<v8::Function> function;
     if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(text.data()), text.size()}).ToLocal(&name) ||
-        !shape->GetFunction(context).ToLocal(&function)) {
+        !add_function(isolate, context, native, name, native_operation,
+                      v8::Int32::New(isolate, static_cast<int32_t>(index)))) {
       return {};
     }
-    function->SetName(name);
-    if (native->Set(context, name, function).IsNothing()) return {};
+  }
+  for (const Builtin *one = builtins(); one->name != nullptr; one++) {
+    v8::Local<v8::String> name;
+    if (!v8::String::NewFromUtf8(isolate, one->name).ToLocal(&name) ||
+        !add_function(isolate, context, native, name, one->run, v8::Undefined(isolate))) {
+      return {};
+    }
   }
   return native;
 }
@@ -33,8 +61,7 @@ v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Conte
   v8::Local<v8::String> name, source, parameter = v8::String::NewFromUtf8Literal(isolate, "native");
   v8::Local<v8::Object> native;
   if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->name.data()), image->name.size()}).ToLocal(&name) ||
-      !utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->source.data()), image->source.size()})
-           .ToLocal(&source) ||
+      !source_text(isolate, image).ToLocal(&source) ||
       !native_object(isolate, context, image).ToLocal(&native)) {
     return {};
   }
@@ -75,7 +102,7 @@ static bool fill_snapshot(v8::SnapshotCreator *creator, cv8_isolate *temporary, 
 
 static bool make_snapshot(cv8_image *image, cv8_error **error) {
   cv8_isolate temporary;  // makes native operations answer that they are not available yet
-  v8::SnapshotCreator creator(external_references());
+  v8::SnapshotCreator creator(external_references(image));
   v8::Isolate *isolate = creator.GetIsolate();
   isolate->SetData(0, &temporary);
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
@@ -103,6 +130,7 @@ cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error *
   image->source = text(prelude->source);
   for (size_t i = 0; i < prelude->operation_count; i++) image->operations.push_back(text(prelude->operations[i]));
   for (size_t i = 0; i < prelude->entry_count; i++) image->entries.push_back(text(prelude->entries[i]));
+  cv8::list_references(image.get());
   *error = nullptr;
   if (snapshot && !cv8::make_snapshot(image.get(), error)) return nullptr;
   cv8::images_made();

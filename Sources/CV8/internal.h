@@ -66,8 +66,30 @@ struct Turn {
 
 }  // namespace cv8
 
+namespace cv8 {
+class Resource;
+}
+
+namespace cv8 {
+
+/// The prelude's source as V8 sees it: outside its heap, once for all isolates, and not in the snapshot.
+class SourceText final : public v8::String::ExternalOneByteStringResource {
+ public:
+  explicit SourceText(const std::string *text) : text_(text) {}
+  const char *data() const override { return text_->data(); }
+  size_t length() const override { return text_->size(); }
+  void Dispose() override {}  // the image owns it
+
+ private:
+  const std::string *const text_;
+};
+
+}  // namespace cv8
+
 struct cv8_image {
   std::string name, source;
+  cv8::SourceText text{&source};
+  std::vector<intptr_t> references;  // what the snapshot refers to outside of V8, and a 0
   std::vector<std::string> operations, entries;
   v8::StartupData blob{nullptr, 0};
 };
@@ -89,6 +111,7 @@ struct cv8_isolate {
   std::vector<cv8::ModuleRecord> modules;
   std::vector<cv8::Rejection> rejections;
   uint64_t rejections_dropped = 0;
+  std::vector<cv8::Rejection> handled_late;  // handled after they were told of
 
   std::atomic<int32_t> stop{CV8_NOT_STOPPED};
   bool must_be_discarded = false, doomed = false;
@@ -97,6 +120,11 @@ struct cv8_isolate {
   bool resident = false;  // some thread stays inside it
   cv8::Turn turn;
   uint64_t calls = 0, drains = 0, operation_count = 0, terminations = 0, bytes_in = 0, bytes_out = 0;
+  // Native objects that JavaScript holds (builtins.h).
+  cv8::Resource *resources = nullptr;
+  v8::Global<v8::ObjectTemplate> resource_shape;
+  int64_t resource_bytes = 0;
+  int resource_count = 0;
   cv8::Scratch scratch;
 };
 
@@ -183,12 +211,19 @@ void set_stack_limit(cv8_isolate *isolate, cv8::Thread *thread);
 void leave_thread(cv8_isolate *isolate);
 
 // image.cc
-const intptr_t *external_references();
+const intptr_t *external_references(const cv8_image *image);
 /// Runs the prelude in the current context; the object it returns, or empty with the exception pending.
 v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image);
 
 // native.cc
 void native_operation(const v8::FunctionCallbackInfo<v8::Value> &info);
+
+// builtins.cc: functions of `native` that need nothing but their arguments, so that no call to Swift is made
+struct Builtin {
+  const char *name;  // null ends the list
+  v8::FunctionCallback run;
+};
+const Builtin *builtins();
 
 // values.cc
 v8::MaybeLocal<v8::String> utf8_string(v8::Isolate *isolate, cv8_bytes bytes);
@@ -206,7 +241,7 @@ cv8_error *describe(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::Lo
 /// How a call ended that ran JavaScript: looks at the stop flag first, because a stopped script can look successful.
 cv8_status conclude(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::TryCatch *caught, cv8_error **error);
 void on_promise_reject(v8::PromiseRejectMessage message);
-void forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise);
+bool forget_rejection(cv8_isolate *isolate, v8::Local<v8::Promise> promise);
 
 /// Microtasks and platform tasks until there are no more or the turn was stopped.
 void drain_microtasks(cv8_isolate *isolate);

@@ -1,5 +1,5 @@
 // Isolates: made from an image, limited, counted, freed.
-#include "internal.h"
+#include "builtins.h"
 
 #include <algorithm>
 #include <pthread.h>
@@ -135,7 +135,7 @@ static v8::Isolate *new_v8_isolate(const cv8_image *image, cv8_isolate *isolate)
   parameters.array_buffer_allocator_shared = isolate->allocator;
   parameters.constraints.set_max_old_generation_size_in_bytes(isolate->limits.heap_bytes);
   parameters.constraints.set_max_young_generation_size_in_bytes(isolate->limits.young_bytes);
-  parameters.external_references = external_references();
+  parameters.external_references = external_references(image);
   if (image->blob.data != nullptr) parameters.snapshot_blob = const_cast<v8::StartupData *>(&image->blob);
   return v8::Isolate::New(parameters);
 }
@@ -210,6 +210,8 @@ void cv8_isolate_free(cv8_isolate *isolate) {
     isolate->handles.clear();
     isolate->modules.clear();
     isolate->rejections.clear();
+    isolate->handled_late.clear();
+    cv8::Resource::free_all(isolate);
     isolate->context.Reset();
   }
   v8::platform::NotifyIsolateShutdown(cv8::platform(), isolate->v8);

@@ -1,6 +1,7 @@
 import Buffers
 import Codings
 import HTTP
+import Hooks
 import Rules
 import Telemetry
 import Upstream
@@ -36,7 +37,7 @@ extension ExchangeRunner {
             guard runPipeline() else { return }
             if before != (pipeline.output.byteCount, pipeline.isFinished) { stream?.responseBodyChanged() }
         }
-        originStream?.responseBodyDrained()
+        if !stagesMakeMore(.response) { originStream?.responseBodyDrained() }
     }
 
     /// - Returns: false when the body cannot be coded; the exchange is over then.

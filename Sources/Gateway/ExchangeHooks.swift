@@ -11,8 +11,8 @@ struct HookState {
     var call: GatewayHookCall?
     /// The call that is inside `fetch()` and waits for the origin.
     var awaitsOrigin = false
-    /// The side whose body is being collected for the call.
-    var collecting: HookSide?
+    /// The client has sent all of its body; kept apart while a stage stands between it and the origin.
+    var clientBodyEnded = false
     /// `ctx.state`, handed from the request phase to the response phase.
     var state: [UInt8] = []
     /// Status that a hook's policy chose for the failure.
@@ -80,58 +80,35 @@ extension ExchangeRunner {
         worker.hooks?.giveBack(call)
         switch outcome {
         case .proceed(let body):
-            restore(body, response: station == .responseRules)
-            return true
-        case .respond(let body): return hookResponds(body, fromOrigin)
+            return settleBody(of: call, station == .responseRules ? .response : .request, body)
+        case .respond(let body): return hookResponds(call, body, fromOrigin)
+        case .deny(status: ExchangeRunner.dropStatus):
+            drop()
+            return false
         case .deny(let status):
             deliverStock(status: status, proxyStatus: "http_request_denied", side: .client)
             return false
         case .failed(var failure):
-            restore(.unchanged, response: station != .requestRules)
+            let intact = passOn(call, station == .requestRules ? .request : .response)
             (failure.rulePlace, failure.cpuNanoseconds) = (place, cpu)
-            return hookFailed(failure, function, failure.errorKind)
+            return hookFailed(failure, function, failure.errorKind, canContinue: intact)
         }
     }
 
-    /// Gives a body that was collected for the hook back, or puts the hook's own in its place.
-    private func restore(_ body: HookBody, response: Bool) {
-        switch body {
-        case .unchanged:
-            if hooks.collecting == .request { requestBody.append(contentsOf: &collected) }
-            if hooks.collecting == .response { responseBody.append(contentsOf: &collected) }
-        case .none: replaceBody([], response: response)
-        case .bytes(let bytes): replaceBody(bytes, response: response)
-        }
-        hooks.collecting = nil
-        collected.removeAll()
-    }
+    /// The status by which `ctx.drop()` asks for no answer at all.
+    private static let dropStatus = 444
 
-    private func replaceBody(_ bytes: [UInt8], response: Bool) {
-        worker.pool.copied.hook += bytes.count
-        if response {
-            cancelOrigin()
-            setBody(bytes.span)
-        } else {
-            replacedRequestBody = true
-            requestBodyEnded = true
-            requestBody.removeAll()
-            requestBody.append(copying: bytes.span, from: worker.pool)
-            request.remove(.contentLength)
-            request.body = .known(bytes.count)
-        }
-    }
-
-    private func hookResponds(_ body: HookBody, _ fromOrigin: Bool) -> Bool {
+    private func hookResponds(_ call: GatewayHookCall, _ body: HookBody, _ fromOrigin: Bool) -> Bool {
         let local = station == .requestRules || (station == .origin && !fromOrigin) || station == .errorRules
-        restore(body, response: true)
         guard local else {
+            guard settleBody(of: call, .response, body) else { return false }
             if station == .origin { walk(.responseRules, .response) }
             return station == .responseRules && !fromOrigin
         }
+        holdRequest(for: call)
         cancelOrigin()
-        if case .unchanged = body { setBody(Span()) }
-        if !responseHasBody { responseBody.removeAll() }
-        responseBodyEnded = true
+        if case .stream = body { responseBody.removeAll() } else { responseBodyEnded = true }
+        if case .unchanged = body { setBody(Span()) } else { _ = settleBody(of: call, .response, body) }
         deliver()
         return false
     }
@@ -162,13 +139,14 @@ extension ExchangeRunner {
     // MARK: Failure is a policy
 
     /// Applies the function's `on_error`. True when the walk goes on.
-    private func hookFailed(_ failure: HookFailure, _ function: Int, _ kind: ErrorKind) -> Bool {
+    private func hookFailed(_ failure: HookFailure, _ function: Int, _ kind: ErrorKind, canContinue: Bool = true) -> Bool {
         countHookFailure(failure, fenced: kind == .hookFenced)
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
         generation.series.countPolicy(function: function)
         var policy = generation.configuration.functions[function].onError
         if failure.passThrough || station == .errorRules { policy = .continue }
+        if policy == .continue, !canContinue { policy = .respond(status: 500) }
         worker.noteHookFailure(failure, policy.word, request: requestID.text)
         switch policy {
         case .continue:
@@ -192,7 +170,7 @@ extension ExchangeRunner {
         return false
     }
 
-    private func countHookFailure(_ failure: HookFailure, fenced: Bool) {
+    func countHookFailure(_ failure: HookFailure, fenced: Bool) {
         if fenced { return worker.metrics.add(.hookFailuresFenced) }
         switch failure.kind {
         case .error, .origin, .unavailable: worker.metrics.add(.hookFailuresThrown)
@@ -206,50 +184,20 @@ extension ExchangeRunner {
 
     /// The exchange ends: no result is awaited any more.
     func cancelHooks() {
+        dropStages(.request)
+        dropStages(.response)
         guard let call = hooks.call else { return }
         hooks.call = nil
         hooks.awaitsOrigin = false
-        hooks.collecting = nil
-        collected.removeAll()
         call.cancel()
         worker.hooks?.giveBack(call)
     }
 
     // MARK: What a call asks for
 
-    /// The hook wants a body in one piece.
-    func collectBody(_ side: HookSide) {
-        hooks.collecting = side
-        if side == .request {
-            wantsRequestBody = true
-            stream?.resumeRequestBody()
-        }
-        bodyCollected()
-    }
-
-    /// Moves what arrived into the collection; answers the hook when all is there or too much.
-    func bodyCollected() {
-        guard let side = hooks.collecting, let call = hooks.call else { return }
-        let ended = side == .request ? requestBodyEnded : responseBodyEnded
-        if side == .request {
-            collected.append(contentsOf: &requestBody)
-        } else {
-            collected.append(contentsOf: &responseBody)
-            originStream?.responseBodyDrained()
-        }
-        if collected.byteCount > worker.bufferedBodyLimit(self) {
-            call.bodyFailed(side, "the body is larger than the limit for hooks (limits.buffered_body)")
-        } else if ended {
-            worker.pool.copied.hook += collected.byteCount
-            call.bodyArrived(side, collected.copyBytes())
-        } else if side == .request {
-            stream?.resumeRequestBody()
-        }
-    }
-
     /// `fetch(request)`: the rest of the request rules, then the origin.
     func hookSendsToOrigin(_ call: GatewayHookCall, _ body: HookBody) {
-        restore(body, response: false)
+        guard settleBody(of: call, .request, body) else { return }
         hooks.awaitsOrigin = true
         advance()
     }

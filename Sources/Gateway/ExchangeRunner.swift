@@ -54,8 +54,9 @@ final class ExchangeRunner: ForwardedExchange {
     var acceptedCodings = AcceptedCodings()
     /// Copies of this request that may still need its body.
     var mirrors: [MirroredRequest] = []
-    /// The body that is being collected for a hook.
-    var collected = Chain()
+    /// Calls that read or make a body, in the order in which it passes them (HookBodies.swift).
+    var requestStages: [BodyStage] = []
+    var responseStages: [BodyStage] = []
 
     init(worker: Worker) {
         self.worker = worker
@@ -63,6 +64,8 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func reset() {
+        dropStages(.request)
+        dropStages(.response)
         if let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
@@ -77,7 +80,6 @@ final class ExchangeRunner: ForwardedExchange {
         replacedRequestBody = false
         hookCalls.removeAll(keepingCapacity: true)
         hooks = HookState()
-        collected.removeAll()
     }
 
     // MARK: The walk
@@ -177,7 +179,7 @@ final class ExchangeRunner: ForwardedExchange {
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         guard !replacedRequestBody else { return true }
         for copy in mirrors { copy.take(slice.shared()) }
-        requestBody.append(slice)
+        if let first = requestStages.first { first.intake.append(slice) } else { requestBody.append(slice) }
         return true
     }
 
@@ -188,13 +190,13 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
-        if hooks.collecting == .request { return bodyCollected() }
+        if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
         if station == .streaming || station == .idle { requestBody.removeAll() }
     }
 
-    override func originWantsBody() { stream?.resumeRequestBody() }
+    override func originWantsBody() { if !stagesMakeMore(.request) { stream?.resumeRequestBody() } }
 
     override func originInterim() {
         guard station == .origin, response.status != 100 else { return }
@@ -216,7 +218,8 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
-        if station == .streaming { responseBodyGrew() } else if hooks.collecting == .response { bodyCollected() }
+        if stagesTakeResponse() { return }
+        if station == .streaming { responseBodyGrew() }
     }
 
     override func originUpgraded() {
@@ -244,6 +247,7 @@ final class ExchangeRunner: ForwardedExchange {
     func deliver() {
         station = .streaming
         if !responseHasBody { dropBody() }
+        if !responseHasBody, !responseStages.isEmpty { dropStages(.response) }
         statusSent = ExchangeRunner.complete(&response, &worker.date, worker.wallSeconds)
         countResponse()
         rules.addLimitFields(self)
@@ -334,6 +338,8 @@ final class ExchangeRunner: ForwardedExchange {
     /// The response is sent and the request is read.
     func finish() {
         cancelOrigin()
+        dropStages(.request)
+        dropStages(.response)
         log()
         worker.giveBack(self)
     }

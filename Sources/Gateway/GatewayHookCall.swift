@@ -14,6 +14,8 @@ final class GatewayHookCall: Hooks.HookCall {
     var bound: BoundHook?
     var ruleIndex: Int32 = 0
     var requestID = RequestID()
+    /// The exchange whose body this call makes, after its result.
+    var producesFor: ExchangeRunner?
     private var subrequests: [Subrequest] = []
 
     init(worker: Worker) {
@@ -23,6 +25,7 @@ final class GatewayHookCall: Hooks.HookCall {
 
     func forget() {
         runner = nil
+        producesFor = nil
         generation = nil
         bound = nil
         if !state.isEmpty { state = [] }
@@ -36,7 +39,28 @@ final class GatewayHookCall: Hooks.HookCall {
 
     override func readBody(_ side: HookSide) {
         guard let runner else { return bodyFailed(side, "the exchange is over") }
-        runner.collectBody(side)
+        runner.collectBody(self, side)
+    }
+
+    override func pullBody(_ side: HookSide) {
+        guard let runner = runner ?? producesFor else { return bodyFailed(side, "the exchange is over") }
+        runner.pullBody(self, side)
+    }
+
+    override func cancelBody(_ side: HookSide) { (runner ?? producesFor)?.cancelBody(self, side) }
+
+    override func bodyMade(_ side: HookSide) { (runner ?? producesFor)?.bodyMade(self, side, done: false) }
+
+    override func bodyDone(_ side: HookSide) { (runner ?? producesFor)?.bodyMade(self, side, done: true) }
+
+    override func bodyBroken(_ failure: HookFailure) { (runner ?? producesFor)?.bodyBroken(self, failure) }
+
+    /// The exchange does not want the body that this call makes any more.
+    func stopStreaming() {
+        producesFor = nil
+        guard !isIdle else { return }
+        cancel()
+        worker.hooks?.giveBack(self)
     }
 
     override func sendToOrigin(_ body: HookBody) {

@@ -201,7 +201,7 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     private func readBody() -> Bool {
         guard let runner else { return false }
-        guard runner.requestBody.byteCount < listener.limits.exchangeBuffer else { return false }
+        guard runner.requestBacklog < listener.limits.exchangeBuffer else { return false }
         if awaitsContinue {
             guard runner.wantsRequestBody else { return false }
             awaitsContinue = false

@@ -211,7 +211,7 @@ extension HTTP1Connection {
     private func bodyTimeIsUp(_ bytes: Int, _ time: Int) {
         let progress = bytesReceived - bytesAtCheck
         bytesAtCheck = bytesReceived
-        let paused = (runner?.requestBody.byteCount ?? 0) > 0 || awaitsContinue
+        let paused = (runner?.requestBacklog ?? 0) > 0 || awaitsContinue
         if paused || progress >= bytes { return worker.schedule(timer, after: UInt64(time)) }
         worker.metrics.add(.timeoutsBody)
         persistent = false

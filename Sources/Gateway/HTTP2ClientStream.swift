@@ -121,19 +121,13 @@ final class HTTP2ClientStream: ClientStream {
     /// Lets the client send as much again as has gone on.
     private func openWindow() {
         guard let runner else { return }
-        let gone = unconsumed - runner.requestBody.byteCount - runner.collected.byteCount - early.byteCount
+        let gone = unconsumed - runner.requestBacklog - early.byteCount
         guard gone > 0 else { return }
         unconsumed -= gone
         stream?.consumed(gone)
     }
 
     override func resumeRequestBody() {
-        guard let runner else { return }
-        if runner.hooks.collecting == .request, unconsumed > 0 {
-            // Collected in memory up to its own limit: the window must not hold it back.
-            stream?.consumed(unconsumed)
-            unconsumed = 0
-        }
         openWindow()
     }
 

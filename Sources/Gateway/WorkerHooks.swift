@@ -124,6 +124,7 @@ final class WorkerHooks {
 
     /// Takes a call back; it is reused once the runtime is done with it (`released`).
     func giveBack(_ call: GatewayHookCall) {
+        if call.isStreaming { call.producesFor = call.runner ?? call.producesFor }
         call.runner = nil
         guard call.isIdle else { return }
         call.forget()
@@ -176,7 +177,7 @@ final class GatewayHookHost: HookHost {
     init(worker: Worker) {
         self.worker = worker
         loading = RunningLabel(identity: UInt32.max, function: "(loading)", rule: "", place: "")
-        super.init()
+        super.init(pool: worker.pool)
         timer.host = self
     }
 

@@ -1,3 +1,4 @@
+import Buffers
 public import HTTP
 import Isolates
 
@@ -19,6 +20,10 @@ open class HookCall {
     final var epoch: Int32 = 0
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
+    final var streams = StreamProgress()
+    /// Bytes that the hook made and the gateway has not taken yet.
+    final var requestOutput = Chain()
+    final var responseOutput = Chain()
 
     public internal(set) final var function: HookFunction? { get { values.function } set { values.function = newValue } }
     /// Nil once the result is known.
@@ -47,6 +52,21 @@ open class HookCall {
     /// The hook wants the body of the exchange: answer with `bodyArrived` or `bodyFailed`.
     open func readBody(_ side: HookSide) { bodyFailed(side, "bodies cannot be read here") }
 
+    /// The hook wants the next chunk of a body that flows: answer with `bodyChunk`, `bodyEnded` or `bodyFailed`.
+    open func pullBody(_ side: HookSide) { bodyFailed(side, "bodies cannot be read here") }
+
+    /// The hook does not want the rest of a body that it has begun to read.
+    open func cancelBody(_ side: HookSide) {}
+
+    /// `takeOutput(side)` has bytes. Call `bodyRoom(side)` when there is room for more.
+    open func bodyMade(_ side: HookSide) {}
+
+    /// The hook's body is complete; `takeOutput` may still have bytes.
+    open func bodyDone(_ side: HookSide) {}
+
+    /// The body that the hook was making breaks off. `released` follows.
+    open func bodyBroken(_ failure: HookFailure) {}
+
     /// `fetch()`: send `exchange.request` with this body; answer with `originArrived` or `originFailed`.
     open func sendToOrigin(_ body: HookBody) { originFailed("the origin cannot be called here") }
 
@@ -67,6 +87,7 @@ open class HookCall {
     }
 
     public final func bodyFailed(_ side: HookSide, _ message: String) {
+        streams.pulls &= ~side.bit
         if let owner = remote.owner { return owner.answer(self, .bodyFailed(side, message)) }
         enter(.bodyFailed, [.int(side.rawValue), .string(message)])
     }

@@ -92,7 +92,7 @@ public final class HookFunction {
     /// `env` as JSON: variables by name, upstreams by index.
     private var grants: String {
         let variables = source.variables.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
-        return "{\"variables\":{\(variables)},\"upstreams\":[\(source.upstreams.map(jsonText).joined(separator: ","))]}"
+        return "{\"collects\":\(source.collectsStreams),\"variables\":{\(variables)},\"upstreams\":[\(source.upstreams.map(jsonText).joined(separator: ","))]}"
     }
 
     private func install(_ rule: HookRule, _ index: Int32, in made: LoadedIsolate) throws(HookLoadError) {
@@ -149,13 +149,13 @@ public final class HookFunction {
         losses.append(host.now)
         timers.removeAll()
         for call in slots.all {
-            if call.exchange == nil {
+            guard call.exchange != nil || call.isStreaming else {
                 endTail(call)
-            } else {
-                var failure = HookFailure(.memory, call, "the function's memory limit was reached")
-                failure.memoryBytes = memory
-                fail(call, failure)
+                continue
             }
+            var failure = HookFailure(.memory, call, "the function's memory limit was reached")
+            failure.memoryBytes = memory
+            if call.exchange == nil { breakStreams(call, failure) } else { fail(call, failure) }
         }
     }
 
@@ -180,6 +180,9 @@ public final class HookFunction {
         call.slot = -1
         call.exchange = nil
         call.edits.reset()
+        call.streams.pulls = 0
+        call.streams.outputs = 0
+        call.streams.full = 0
     }
 
     /// Whether a deadline still concerns anyone.

@@ -4,7 +4,7 @@ import Isolates
 
 // Operations on the heads of a live exchange.
 extension HookOperations {
-    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName }
+    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion }
 
     // MARK: Reading
 
@@ -59,6 +59,13 @@ extension HookOperations {
         case .port: try native.returnString("\(exchange.client.port)")
         case .tlsVersion: try optional(exchange.client.tls?.version, native)
         case .cipher: try optional(exchange.client.tls?.cipher, native)
+        case .httpVersion:
+            let name = switch exchange.request.version {
+            case .http10: "HTTP/1.0"
+            case .http11: "HTTP/1.1"
+            case .http2: "HTTP/2"
+            }
+            try native.returnString(name)
         case .serverName: try optional(exchange.client.tls?.serverName, native)
         }
     }

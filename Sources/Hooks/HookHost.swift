@@ -1,7 +1,12 @@
+public import Buffers
+
 /// What the worker gives to its hooks: a clock, a place for log lines, and the "who is running" slot.
 /// Subclass it; every method is called on the worker's thread.
 open class HookHost {
-    public init() {}
+    /// Where the bodies that hooks make are stored.
+    public final let pool: SlabPool
+
+    public init(pool: SlabPool = SlabPool()) { self.pool = pool }
 
     /// Monotonic time in nanoseconds. Timers and wall limits follow it; the reactor's cached clock is good enough.
     open var now: UInt64 { 0 }

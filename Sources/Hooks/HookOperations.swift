@@ -48,6 +48,8 @@ final class HookOperations: NativeOperations {
         case .encode: try native.returnBytes(native.utf8(0))
         case .decode: try decode(native)
         case .detach: try native.detach(0)
+        case .rejected: try rejected(native)
+        case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }
     }
@@ -66,11 +68,11 @@ final class HookOperations: NativeOperations {
         return exchange
     }
 
-    private static let ended = NativeFailure.typeError("this object was used after its request ended")
+    static let ended = NativeFailure.typeError("this object was used after its request ended")
 
     // MARK: Bodies
 
-    private func hasBody(_ call: HookCall, _ exchange: Exchange, _ side: Int32) -> Bool {
+    func hasBody(_ call: HookCall, _ exchange: Exchange, _ side: Int32) -> Bool {
         if side == HookSide.request.rawValue {
             let sent = call.progress.originSent || call.phase == .response || call.phase == .error
             return !sent && HookOperations.carries(exchange.request.body)
@@ -118,10 +120,7 @@ final class HookOperations: NativeOperations {
         if kind == .error, call.progress.subrequestsExceeded { kind = .subrequests }
         let error = native.error(3)
         guard function.call(call.slot, call.epoch) === call else { return }
-        var failure = HookFailure(kind, call, error.message)
-        let place = position(of: error)
-        if place.line > 0 { (failure.file, failure.line, failure.column) = place }
-        function.fail(call, failure)
+        function.fail(call, located(HookFailure(kind, call, error.message), error))
     }
 
     // MARK: The rest of the pipeline
@@ -213,6 +212,12 @@ final class HookOperations: NativeOperations {
     private func log(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = function.call(try native.int32(0), try native.int32(1))
         function.log(try native.int(2), call, try native.string(3))
+    }
+
+    /// `rejected(slot, epoch, reason)`: a promise was rejected, and nobody dealt with it.
+    private func rejected(_ native: borrowing NativeCall) throws(NativeFailure) {
+        let call = function.call(try native.int32(0), try native.int32(1))
+        function.log(2, call, "Unhandled rejection: \(function.located(native.error(2)))")
     }
 
     private func variable(_ native: borrowing NativeCall) throws(NativeFailure) {

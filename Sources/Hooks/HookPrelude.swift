@@ -8,11 +8,14 @@ enum HookOperation: Int, CaseIterable {
     case setTimer, rearmTimer, clearTimer, now, random, log
     case variable, setVariable, state, setState, failure
     case encode, decode, detach
+    case rejected
+    case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.
 enum HookEntry: Int, CaseIterable {
     case install, bind, start, bodyArrived, bodyFailed, answered, answerFailed, originArrived, originFailed, fire, abandon
+    case bodyChunk, bodyEnd, bodyRoom, rejections
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.
@@ -30,8 +33,10 @@ enum HookPrelude {
 
     /// The order in which the files depend on each other.
     static let files = [
-        "base", "abort", "text", "url-host", "url-parser", "url", "headers", "stream", "body", "request", "response",
-        "console", "timers", "clone", "context", "fetch", "entries",
+        "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
+        "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
+        "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "entries",
     ]
 
     static var source: String {

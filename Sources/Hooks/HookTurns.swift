@@ -1,3 +1,4 @@
+import Buffers
 import HTTP
 import Isolates
 
@@ -9,6 +10,11 @@ enum HookEvent {
     case sendToOrigin(HookCall, Int32, HookBody)
     case subrequest(HookCall, Int32, HookSubrequest)
     case cancelSubrequest(HookCall, Int32)
+    case pullBody(HookCall, Int32, HookSide)
+    case cancelBody(HookCall, Int32, HookSide)
+    case bodyMade(HookCall, HookSide)
+    case bodyDone(HookCall, HookSide)
+    case bodyBroken(HookCall, HookFailure)
 }
 
 extension HookFunction {
@@ -50,6 +56,11 @@ extension HookFunction {
         progress.starting = true
         call.progress = progress
         if !call.openSubrequests.isEmpty { call.openSubrequests.removeAll(keepingCapacity: true) }
+        if call.streams.bytes != 0 {
+            call.streams = StreamProgress()
+            call.requestOutput.removeAll()
+            call.responseOutput.removeAll()
+        }
     }
 
     /// The outcome that operations reported while `start` ran.
@@ -77,20 +88,31 @@ extension HookFunction {
 
     /// One turn: hook code runs only in here, watched, with what is left of the call's budgets.
     private func turn(_ call: HookCall, _ loaded: LoadedIsolate, _ body: (borrowing Isolate) -> CallResult) -> CallResult {
-        host.willRun(self, call)
-        let used = call.cpuNanoseconds / 1_000
-        let left = source.limits.cpuMicroseconds > used ? source.limits.cpuMicroseconds - used : 1
-        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
+        beginTurn(call, loaded)
         let result = body(loaded.isolate)
+        endTurn(call, loaded)
+        return result
+    }
+
+    func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
+        host.willRun(self, call)
+        let used = call.cpuNanoseconds / 1_000, limit = cpuLimit(call)
+        let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
+        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
+    }
+
+    func endTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
         _ = loaded.isolate.runMicrotasks()
-        let rejections = loaded.isolate.takeUnhandledRejections()
+        if loaded.isolate.hasRejections {
+            _ = loaded.isolate.call(HookEntry.rejections.rawValue)
+            _ = loaded.isolate.runMicrotasks()
+        }
         let report = loaded.isolate.endTurn()
         host.didRun(self, call)
         call.cpuNanoseconds &+= report.cpuNanoseconds
         tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
-        for error in rejections.errors { log(2, call, "Unhandled rejection: \(located(error))") }
         if let termination = report.termination { stopped(call, loaded, termination) }
-        return result
+        watchStreams(call)
     }
 
     /// Milliseconds until the call's wall limit; at least 1.
@@ -104,18 +126,25 @@ extension HookFunction {
     private func stopped(_ call: HookCall, _ loaded: LoadedIsolate, _ termination: Termination) {
         if termination == .heap || loaded.isolate.mustBeDiscarded { return loseIsolate() }
         guard call.slot >= 0 else { return }
+        if call.isStreaming, call.exchange == nil {
+            forget(call)
+            return breakStreams(call, stopFailure(call, termination))
+        }
         if call.exchange == nil {
             log(2, call, "waitUntil work was stopped: \(termination == .cpu ? "CPU" : "wall") limit")
             forget(call)
             return endTail(call)
         }
+        forget(call)
+        fail(call, stopFailure(call, termination))
+    }
+
+    private func stopFailure(_ call: HookCall, _ termination: Termination) -> HookFailure {
         let limits = source.limits
-        let failure = switch termination {
+        return switch termination {
         case .wall: HookFailure(.wall, call, "stopped: the wall limit of \(limits.wallMilliseconds) ms was reached")
         default: HookFailure(.cpu, call, "stopped: the CPU limit of \(Double(limits.cpuMicroseconds) / 1_000) ms was reached")
         }
-        forget(call)
-        fail(call, failure)
     }
 
     /// Lets the prelude drop what it keeps for a call that will not go on.
@@ -151,6 +180,7 @@ extension HookFunction {
         }
         call.endExchange()
         call.progress.hasTail = true
+        if call.isStreaming { return }
         setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
     }
 
@@ -196,6 +226,13 @@ extension HookFunction {
             call.sendToOrigin(body)
         case .subrequest(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.subrequest(request) }
+        case .pullBody(let call, let epoch, let side):
+            if isCurrent(call, epoch) { call.pullBody(side) }
+        case .cancelBody(let call, let epoch, let side):
+            if isCurrent(call, epoch) { call.cancelBody(side) }
+        case .bodyMade(let call, let side): call.bodyMade(side)
+        case .bodyDone(let call, let side): call.bodyDone(side)
+        case .bodyBroken(let call, let failure): call.bodyBroken(failure)
         }
     }
 
@@ -205,7 +242,7 @@ extension HookFunction {
 
     // MARK: Time
 
-    private func setWallDeadline(_ call: HookCall, _ time: UInt64) {
+    func setWallDeadline(_ call: HookCall, _ time: UInt64) {
         guard call.slot >= 0 else { return }
         call.progress.wallDeadline = time
         runtime.wait(Deadlines.Entry(time: time, function: self, slot: call.slot, epoch: call.epoch, timer: 0))
@@ -233,6 +270,9 @@ extension HookFunction {
             call.progress.timers -= 1
             guard let loaded else { return }
             _ = turn(call, loaded) { $0.call(HookEntry.fire.rawValue, entry.timer) }
+        } else if call.exchange == nil, call.isStreaming {
+            forget(call)
+            breakStreams(call, HookFailure(.wall, call, "the body made no progress within the wall limit of \(source.limits.wallMilliseconds) ms"))
         } else if call.exchange == nil {
             log(2, call, "waitUntil work was given up after \(source.limits.tailMilliseconds) ms")
             forget(call)

@@ -59,6 +59,10 @@ public struct HookSource: Sendable {
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
+    /// Bodies that the function makes as streams are read to their end before its result: for a host that cannot take
+    /// them chunk by chunk.
+    public var collectsStreams = false
+
     public init(name: String, main: String, modules: [String: String]) {
         self.name = name
         self.main = main
@@ -93,6 +97,8 @@ public enum HookBody: Equatable {
     case unchanged
     case none
     case bytes([UInt8])
+    /// The hook makes it from now on (`HookCall.bodyRoom`); `length` in bytes when it is known.
+    case stream(length: Int?)
 }
 
 /// How a call ended. The exchange's heads are already as the hook wants them.
@@ -210,6 +216,9 @@ public struct HookCounters: Sendable {
     public var asynchronousCalls: UInt64 = 0
     public var subrequests: UInt64 = 0
     public var bodiesRead: UInt64 = 0
+    /// Bytes of bodies that entered JavaScript chunk by chunk, and that it made.
+    public var bodyBytesRead: UInt64 = 0
+    public var bodyBytesWritten: UInt64 = 0
     public var javaScriptNanoseconds: UInt64 = 0
     public var isolatesMade: UInt64 = 0
     public var logBytesDropped: UInt64 = 0

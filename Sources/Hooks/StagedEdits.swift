@@ -152,6 +152,7 @@ struct StagedEdits: ~Copyable {
         case .unchanged: return
         case .none: head.body = .none
         case .bytes(let bytes): head.body = .known(bytes.count)
+        case .stream(let length): head.body = length.map { .known($0) } ?? .unknown
         }
         head.remove(.contentLength)
         head.remove(.transferEncoding)

@@ -15,6 +15,9 @@ public final class Trailers {
 
 /// What is under way between a client and an origin.
 private struct Passage {
+    var responseIsTapped = false
+    var tappedBodyEnded = false
+    var tappedBacklog = 0
     var requestBodyEnded = false
     var responseBodyEnded = false
     var wantsUpgrade = false
@@ -40,6 +43,13 @@ open class ForwardedExchange: Exchange {
     /// Known when `requestBodyEnded`; they reach the origin when the body goes there in chunks.
     public final var requestTrailers: Trailers? { get { passage.requestTrailers } set { passage.requestTrailers = newValue } }
     public final var responseBodyEnded: Bool { get { passage.responseBodyEnded } set { passage.responseBodyEnded = newValue } }
+    /// True while someone (a hook) reads the origin's body and puts another in its place: what the origin sends then
+    /// goes to `tappedBody`, and `responseBody` is theirs.
+    public final var responseIsTapped: Bool { get { passage.responseIsTapped } set { passage.responseIsTapped = newValue } }
+    public final var tappedBody = Chain()
+    public final var tappedBodyEnded: Bool { get { passage.tappedBodyEnded } set { passage.tappedBodyEnded = newValue } }
+    /// Bytes taken from `tappedBody` that still wait to be read: the origin is made to wait for them too.
+    public final var tappedBacklog: Int { get { passage.tappedBacklog } set { passage.tappedBacklog = newValue } }
     /// Known when `responseBodyEnded`.
     public final var responseTrailers: Trailers? { get { passage.responseTrailers } set { passage.responseTrailers = newValue } }
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
@@ -86,6 +96,19 @@ open class ForwardedExchange: Exchange {
     /// and means that the client will send no more; each side may end before the other.
     open func originUpgraded() {}
 
+    /// A piece of the origin's body.
+    final func receiveBody(_ slice: consuming Slice) {
+        if responseIsTapped { tappedBody.append(slice) } else { responseBody.append(slice) }
+    }
+
+    /// The origin's body is complete.
+    final func endBody() {
+        if responseIsTapped { tappedBodyEnded = true } else { responseBodyEnded = true }
+    }
+
+    /// Bytes from the origin that wait for whoever takes them.
+    final var responseBacklog: Int { responseIsTapped ? tappedBody.byteCount + tappedBacklog : responseBody.byteCount }
+
     /// Ends whatever an origin does for this exchange. No event follows.
     public final func cancelOrigin() {
         originStream?.cancel()
@@ -101,6 +124,7 @@ open class ForwardedExchange: Exchange {
         requestBody.removeAll()
         responseBody.removeAll()
         passage = Passage()
+        tappedBody.removeAll()
         waitingAt = nil
     }
 

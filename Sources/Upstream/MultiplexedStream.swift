@@ -174,7 +174,7 @@ final class MultiplexedStream: OriginStream {
         guard let exchange else { return wire.consumed(count) }
         unconsumed += count
         expect(within: times.idle)
-        exchange.responseBody.append(slice)
+        exchange.receiveBody(slice)
         exchange.originBodyArrived()
         openWindow()
     }
@@ -184,7 +184,7 @@ final class MultiplexedStream: OriginStream {
     /// Lets the origin send as much again as the client's side took.
     private func openWindow() {
         guard let exchange else { return }
-        let gone = unconsumed - exchange.responseBody.byteCount
+        let gone = unconsumed - exchange.responseBacklog
         guard gone > 0 else { return }
         unconsumed -= gone
         wire.consumed(gone)
@@ -200,7 +200,7 @@ final class MultiplexedStream: OriginStream {
 
     /// The exchange hears of it from the caller, as the last thing that happens here.
     private func responseEnded(_ exchange: ForwardedExchange) {
-        exchange.responseBodyEnded = true
+        exchange.endBody()
         let whole = requestQueued
         detach()
         // An answer before the end of its request: the rest of the request is of no use (RFC 9113 section 8.1).
@@ -256,7 +256,7 @@ final class MultiplexedStream: OriginStream {
     override func timeIsUp() {
         guard let exchange, let connection else { return }
         // A client that does not take its answer is not the origin's fault.
-        if headSeen, !exchange.responseBody.isEmpty { return expect(within: times.idle) }
+        if headSeen, exchange.responseBacklog > 0 { return expect(within: times.idle) }
         // Not a byte for so long, on whatever stream: the connection may be dead. Others shall not meet it.
         if context.reactor.now - connection.lastHeard >= min(times.firstByte, times.idle) { connection.retire() }
         if headSeen { return fail(.idleTimeout, in: .responseBody, "no byte for \(times.idle) ms") }

@@ -159,7 +159,7 @@ extension OriginConnection {
         switch decoder.next(input.bytes, trailers: &context.trailers) {
         case .data(let skip, let count):
             if skip > 0 { input.consume(skip) }
-            exchange.responseBody.append(input.takeSlice(count))
+            exchange.receiveBody(input.takeSlice(count))
             if decoder.isDone { bodyEnded(exchange) }
             exchange.originBodyArrived()
             return self.exchange === exchange
@@ -181,7 +181,7 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        isPaused = exchange.responseBody.byteCount >= OriginConnection.responseLimit
+        isPaused = exchange.responseBacklog >= OriginConnection.responseLimit
         return !isPaused
     }
 
@@ -198,7 +198,7 @@ extension OriginConnection {
     /// The response is complete: the connection goes back, or closes where there is any doubt. The exchange hears
     /// of it from the caller, as the last thing that happens here.
     func bodyEnded(_ exchange: ForwardedExchange) {
-        exchange.responseBodyEnded = true
+        exchange.endBody()
         let clean = keepsAlive && requestDone && output.isEmpty && isQuiet()
         detach()
         if clean { server.giveBack(self) } else { close() }
@@ -230,7 +230,7 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        guard exchange.responseBody.byteCount + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
+        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
         isPaused = false
         expect(within: times.idle)
         resumeSoon()

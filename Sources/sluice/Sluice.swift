@@ -25,5 +25,6 @@ struct Sluice: ParsableCommand {
             WorkerCommand.self,
             ScratchCommand.self,
             CordonCommand.self,
+            ScriptCommand.self,
         ])
 }

@@ -142,3 +142,25 @@ def test_every_script_has_help_and_refuses_what_it_does_not_know(script):
     assert done.returncode == 0 and f"scripts/{script}" in done.stdout
     done = subprocess.run([ROOT / "scripts" / script, "--no-such-option"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "no-such-option" in done.stderr
+
+
+def test_stream_banner(example, demo_origin):
+    answer = example("stream-banner", demo_origin).fetch("http1", "GET", "/page")
+    assert answer.body.count(b"<p class=banner>Maintenance tonight at ten</p>") == 1
+    assert answer.body.count(b"<p>line ") == 100 and answer.body.endswith(b"</body></html>\n")
+
+
+def test_unchanged_worker(example, demo_origin):
+    gateway = example("unchanged-worker", demo_origin)
+    assert gateway.fetch("http1", "GET", "/health").body == b"ok"
+    answer = gateway.fetch("http1", "GET", "/echo")
+    assert (answer.status, answer.header("x-edge")) == (200, "sluice")
+
+
+def test_ab_experiment(example, demo_origin):
+    gateway = example("ab-experiment", demo_origin)
+    first = gateway.fetch("http1", "GET", "/echo")
+    variant = first.header("set-cookie").split(";")[0].split("=")[1]
+    assert variant in ("a", "b") and echoed(first, "x-variant", variant)
+    again = gateway.fetch("http1", "GET", "/echo", [("Cookie", f"variant={variant}")])
+    assert again.header("set-cookie") is None and echoed(again, "x-variant", variant)

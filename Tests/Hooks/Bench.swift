@@ -30,6 +30,14 @@ final class FakeCall: HookCall {
     var cancelled: [Int32] = []
     var sent: [HookBody] = []
     var releases = 0
+    var pulls: [HookSide] = []
+    var cancelledBodies: [HookSide] = []
+    var output: [HookSide: String] = [:]
+    var outputSteps: [Int] = []
+    var done: [HookSide] = []
+    var broken: [HookFailure] = []
+    /// Given to pulls one by one, then the end; nil: the test answers.
+    var chunks: [String]?
     /// Answers at once when set.
     var body: String?
 
@@ -38,6 +46,30 @@ final class FakeCall: HookCall {
     override func readBody(_ side: HookSide) {
         bodiesWanted.append(side)
         if let body { bodyArrived(side, Array(body.utf8)) }
+    }
+    override func pullBody(_ side: HookSide) {
+        pulls.append(side)
+        guard chunks != nil else { return }
+        if chunks!.isEmpty { bodyEnded(side) } else { give(side, chunks!.removeFirst()) }
+    }
+    func give(_ side: HookSide, _ text: String) { bodyChunk(side, Array(text.utf8).span) }
+    override func cancelBody(_ side: HookSide) { cancelledBodies.append(side) }
+    override func bodyMade(_ side: HookSide) {
+        var chain = Chain()
+        takeOutput(side, into: &chain)
+        outputSteps.append(chain.byteCount)
+        output[side, default: ""] += String(decoding: chain.copyBytes(), as: UTF8.self)
+    }
+    override func bodyDone(_ side: HookSide) { done.append(side) }
+    override func bodyBroken(_ failure: HookFailure) { broken.append(failure) }
+    /// Lets the hook make all of its body.
+    func drain(_ side: HookSide = .response) -> String {
+        while !done.contains(side), broken.isEmpty, isStreaming {
+            let before = outputSteps.count
+            bodyRoom(side)
+            if outputSteps.count == before { break }
+        }
+        return output[side] ?? ""
     }
     override func sendToOrigin(_ body: HookBody) { sent.append(body) }
     override func subrequest(_ request: HookSubrequest) { subrequests.append(request) }
@@ -115,6 +147,7 @@ func text(_ body: HookBody) -> String {
     case .unchanged: "unchanged"
     case .none: "none"
     case .bytes(let bytes): String(decoding: bytes, as: UTF8.self)
+    case .stream(let length): "stream\(length.map { " of \($0)" } ?? "")"
     }
 }
 

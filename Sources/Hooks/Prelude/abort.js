@@ -2,12 +2,14 @@
 {
   const { DOMException, Event, EventTarget } = realm;
   const make = Symbol("make");
-  let abort;
+  let abort, tell;
 
   class AbortSignal extends EventTarget {
     #aborted = false;
     #reason = undefined;
     #dependents = null;
+    #sources = null;
+    #algorithms = null;    // what runs before the event: Set of functions
     constructor(token) {
       if (token !== make) throw new TypeError("Illegal constructor");
       super();
@@ -35,19 +37,33 @@
         if (!(source instanceof AbortSignal)) throw new TypeError("AbortSignal.any: a member is not an AbortSignal");
       }
       const done = sources.find((source) => source.#aborted);
-      if (done) abort(result, done.#reason);
-      else for (const source of sources) (source.#dependents ??= []).push(result);
+      if (done) { abort(result, done.#reason); return result; }
+      // A dependent signal stands for its own sources, so that events fire in the order of the signals' making.
+      const roots = new Set(sources.flatMap((source) => source.#sources ?? [source]));
+      result.#sources = [...roots];
+      for (const root of roots) (root.#dependents ??= []).push(result);
       return result;
     }
     static {
+      realm.isSignal = (value) => typeof value === "object" && value !== null && #aborted in value;
+      /// Calls `act` when the signal is aborted; gives back how to stop that.
+      realm.whenAborted = (signal, act) => {
+        (signal.#algorithms ??= new Set()).add(act);
+        return () => { signal.#algorithms?.delete(act); };
+      };
       abort = (signal, reason) => {
         if (signal.#aborted) return;
-        signal.#aborted = true;
-        signal.#reason = reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
-        realm.dispatch(signal, new Event("abort"), realm.reportError);
-        const dependents = signal.#dependents ?? [];
+        const why = reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
+        const dependents = (signal.#dependents ?? []).filter((one) => !one.#aborted);
         signal.#dependents = null;
-        for (const one of dependents) abort(one, signal.#reason);
+        for (const one of [signal, ...dependents]) { one.#aborted = true; one.#reason = why; }
+        for (const one of [signal, ...dependents]) tell(one);
+      };
+      tell = (signal) => {
+        const algorithms = signal.#algorithms ?? [];
+        signal.#algorithms = null;
+        for (const algorithm of algorithms) algorithm();
+        realm.dispatch(signal, realm.trust(new Event("abort")), realm.reportError);
       };
     }
   }

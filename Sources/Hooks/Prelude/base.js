@@ -23,16 +23,39 @@ const realm = { native, current: null };
     Object.defineProperty(prototype, Symbol.toStringTag, { value: name, configurable: true });
   };
 
+  // Without a prototype: a hook's getters on Object.prototype are not options.
+  const empty = Object.freeze(Object.create(null));
+  /// A dictionary argument of Web IDL, to read members from.
+  realm.dictionary = (value, what) => {
+    if (value === undefined || value === null) return empty;
+    if (typeof value !== "object" && typeof value !== "function") throw new TypeError(`${what} are not an object`);
+    return value;
+  };
+
+  /// Interfaces that few hooks use: made when a script first asks for one of them, so that isolates start small.
+  realm.lazy = (names, make) => {
+    let made = null;
+    const get = (name) => (made ??= make())[name];
+    for (const name of names) {
+      const settle = (value) => Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
+      Object.defineProperty(globalThis, name, {
+        get() { const value = get(name); settle(value); return value; },
+        set: settle, enumerable: false, configurable: true,
+      });
+    }
+    return () => (made ??= make());
+  };
+
   /// Refuses a call with too few arguments, in the words of the Web platform.
   realm.needs = (given, wanted, what) => {
     if (given < wanted) throw new TypeError(`${what}: ${wanted} argument${wanted > 1 ? "s" : ""} required, ${given} given`);
   };
 
   const codes = {
-    IndexSizeError: 1, HierarchyRequestError: 3, WrongDocumentError: 4, InvalidCharacterError: 5,
+    IndexSizeError: 1, DOMStringSizeError: 2, HierarchyRequestError: 3, WrongDocumentError: 4, InvalidCharacterError: 5, NoDataAllowedError: 6,
     NoModificationAllowedError: 7, NotFoundError: 8, NotSupportedError: 9, InUseAttributeError: 10,
     InvalidStateError: 11, SyntaxError: 12, InvalidModificationError: 13, NamespaceError: 14,
-    InvalidAccessError: 15, TypeMismatchError: 17, SecurityError: 18, NetworkError: 19, AbortError: 20,
+    InvalidAccessError: 15, ValidationError: 16, TypeMismatchError: 17, SecurityError: 18, NetworkError: 19, AbortError: 20,
     URLMismatchError: 21, QuotaExceededError: 22, TimeoutError: 23, InvalidNodeTypeError: 24, DataCloneError: 25,
   };
 
@@ -56,15 +79,18 @@ const realm = { native, current: null };
   }
 
   const dispatching = Symbol("dispatching");
+  let trusted;
   class Event {
     #type; #cancelable; #bubbles; #composed; #prevented = false; #time = realm.now();
-    #target = null; #phase = 0; #stopNow = false; #stop = false; #passive = false;
-    constructor(type, init = {}) {
+    #target = null; #phase = 0; #stopNow = false; #stop = false; #passive = false; #trusted = false; #begun = false;
+    constructor(type, init = undefined) {
       realm.needs(arguments.length, 1, "Event");
       this.#type = `${type}`;
-      this.#bubbles = Boolean(init?.bubbles);
-      this.#cancelable = Boolean(init?.cancelable);
-      this.#composed = Boolean(init?.composed);
+      const given = realm.dictionary(init, "Event: the second argument");
+      this.#bubbles = Boolean(given.bubbles);
+      this.#cancelable = Boolean(given.cancelable);
+      this.#composed = Boolean(given.composed);
+      Object.defineProperty(this, "isTrusted", trusted);
     }
     get type() { return this.#type; }
     get target() { return this.#target; }
@@ -76,24 +102,38 @@ const realm = { native, current: null };
     get composed() { return this.#composed; }
     get defaultPrevented() { return this.#prevented; }
     get returnValue() { return !this.#prevented; }
+    set returnValue(value) { if (!value) this.preventDefault(); }
+    initEvent(type, bubbles = false, cancelable = false) {
+      realm.needs(arguments.length, 1, "initEvent");
+      if (this.#phase !== 0) return;
+      this.#type = `${type}`;
+      this.#bubbles = Boolean(bubbles);
+      this.#cancelable = Boolean(cancelable);
+      this.#prevented = this.#stop = this.#stopNow = false;
+      this.#target = null;
+    }
     get cancelBubble() { return this.#stop; }
     set cancelBubble(value) { if (value) this.#stop = true; }
-    get isTrusted() { return false; }
     get timeStamp() { return this.#time; }
     composedPath() { return this.#phase === 0 ? [] : [this.#target]; }
     preventDefault() { if (this.#cancelable && !this.#passive) this.#prevented = true; }
     stopPropagation() { this.#stop = true; }
     stopImmediatePropagation() { this.#stop = true; this.#stopNow = true; }
+    static {
+      const get = Object.getOwnPropertyDescriptor({ get isTrusted() { return this.#trusted; } }, "isTrusted").get;
+      trusted = { get, enumerable: true, configurable: false };
+      realm.trust = (event) => { event.#trusted = true; return event; };
+    }
     static [dispatching] = {
       begin(event, target) {
         if (event.#phase !== 0) throw new DOMException("this event is being dispatched already", "InvalidStateError");
         event.#target = target;
         event.#phase = 2;
-        event.#stopNow = false;
       },
-      stopped: (event) => event.#stopNow,
+      stopped: (event) => event.#stopNow || event.#stop && !event.#begun,
+      beginListeners(event) { event.#begun = true; },
       passive(event, value) { event.#passive = value; },
-      end(event) { event.#phase = 0; event.#stop = false; event.#stopNow = false; },
+      end(event) { event.#phase = 0; event.#stop = event.#stopNow = event.#begun = false; },
     };
   }
   const drive = Event[dispatching];
@@ -113,17 +153,17 @@ const realm = { native, current: null };
     addEventListener(type, callback, options) {
       const self = this ?? realm.globalTarget;
       const name = `${type}`;
-      if (callback === null || callback === undefined) return;
-      if (typeof callback !== "function" && typeof callback !== "object") {
+      if (callback !== undefined && typeof callback !== "function" && typeof callback !== "object") {
         throw new TypeError("addEventListener: the listener must be a function or an object with handleEvent");
       }
       const given = typeof options === "object" && options !== null ? options : { capture: Boolean(options) };
-      const capture = Boolean(given.capture);
-      if (given.signal?.aborted) return;
+      const capture = Boolean(given.capture), once = Boolean(given.once), passive = Boolean(given.passive), { signal } = given;
+      if (signal !== undefined && !realm.isSignal(signal)) throw new TypeError("addEventListener: the signal is not an AbortSignal");
+      if (callback === null || callback === undefined || signal?.aborted) return;
       const list = listenersOf(self);
       if (list.some((one) => sameListener(one, name, callback, capture))) return;
-      list.push({ type: name, callback, capture, once: Boolean(given.once), passive: Boolean(given.passive), removed: false });
-      given.signal?.addEventListener("abort", () => removeListener(self, name, callback, capture));
+      list.push({ type: name, callback, capture, once, passive, removed: false });
+      if (signal !== undefined) realm.whenAborted(signal, () => removeListener(self, name, callback, capture));
     }
     removeEventListener(type, callback, options) {
       const capture = typeof options === "object" && options !== null ? Boolean(options.capture) : Boolean(options);
@@ -153,13 +193,15 @@ const realm = { native, current: null };
   function dispatch(target, event, failed) {
     drive.begin(event, target === realm.globalTarget ? globalThis : target);
     try {
-      for (const one of [...listenersOf(target)]) {
+      const stoppedBefore = drive.stopped(event);
+      drive.beginListeners(event);
+      for (const one of stoppedBefore ? [] : [...listenersOf(target)]) {
         if (one.type !== event.type || one.removed || drive.stopped(event)) continue;
         if (one.once) removeListener(target, one.type, one.callback, one.capture);
         drive.passive(event, one.passive);
         try {
           if (typeof one.callback === "function") one.callback.call(event.currentTarget, event);
-          else one.callback.handleEvent(event);
+          else callHandler(one.callback, event);
         } catch (error) {
           failed(error);
         }
@@ -167,6 +209,11 @@ const realm = { native, current: null };
     } finally {
       drive.end(event);
     }
+  }
+  function callHandler(object, event) {
+    const { handleEvent } = object;
+    if (typeof handleEvent !== "function") throw new TypeError("the listener has no handleEvent function");
+    handleEvent.call(object, event);
   }
   realm.dispatch = dispatch;
   realm.hasListener = (type) => listenersOf(realm.globalTarget).some((one) => one.type === type);

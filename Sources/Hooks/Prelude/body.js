@@ -4,16 +4,88 @@
 // isolate only when the hook reads it. Handing it back untouched is what lets it be spliced.
 {
   const { bytesOf } = realm;
+  const S = realm.streams;
   const holderOfStream = new WeakMap();
 
-  /// The body of the live exchange: read at most once, however many objects show it.
+  /// The body of the live exchange, shown by one or more objects (`shares`). It stays in the host until one of them
+  /// reads it: whole (`read`, once for all of them), or as a stream (`open`, shared by tee).
   class LiveBody {
-    constructor(slot, epoch, side) { this.slot = slot; this.epoch = epoch; this.side = side; this.bytes = null; }
-    read() {
-      realm.alive(this.slot, this.epoch);
-      this.bytes ??= realm.readLiveBody(this.slot, this.epoch, this.side);
-      return this.bytes;
+    constructor(slot, epoch, side) {
+      this.slot = slot;
+      this.epoch = epoch;
+      this.side = side;
+      this.shares = 1;
+      this.bytes = null;     // promise of all bytes
+      this.stream = null;    // what the shares left over read from
     }
+    get untouched() { return this.stream === null; }
+    async read() {
+      if (this.stream !== null) return collect(this.open());
+      if (this.bytes === null) realm.alive(this.slot, this.epoch);
+      this.bytes ??= realm.readLiveBody(this.slot, this.epoch, this.side);
+      return (await this.bytes).slice();
+    }
+    /// One share as a stream (its state, see streams-readable.js).
+    open() {
+      if (this.bytes !== null) return fromSource(() => this.bytes.then((bytes) => bytes.slice()));
+      const base = this.stream ?? S.readableBytes(() => this.pull(base), () => this.cancel());
+      if (--this.shares === 0) return base;
+      const [mine, rest] = S.tee(base);
+      this.stream = rest;
+      return mine;
+    }
+    async pull(stream) {
+      const chunk = await (realm.collectsStreams ? this.whole() : realm.pullLiveBody(this.slot, this.epoch, this.side));
+      if (chunk !== null) { stream.controller.enqueue(chunk); return; }
+      stream.controller.close();
+      if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
+    }
+    /// The whole body as one chunk, and then null.
+    async whole() {
+      if (this.bytes !== null) return null;
+      this.bytes = realm.readLiveBody(this.slot, this.epoch, this.side);
+      const bytes = await this.bytes;
+      return bytes.length === 0 ? null : bytes;
+    }
+    cancel() {
+      if (realm.collectsStreams) return S.resolved(undefined);
+      if (realm.callAt(this.slot, this.epoch) !== null) native.cancelBody(this.slot, this.epoch, this.side);
+      return S.resolved(undefined);
+    }
+  }
+
+  /// A byte stream of one chunk that is made when it is first read.
+  function fromSource(make) {
+    const stream = S.readableBytes(async () => {
+      const bytes = await make();
+      if (bytes.length > 0) stream.controller.enqueue(bytes);
+      stream.controller.close();
+      if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
+    }, () => S.resolved(undefined));
+    return stream;
+  }
+
+  /// A stream that opens its live body when it is first read: until then the body can be handed back untouched.
+  function lazily(holder) {
+    let reader = null;
+    const stream = S.readableBytes(() => {
+      if (reader === null) {
+        holder.spent = true;
+        reader = new S.Reader(holder.source.open(), false);
+      }
+      return new Promise((resolve, reject) => {
+        reader.read({
+          chunk(chunk) { stream.controller.enqueue(chunk); resolve(); },
+          close() {
+            stream.controller.close();
+            if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
+            resolve();
+          },
+          error: reject,
+        });
+      });
+    }, (reason) => (reader === null ? S.resolved(undefined) : reader.cancel(reason)));
+    return stream;
   }
 
   /// What one Request or Response object knows of its body. `source`: null, string, Uint8Array, LiveBody or ReadableStream.
@@ -30,14 +102,7 @@
     get stream() {
       if (this.source === null || realm.isStream(this.source)) return this.source;
       if (this.shown !== null) return this.shown;
-      const holder = this;
-      this.shown = new realm.ReadableStream({
-        async pull(controller) {
-          const bytes = await sourceBytes(holder.source);
-          if (bytes.length > 0) controller.enqueue(bytes);
-          controller.close();
-        },
-      }, { highWaterMark: 0 });
+      this.shown = S.show(this.source instanceof LiveBody ? lazily(this) : fromSource(() => sourceBytes(this.source)));
       holderOfStream.set(this.shown, this);
       return this.shown;
     }
@@ -55,6 +120,7 @@
     /// A second holder of the same body, for clone().
     split() {
       if (this.used || this.locked) throw new TypeError("clone: the body was read already or is locked");
+      if (this.source instanceof LiveBody) this.source.shares++;
       if (!realm.isStream(this.source)) return new Holder(this.source, this.type);
       const [mine, other] = this.source.tee();
       this.source = mine;
@@ -65,17 +131,19 @@
   async function sourceBytes(source) {
     if (source === null) return new Uint8Array(0);
     if (typeof source === "string") return realm.encode(source);
-    if (source instanceof LiveBody) return (await source.read()).slice();
+    if (source instanceof LiveBody) return source.read();
     if (source instanceof Uint8Array) return source.slice();
-    return collect(source);
+    return collect(realm.streamSlots(source));
   }
 
   /// Every chunk of a stream as one Uint8Array.
   async function collect(stream) {
-    const chunks = [], reader = stream.getReader();
+    const chunks = [], reader = new S.Reader(stream, false);
     let length = 0;
     for (;;) {
-      const { value, done } = await reader.read();
+      const request = new S.PromisedRead();
+      reader.read(request);
+      const { value, done } = await request.deferred.promise;
       if (done) break;
       if (!(value instanceof Uint8Array)) throw new TypeError("a chunk of the body is not a Uint8Array");
       chunks.push(value);
@@ -100,6 +168,10 @@
     const form = realm.searchParamsText(value);
     if (form !== null) return new Holder(form, "application/x-www-form-urlencoded;charset=UTF-8");
     if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return new Holder(bytesOf(value).slice());
+    const blob = realm.blobParts(value);
+    if (blob !== null) return new Holder(blob.bytes, blob.type === "" ? null : blob.type);
+    const entries = realm.formEntries(value);
+    if (entries !== null) { const { bytes, type } = realm.encodeForm(entries); return new Holder(bytes, type); }
     return new Holder(realm.scalars(value), "text/plain;charset=UTF-8");
   }
 
@@ -117,6 +189,14 @@
       async text() { return text(holderOf(this)); },
       async json() { return JSON.parse(await text(holderOf(this))); },
       async bytes() { return sourceBytes(holderOf(this).take("bytes")); },
+      async blob() {
+        const type = this.headers.get("content-type") ?? "";
+        return realm.newBlob(await sourceBytes(holderOf(this).take("blob")), type.toLowerCase());
+      },
+      async formData() {
+        const type = this.headers.get("content-type") ?? "";
+        return realm.decodeForm(await sourceBytes(holderOf(this).take("formData")), type);
+      },
       async arrayBuffer() { return (await sourceBytes(holderOf(this).take("arrayBuffer"))).buffer; },
     };
     for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(members))) {

@@ -16,7 +16,7 @@
   }
 
   class Flattener {
-    constructor(budget) { this.list = []; this.seen = new Map(); this.budget = budget; }
+    constructor(budget, shares) { this.list = []; this.seen = new Map(); this.budget = budget; this.shares = shares; }
 
     add(value) {
       const at = special.findIndex((one) => Object.is(one, value));
@@ -40,8 +40,10 @@
       if (value instanceof RegExp) return ["r", value.source, value.flags];
       if (value instanceof Map) return ["m", ...[...Map.prototype.entries.call(value)].flatMap(([key, one]) => [this.add(key), this.add(one)])];
       if (value instanceof Set) return ["s", ...[...Set.prototype.values.call(value)].map((one) => this.add(one))];
+      const copy = this.shares ? realm.sharedCopy(value) : null;
+      if (copy !== null) return ["c", copy];
       if (value instanceof Error) return this.error(value);
-      if (value instanceof Boolean || value instanceof Number || value instanceof String) return ["p", this.add(value.valueOf())];
+      if (value instanceof Boolean || value instanceof Number || value instanceof String || value instanceof BigInt) return ["p", this.add(value.valueOf())];
       if (tagOf(value) !== "Object" || realm.isPlatform(value)) refuse(value);
       return ["o", ...this.members(value)];
     }
@@ -78,6 +80,7 @@
         case "a": return this.fill(this.keep(index, new Array(rest[0])), rest, 1);
         case "o": return this.fill(this.keep(index, {}), rest, 0);
         case "d": return this.keep(index, new Date(this.get(rest[0])));
+        case "c": return this.keep(index, rest[0]());
         case "r": return this.keep(index, new RegExp(rest[0], rest[1]));
         case "b": return this.keep(index, rest[0].buffer);
         case "v": return this.keep(index, new viewTypes[rest[0]](this.get(rest[1]), rest[2], rest[3]));
@@ -117,11 +120,20 @@
   realm.isPlatform = (value) => realm.isHeaders(value) || realm.isRequest(value) || realm.isResponse(value) ||
     realm.isStream(value) || value instanceof realm.EventTarget || value instanceof realm.Event;
 
+  /// How to make a copy of a platform object that can be cloned, from parts that never change; null for others.
+  realm.sharedCopy = (value) => {
+    if (value instanceof DOMException) {
+      const { message, name, stack } = value;
+      return () => Object.defineProperty(new DOMException(message, name), "stack", { value: stack, writable: true, configurable: true });
+    }
+    return realm.blobCopy(value) ?? realm.crypto.keyCopy(value);
+  };
+
   function structuredClone(value, options) {
     realm.needs(arguments.length, 1, "structuredClone");
     const transfer = [...(options?.transfer ?? [])];
     for (const one of transfer) if (!(one instanceof ArrayBuffer)) refuse(one);
-    const flat = new Flattener(1_000_000);
+    const flat = new Flattener(1_000_000, true);
     const root = flat.add(value);
     const copy = new Builder(flat.list).get(root);
     for (const one of transfer) native.detach(one);
@@ -141,7 +153,7 @@
   /// A value as text, for `ctx.state`. Bytes become one character each.
   realm.pack = (value) => {
     if (isPlain(value)) return JSON.stringify(value);
-    const flat = new Flattener(10_000);
+    const flat = new Flattener(10_000, false);
     const root = flat.add(value);
     const list = flat.list.map((entry) => (Array.isArray(entry) && entry[0] === "b" ? ["b", latin1Text(entry[1])] : entry));
     return JSON.stringify([root, list]);

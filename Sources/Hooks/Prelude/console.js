@@ -153,7 +153,9 @@
       started.delete(label(name));
     },
   };
+  Object.setPrototypeOf(console, {});
   Object.defineProperty(console, Symbol.toStringTag, { value: "console", configurable: true });
+  realm.reportRejection = (reason) => native.rejected(realm.current?.slot ?? -1, realm.current?.epoch ?? 0, reason);
   realm.reportError = (error) => write(levels.error, ["Uncaught", error]);
   realm.expose({ console });
 }

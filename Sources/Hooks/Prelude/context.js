@@ -2,8 +2,10 @@
 {
   // Numbers shared with HookPhase and HookTextItem in Swift.
   const phases = { request: 0, response: 1, error: 2, fetch: 3 };
-  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8 };
+  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8, protocol: 9 };
+  realm.items = items;
   const actions = { none: 0, deny: 1 };
+  const dropStatus = 444;   // for the host: close without an answer
   realm.phases = phases;
   realm.actions = actions;
   realm.bindings = [];
@@ -25,8 +27,11 @@
       this.finished = false;
       this.tail = 0;
       this.timers = null;
+      this.signal = null;      // ctx.signal, once asked for
+      this.outgoing = null;    // by side: bodies that this call makes
       this.waiting = null;     // key -> {resolve, reject}: what the host still owes this call
       this.sent = false;       // fetch(): the request went to the origin
+      this.bodySent = false;   // and the client's body with it, as it was
       this.originError = null;
     }
     get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2)); }
@@ -61,6 +66,22 @@
     if (calls[call.slot] === call) calls[call.slot] = undefined;
   };
 
+  /// The next chunk of a live body; null at its end.
+  realm.pullLiveBody = (slot, epoch, side) => {
+    const call = realm.callAt(slot, epoch);
+    if (call === null) return Promise.reject(new TypeError("this body was read after its request ended"));
+    if (side === 0 && call.bodySent) return Promise.reject(new TypeError("the body was sent to the origin"));
+    native.pullBody(slot, epoch, side);
+    return call.wait(`chunk ${side}`);
+  };
+
+  /// After the answer the call stays as long as `waitUntil` work or a body of its own is under way.
+  realm.endIfDone = (call) => {
+    if (call.tail > 0 || !call.finished) return;
+    realm.closeCall(call);
+    native.tailDone(call.slot, call.epoch);
+  };
+
   /// Reads the whole body of a live exchange.
   realm.readLiveBody = (slot, epoch, side) => {
     const call = realm.callAt(slot, epoch);
@@ -84,9 +105,7 @@
     call.tail++;
     const done = () => {
       call.tail--;
-      if (call.tail > 0 || !call.finished) return;
-      realm.closeCall(call);
-      native.tailDone(call.slot, call.epoch);
+      realm.endIfDone(call);
     };
     Promise.resolve(promise).then(done, (error) => {
       realm.current = call;
@@ -138,7 +157,10 @@
     waitUntil(promise) { waitUntil(this.#call, promise); }
     passThroughOnException() { native.passThrough(this.#call.slot, this.#call.epoch); }
     deny(status) { deny(this.#call, status); }
+    drop() { deny(this.#call, dropStatus); }
     continue() { this.#call.action = actions.none; }
+    /// Aborted when the client is gone or the call's time is up.
+    get signal() { return (this.#call.signal ??= realm.newSignal()); }
   }
   realm.brand(Context);
   realm.newContext = (call) => new Context(call);
@@ -170,6 +192,7 @@
     }
     passThroughOnException() { this.ctx.passThroughOnException(); }
     deny(status) { deny(this.#call, status); }
+    drop() { deny(this.#call, dropStatus); }
     continue() { this.ctx.continue(); }
     addRequestHeader(name, value) { this.request.headers.append(name, value); }
     static {

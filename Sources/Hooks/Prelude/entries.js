@@ -5,7 +5,10 @@
   const failures = { error: 0, badReturn: 1, origin: 2 };
   const names = ["onRequest", "onResponse", "onError", "fetch"];
   const listeners = ["request", "response", "error", "fetch"];
-  let handlers = null, env = null;
+  let handlers = null, env = null, azionEnv = {};
+  // What code written for Azion asks for by this name.
+  const Azion = Object.freeze({ env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  realm.expose({ Azion });
 
   class BadReturn extends TypeError {}
 
@@ -15,6 +18,8 @@
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
     env = Object.freeze(granted);
+    azionEnv = config.variables;
+    realm.collectsStreams = config.collects;
     let mask = 0;
     for (let phase = 0; phase < 4; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
@@ -41,7 +46,7 @@
     return realm.eventResult(event);
   }
 
-  /// Hands the result of a handler to the host: a code, or a promise of one when a stream must be read first.
+  /// Hands the result of a handler to the host: a code, or a promise of one where streams are collected first.
   function settle(call, value) {
     const { slot, epoch, phase } = call;
     let code = codes.proceed, staged;
@@ -104,15 +109,14 @@
     }
   }
 
-  /// `code` may be a promise of one, when a returned stream is being read.
   function finish(call, code, later) {
-    if (typeof code === "number") {
-      const closed = close(call, code);
-      if (later) native.finish(call.slot, call.epoch, closed);
-      return closed;
+    if (typeof code !== "number") {
+      code.then((result) => { if (!call.finished) finish(call, result, true); }, (error) => failCall(call, error));
+      return codes.pending;
     }
-    code.then((result) => { if (!call.finished) finish(call, result, true); }, (error) => failCall(call, error));
-    return codes.pending;
+    const closed = close(call, code);
+    if (later) native.finish(call.slot, call.epoch, closed);
+    return closed;
   }
 
   /// Ends a call with what was thrown. After the answer, in waitUntil work, it is only reported.
@@ -123,6 +127,7 @@
     call.tail = 0;
     const kind = error instanceof BadReturn ? failures.badReturn : error !== null && error === call.originError ? failures.origin : failures.error;
     closeCall(call);
+    realm.cancelOutgoing(call, error);
     native.fail(call.slot, call.epoch, kind, error);
   }
   realm.failCall = failCall;
@@ -142,7 +147,10 @@
     bind: realm.bind,
     start,
     bodyArrived(slot, epoch, side, bytes) { settleWait(slot, epoch, `body ${side}`, bytes); },
-    bodyFailed(slot, epoch, side, message) { settleWait(slot, epoch, `body ${side}`, undefined, new TypeError(message)); },
+    bodyFailed(slot, epoch, side, message) {
+      settleWait(slot, epoch, `body ${side}`, undefined, new TypeError(message));
+      settleWait(slot, epoch, `chunk ${side}`, undefined, new TypeError(message));
+    },
     answered(slot, epoch, id, status, headers, bytes) { settleWait(slot, epoch, `answer ${id}`, { status, headers, bytes }); },
     answerFailed(slot, epoch, id, message) { settleWait(slot, epoch, `answer ${id}`, undefined, new TypeError(message)); },
     originArrived(slot, epoch) {
@@ -156,12 +164,21 @@
       settleWait(slot, epoch, "origin", undefined, call.originError);
     },
     fire: realm.fireTimer,
+    rejections() {
+      realm.unhandled(native.takeRejections(false));
+      realm.handledLate(native.takeRejections(true));
+    },
     abandon(slot, epoch) {
       const call = realm.callAt(slot, epoch);
       if (!call) return;
       call.finished = true;
+      if (call.signal !== null) realm.abortSignal(call.signal, new realm.DOMException("the exchange ended", "AbortError"));
       closeCall(call);
+      realm.cancelOutgoing(call, new TypeError("the exchange ended"));
       if (realm.current === call) realm.current = null;
     },
+    bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
+    bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
+    bodyRoom: realm.bodyRoom,
   };
 }

@@ -15,6 +15,7 @@
       throw new TypeError("the origin can be called in a fetch() handler only; in onRequest return the Request");
     }
     if (call.sent) throw new TypeError("the request was sent to the origin already");
+    call.bodySent = realm.isUntouched(realm.requestHolder(request).source, call.slot, call.epoch, 0);
     const staged = realm.stageRequest(request, call.slot, call.epoch);
     call.sent = true;
     if (staged) await staged;

@@ -108,6 +108,19 @@
       }
       return this.#headers;
     }
+    /// What other platforms tell of the connection: Azion's `metadata`, Cloudflare's `cf`.
+    get metadata() { return this.#connection((text, items) => ({
+      remote_addr: text(items.ip), remote_port: text(items.port), server_protocol: text(items.protocol),
+      ssl_protocol: text(items.tlsVersion) ?? "", ssl_cipher: text(items.cipher) ?? "", ssl_server_name: text(items.sni) ?? "",
+      request_id: text(items.requestId),
+    })); }
+    get cf() { return this.#connection((text, items) => ({
+      httpProtocol: text(items.protocol), tlsVersion: text(items.tlsVersion) ?? undefined, tlsCipher: text(items.cipher) ?? undefined,
+    })); }
+    #connection(make) {
+      if (this.#slot < 0) return undefined;
+      return Object.freeze(make((item) => native.text(this.#slot, this.#epoch, item), realm.items));
+    }
     get redirect() { return this.#redirect; }
     get signal() { return (this.#signal ??= realm.newSignal()); }
     clone() {
@@ -128,7 +141,7 @@
       realm.liveRequest = (slot, epoch, readOnly) => new Request(live, slot, epoch, readOnly);
       liveOf = (request) => [request.#slot, request.#epoch];
 
-      /// Hands what this request changes of the exchange (slot, epoch) to the host; a promise when a stream must be read first.
+      /// Hands what this request changes of the exchange (slot, epoch) to the host.
       stage = (request, slot, epoch) => {
         const ours = request.#slot === slot && request.#epoch === epoch;
         if (request.#method !== null) native.setText(slot, epoch, 0, request.#method);
@@ -136,8 +149,7 @@
         if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
         if (request.#body === null) return undefined;
         const source = request.#body.source;
-        const untouched = ours && source instanceof LiveBody && source.side === 0 && source.slot === slot && source.epoch === epoch;
-        if (untouched || (ours && source === null && !native.hasBody(slot, epoch, 0))) return undefined;
+        if ((ours && realm.isUntouched(source, slot, epoch, 0)) || (ours && source === null && !native.hasBody(slot, epoch, 0))) return undefined;
         return realm.stageBody(request.#body, slot, epoch, 0);
       };
     }

@@ -103,7 +103,7 @@
         return response;
       };
 
-      /// Hands this response to the host as the answer of (slot, epoch); a promise when a stream must be read first.
+      /// Hands this response to the host as the answer of (slot, epoch).
       stage = (response, slot, epoch) => {
         const ours = response.#slot === slot && response.#epoch === epoch;
         if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
@@ -111,7 +111,7 @@
         if (response.#headers !== null) realm.stageHeaders(response.#headers, slot, epoch, 1);
         if (response.#body === null) return undefined;
         const source = response.#body.source;
-        if (source instanceof LiveBody && source.side === 1 && source.slot === slot && source.epoch === epoch) return undefined;
+        if (realm.isUntouched(source, slot, epoch, 1)) return undefined;
         if (ours && source === null) return undefined;
         return realm.stageBody(response.#body, slot, epoch, 1);
       };
@@ -125,12 +125,12 @@
   realm.brand(Response);
   realm.bodyMixin(Response, (response) => realm.responseHolder(response));
 
-  /// Hands a body to the host. Text and bytes go at once; what must be read first gives a promise.
+  /// Hands a body to the host: text and bytes at once, a stream chunk by chunk after the result.
   realm.stageBody = (holder, slot, epoch, side) => {
     const source = holder.take("the returned body");
     if (source === null) return native.setBody(slot, epoch, side, null);
     if (typeof source === "string" || source instanceof Uint8Array) return native.setBody(slot, epoch, side, source);
-    return realm.bodyBytes(source).then((bytes) => native.setBody(slot, epoch, side, bytes));
+    return realm.streamOut(source, slot, epoch, side);
   };
 
   realm.Response = Response;

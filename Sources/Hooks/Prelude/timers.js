@@ -1,4 +1,4 @@
-// Timers, microtasks, time and random values. The host keeps the clock; a timer belongs to the call that
+// Timers, microtasks and time. The host keeps the clock; a timer belongs to the call that
 // set it and goes when that call ends.
 {
   const timers = new Map();
@@ -60,7 +60,7 @@
     if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
     const call = realm.current;
     Promise.resolve().then(() => {
-      try { callback(); } catch (error) { if (call) realm.failCall(call, error); else realm.reportError(error); }
+      try { callback(); } catch (error) { if (call) realm.failCall(call, error); else realm.reportException(error); }
     });
   }
 
@@ -72,29 +72,10 @@
     }
     /// Milliseconds since the worker began, in steps of 0.1: fine clocks are for attackers.
     now() { return this.#token && Math.round(realm.now() * 10) / 10; }
+    get timeOrigin() { return this.#token && Math.round(Date.now() - realm.now()); }
+    toJSON() { return { timeOrigin: this.timeOrigin }; }
   }
   realm.brand(Performance);
-
-  const integerViews = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
-  const crypto = {
-    getRandomValues(view) {
-      if (!integerViews.some((type) => view instanceof type)) {
-        throw new realm.DOMException("getRandomValues: the argument is not an integer typed array", "TypeMismatchError");
-      }
-      if (view.byteLength > 65536) throw new realm.DOMException("getRandomValues: more than 65536 bytes asked for", "QuotaExceededError");
-      native.random(view);
-      return view;
-    },
-    randomUUID() {
-      const bytes = new Uint8Array(16);
-      native.random(bytes);
-      bytes[6] = (bytes[6] & 0x0f) | 0x40;
-      bytes[8] = (bytes[8] & 0x3f) | 0x80;
-      const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-    },
-  };
-  Object.defineProperty(crypto, Symbol.toStringTag, { value: "Crypto", configurable: true });
 
   realm.expose({
     setTimeout(callback, delay, ...values) { return add("setTimeout", callback, delay, values, false); },
@@ -104,8 +85,7 @@
     queueMicrotask,
     Performance,
     performance: new Performance(timers),
-    navigator: Object.freeze({ userAgent: "Sluice" }),
-    crypto,
-    reportError(error) { realm.reportError(error); },
+    navigator: Object.freeze({ userAgent: "Sluice", hardwareConcurrency: 1, language: "en" }),
+    reportError(error) { realm.needs(arguments.length, 1, "reportError"); realm.reportException(error); },
   });
 }

@@ -116,58 +116,11 @@
     return text.slice(0, best).join(":") + "::" + text.slice(best + bestLength).join(":");
   }
 
-  /// Punycode of one label (RFC 3492).
-  function punycode(label) {
-    const points = [...label].map((character) => character.codePointAt(0));
-    let out = points.filter((point) => point < 128).map((point) => String.fromCharCode(point)).join("");
-    const basic = out.length;
-    if (basic > 0) out += "-";
-    let n = 128, delta = 0, bias = 72, handled = basic;
-    while (handled < points.length) {
-      const next = Math.min(...points.filter((point) => point >= n));
-      delta += (next - n) * (handled + 1);
-      n = next;
-      for (const point of points) {
-        if (point < n) delta++;
-        if (point !== n) continue;
-        out += variableLength(delta, bias);
-        bias = adapt(delta, handled + 1, handled === basic);
-        delta = 0;
-        handled++;
-      }
-      delta++;
-      n++;
-    }
-    return out;
-  }
-  const digit = (value) => String.fromCharCode(value < 26 ? value + 97 : value + 22);
-  function variableLength(delta, bias) {
-    let out = "", q = delta;
-    for (let k = 36; ; k += 36) {
-      const t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
-      if (q < t) return out + digit(q);
-      out += digit(t + ((q - t) % (36 - t)));
-      q = Math.floor((q - t) / (36 - t));
-    }
-  }
-  function adapt(delta, count, first) {
-    let value = first ? Math.floor(delta / 700) : delta >> 1;
-    value += Math.floor(value / count);
-    let k = 0;
-    for (; value > 455; k += 36) value = Math.floor(value / 35);
-    return k + Math.floor((36 * value) / (value + 38));
-  }
-
-  // UTS 46 removes these and maps most of the rest as NFKC with lower case does.
-  const ignored = /[\u00ad\u034f\u180b-\u180d\u200b\u2060\u2064\ufe00-\ufe0f\ufeff]/g;
+  /// Only names that are plain ASCII and not punycode need no library (UTS 46).
   function domainToASCII(domain) {
-    if (/^[\x00-\x7f]*$/.test(domain)) return domain.toLowerCase();
-    const mapped = domain.replace(ignored, "").replace(/[\u3002\uff0e\uff61]/g, ".")
-      .normalize("NFKC").toLowerCase().normalize("NFC");
-    if (/[\ud800-\udfff]/u.test(mapped) || /\ufffd/.test(mapped)) return null;
-    const labels = mapped.split(".").map((label) => (/^[\x00-\x7f]*$/.test(label) ? label : "xn--" + punycode(label)));
-    const ascii = labels.join(".");
-    return ascii === "" ? null : ascii;
+    if (/^[\x00-\x7f]*$/.test(domain) && !/xn--/i.test(domain)) return domain.toLowerCase();
+    const ascii = native.domainToASCII(domain);
+    return ascii !== null && /(^|\.)xn--(\.|$)/.test(ascii) ? null : ascii;
   }
 
   /// The host parser: a serialized host, or null for failure.

@@ -53,7 +53,11 @@
     }
 
     relative() {
-      if (this.slash(0) && this.slash(1)) return this.authorityAfterSlashes();
+      if (this.slash(0) && this.slash(1)) {
+        if (this.special) return this.authorityAfterSlashes();
+        this.rest = this.rest.slice(2);
+        return this.authority();
+      }
       const { username, password, host, port, path, query } = this.base;
       Object.assign(this.url, { username, password, host, port });
       if (this.slash(0)) return this.pathStart();
@@ -194,7 +198,7 @@
   const plain = /^(https?:)\/\/([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*)(?::([1-9][0-9]{0,3}))?(\/[A-Za-z0-9\-_~!$&()*+,;=:@%/.]*)(?:\?([A-Za-z0-9\-._~!$&()*+,;=:@%/?]*))?$/;
   function parsePlain(input) {
     const found = plain.exec(input);
-    if (!found || /\/(?:\.|%2e)/i.test(found[4])) return null;
+    if (!found || found[2].includes("xn--") || /\/(?:\.|%2e)/i.test(found[4])) return null;
     const port = found[3] === undefined ? null : Number(found[3]);
     const url = newRecord();
     url.scheme = found[1];

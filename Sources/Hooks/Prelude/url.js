@@ -2,7 +2,14 @@
 {
   const { percentEncode, percentDecode, percentSets: sets, parseURL, serializeURL, serializePath, parseHost } = realm;
   const { Parser, defaultPorts, isSpecial } = realm.urlParts;
-  const scalars = (value) => `${value}`.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+  const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+  realm.hasLoneSurrogate = (text) => /[\ud800-\udfff]/.test(text) && lone.test(text);
+  const everyLone = new RegExp(lone.source, "g");
+  /// A string as Web IDL's USVString.
+  const scalars = (value) => {
+    const text = `${value}`;
+    return realm.hasLoneSurrogate(text) ? text.replace(everyLone, "\ufffd") : text;
+  };
   realm.scalars = scalars;
 
   function parseForm(text) {
@@ -227,6 +234,7 @@
     set search(value) {
       const text = scalars(value).replace(/[\t\n\r]/g, "");
       const query = text[0] === "?" ? text.slice(1) : text;
+      if (text === "") this.#strip(this.#url.fragment === null);
       this.#url.query = text === "" ? null : percentEncode(query, isSpecial(this.#url.scheme) ? sets.specialQuery : sets.query);
       if (this.#params) refresh(this.#params, query);
     }
@@ -234,15 +242,21 @@
       if (!this.#params) {
         this.#params = new URLSearchParams(this.#url.query ?? "");
         if (this.#url.query?.[0] === "?") refresh(this.#params, this.#url.query);
-        attach(this.#params, (query) => { this.#url.query = query === "" ? null : query; });
+        attach(this.#params, (query) => {
+          if (query === "") this.#strip(this.#url.fragment === null);
+          this.#url.query = query === "" ? null : query;
+        });
       }
       return this.#params;
     }
     get hash() { return this.#url.fragment ? "#" + this.#url.fragment : ""; }
     set hash(value) {
       const text = scalars(value).replace(/[\t\n\r]/g, "");
+      if (text === "") this.#strip(this.#url.query === null);
       this.#url.fragment = text === "" ? null : percentEncode(text[0] === "#" ? text.slice(1) : text, sets.fragment);
     }
+    /// Spaces at the end of an opaque path stand only in front of a query or a fragment.
+    #strip(alone) { if (alone && this.#url.opaque !== null) this.#url.opaque = this.#url.opaque.replace(/ +$/, ""); }
     toString() { return this.href; }
     toJSON() { return this.href; }
   }

@@ -17,7 +17,7 @@ open class RemoteServer: HookHost {
         var bindings: [HookBinding?] = []
     }
 
-    public override init() { super.init() }
+    public init() { super.init() }
 
     // MARK: For the subclass
 
@@ -53,7 +53,9 @@ open class RemoteServer: HookHost {
     }
 
     private func load(_ wire: inout WireReader) throws(WireError) {
-        let number = try wire.number32(), source = try wire.source()
+        let number = try wire.number32()
+        var source = try wire.source()
+        source.collectsStreams = true
         if source.untrusted { V8Engine.freezeClock() }
         do throws(HookLoadError) {
             let function = try runtime.load(source)

@@ -52,7 +52,7 @@ extension WireWriter {
     mutating func body(_ body: HookBody) {
         switch body {
         case .unchanged: byte(0)
-        case .none: byte(1)
+        case .none, .stream: byte(1)  // no streams here: `collectsStreams`
         case .bytes(let content):
             byte(2)
             bytes(content.span)

@@ -162,6 +162,9 @@ extension Isolate {
         return termination ?? .requested
     }
 
+    /// Some promise was rejected without a handler since they were last taken, or got one afterwards.
+    public var hasRejections: Bool { unsafe cv8_has_rejections(raw) }
+
     /// Promises rejected and not handled by anyone so far, oldest first (at most 32 are remembered), and how many
     /// more there were. Getters of hook code may run. `endTurn` forgets those nobody asked for.
     public func takeUnhandledRejections() -> (errors: [JSError], dropped: UInt64) {

@@ -1,0 +1,170 @@
+public import Buffers
+import Isolates
+
+/// Bodies that flow through a call while its JavaScript runs, chunk by chunk, both ways.
+///
+/// Reading: the hook asks (`HookCall.pullBody`), the gateway answers with one chunk, the end, or a failure. Writing: the
+/// gateway says that it has room (`bodyRoom`), the hook fills `requestOutput` or `responseOutput` up to
+/// `HookCall.outputStep` bytes. So neither side ever holds more than it asked for.
+struct StreamProgress {
+    /// Sides whose body the hook has asked a chunk of, as bits `1 << side`.
+    var pulls: UInt8 = 0
+    /// Sides that the hook produces a body for.
+    var outputs: UInt8 = 0
+    /// Sides among `outputs` for which the gateway has no room at present.
+    var full: UInt8 = 0
+    /// Bytes that crossed into and out of JavaScript.
+    var bytes: UInt64 = 0
+
+    /// The call waits for the gateway: no wall limit runs meanwhile.
+    var waitsForGateway: Bool { pulls != 0 || (outputs != 0 && full == outputs) }
+}
+
+extension HookSide {
+    var bit: UInt8 { 1 << UInt8(rawValue) }
+}
+
+extension HookCall {
+    /// Bytes that a hook produces before it has to be told again that there is room.
+    public static let outputStep = 64 << 10
+
+    /// The hook produces a body after its result: `bodyRoom` makes it go on.
+    public final var isStreaming: Bool { streams.outputs != 0 }
+
+    // MARK: The body that the hook reads
+
+    /// One chunk, the answer to `pullBody`. The bytes are copied into the isolate.
+    public final func bodyChunk(_ side: HookSide, _ bytes: Span<UInt8>) {
+        guard let function, slot >= 0, streams.pulls & side.bit != 0 else { return }
+        streams.pulls &= ~side.bit
+        streams.bytes &+= UInt64(bytes.count)
+        function.tally.bodyBytesRead &+= UInt64(bytes.count)
+        function.enter(chunk: bytes, side, for: self)
+    }
+
+    /// The body is complete, the answer to `pullBody`.
+    public final func bodyEnded(_ side: HookSide) {
+        guard streams.pulls & side.bit != 0 else { return }
+        streams.pulls &= ~side.bit
+        function?.enter(.bodyEnd, for: self, [.int(side.rawValue)])
+    }
+
+    // MARK: The body that the hook makes
+
+    /// There is room for `outputStep` bytes more.
+    public final func bodyRoom(_ side: HookSide) {
+        guard streams.outputs & side.bit != 0 else { return }
+        streams.full &= ~side.bit
+        function?.enter(.bodyRoom, for: self, [.int(side.rawValue)])
+    }
+
+    /// The bytes of `side` that the hook has made so far, to be taken by the gateway.
+    public final func takeOutput(_ side: HookSide, into chain: inout Chain) {
+        if side == .request { chain.append(contentsOf: &requestOutput) } else { chain.append(contentsOf: &responseOutput) }
+    }
+}
+
+extension HookFunction {
+    /// A turn that brings one chunk.
+    func enter(chunk: Span<UInt8>, _ side: HookSide, for call: HookCall) {
+        guard let loaded else { return }
+        // A span cannot be captured, so the turn's steps stand here.
+        beginTurn(call, loaded)
+        _ = loaded.isolate.call(HookEntry.bodyChunk.rawValue, call.slot, call.epoch, side.rawValue, bytes: chunk)
+        endTurn(call, loaded)
+        deliver()
+    }
+
+    /// CPU time that a call may use in all, in microseconds: its limit, and as much again for each MiB that flowed
+    /// through it. So a stream of any length has the budget of a call for each MiB, and none to save up.
+    func cpuLimit(_ call: HookCall) -> UInt64 {
+        source.limits.cpuMicroseconds &* (1 &+ call.streams.bytes >> 20)
+    }
+
+    /// After a turn: a call that streams has the wall limit for each step, and none while it waits for the gateway.
+    func watchStreams(_ call: HookCall) {
+        guard call.slot >= 0, call.exchange == nil else { return }
+        if !call.isStreaming {
+            guard call.progress.hasTail, call.progress.wallDeadline == 0 else { return }
+            setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
+        } else if call.streams.waitsForGateway {
+            call.progress.wallDeadline = 0
+        } else {
+            setWallDeadline(call, host.now &+ source.limits.wallMilliseconds &* 1_000_000)
+        }
+    }
+
+    /// A body that the hook was making cannot be completed.
+    func breakStreams(_ call: HookCall, _ failure: HookFailure) {
+        tally.countFailure(failure.kind)
+        call.requestOutput.removeAll()
+        call.responseOutput.removeAll()
+        endTail(call)
+        events.insert(.bodyBroken(call, failure), at: max(events.count - 1, 0))
+    }
+}
+
+// Operations.
+extension HookOperations {
+    func performStream(_ operation: HookOperation, _ native: borrowing NativeCall) throws(NativeFailure) {
+        let call = try call(native)
+        guard let side = HookSide(rawValue: try native.int32(2)) else { throw .typeError("no such side") }
+        switch operation {
+        case .pullBody:
+            call.streams.pulls |= side.bit
+            function.events.append(.pullBody(call, call.epoch, side))
+        case .cancelBody:
+            call.streams.pulls &= ~side.bit
+            function.events.append(.cancelBody(call, call.epoch, side))
+        case .streamBody:
+            guard call.exchange != nil else { throw HookOperations.ended }
+            let length = try native.double(3)
+            call.streams.outputs |= side.bit
+            call.streams.full |= side.bit
+            call.edits.setBody(side, .stream(length: length >= 0 && length < 0x1p53 ? Int(length) : nil))
+        case .writeBody: try write(call, side, native)
+        case .endBody:
+            call.streams.outputs &= ~side.bit
+            call.streams.full &= ~side.bit
+            if call.streams.outputs == 0, call.exchange == nil { call.progress.wallDeadline = 0 }
+            function.events.append(.bodyDone(call, side))
+        default: try breakBody(call, native)
+        }
+    }
+
+    /// `writeBody(slot, epoch, side, chunk)`: true while more may be written in this turn.
+    private func write(_ call: HookCall, _ side: HookSide, _ native: borrowing NativeCall) throws(NativeFailure) {
+        guard call.streams.outputs & side.bit != 0 else { throw HookOperations.ended }
+        let bytes = try native.bytes(3), pool = function.host.pool
+        let first: Bool, more: Bool
+        if side == .request {
+            first = call.requestOutput.isEmpty
+            call.requestOutput.append(copying: bytes, from: pool)
+            more = call.requestOutput.byteCount < HookCall.outputStep
+        } else {
+            first = call.responseOutput.isEmpty
+            call.responseOutput.append(copying: bytes, from: pool)
+            more = call.responseOutput.byteCount < HookCall.outputStep
+        }
+        pool.copied.hook += bytes.count
+        call.streams.bytes &+= UInt64(bytes.count)
+        function.tally.bodyBytesWritten &+= UInt64(bytes.count)
+        if first, bytes.count > 0 { function.events.append(.bodyMade(call, side)) }
+        if !more { call.streams.full |= side.bit }
+        native.returnBool(more)
+    }
+
+    /// `failBody(slot, epoch, side, error)`
+    private func breakBody(_ call: HookCall, _ native: borrowing NativeCall) throws(NativeFailure) {
+        let error = native.error(3)
+        guard function.call(call.slot, call.epoch) === call else { return }
+        function.breakStreams(call, located(HookFailure(.error, call, error.message), error))
+    }
+
+    func located(_ failure: HookFailure, _ error: JSError) -> HookFailure {
+        var failure = failure
+        let place = position(of: error)
+        if place.line > 0 { (failure.file, failure.line, failure.column) = place }
+        return failure
+    }
+}

@@ -1,0 +1,223 @@
+// The algorithms with key pairs: RSA, ECDSA, ECDH, Ed25519, X25519 (Web Cryptography API, sections 20 to 27).
+realm.crypto.parts.push(() => {
+  const C = realm.crypto;
+  const hashOf = (given, what) => C.hash(C.member(given, "hash", what));
+  const make = (type, algorithm, handle, extractable, usages) => C.key({ type, algorithm, handle, extractable, usages });
+  const split = (usages, allowed) => usages.filter((usage) => allowed.includes(usage));
+
+  /// Both keys of a fresh private one.
+  function pair(algorithm, handle, extractable, usages, publicUsages, privateUsages) {
+    C.usages(usages, [...publicUsages, ...privateUsages], algorithm.name);
+    return {
+      privateKey: make("private", algorithm, C.done(handle, "generateKey"), extractable, split(usages, privateUsages)),
+      publicKey: make("public", algorithm, native.keyPublic(handle), true, split(usages, publicUsages)),
+    };
+  }
+  /// Reads pkcs8 and spki; a DataError unless OpenSSL finds a key of this type.
+  function read(format, data, type) {
+    const handle = native.keyRead(format, data);
+    if (handle === null || native.keyType(handle) !== type) C.fail("DataError", `the ${format} key is not of ${type}`);
+    return handle;
+  }
+  function write(format, key) {
+    if (format === "pkcs8" && key.type !== "private" || format === "spki" && key.type !== "public") {
+      C.fail("InvalidAccessError", `a ${key.type} key has no ${format} form`);
+    }
+    return C.done(native.keyWrite(key.handle, format), "exportKey");
+  }
+  const only = (key, type) => { if (key.type !== type) C.fail("InvalidAccessError", `a ${type} key is needed`); };
+
+  // MARK: RSA
+
+  const numbers = { n: "n", e: "e", d: "d", p: "rsa-factor1", q: "rsa-factor2", dp: "rsa-exponent1", dq: "rsa-exponent2", qi: "rsa-coefficient1" };
+  const number = (handle, name) => native.keyNumber(handle, numbers[name], 1);
+  // Making an RSA key takes time that nothing interrupts; 2048 bits are what platforms for hooks allow.
+  const mostBits = 2048;
+
+  function rsaAlgorithm(name, handle, hash) {
+    const n = number(handle, "n");
+    return { name, modulusLength: n.length * 8 - Math.clz32(n[0]) + 24, publicExponent: number(handle, "e"), hash };
+  }
+  function rsaFromJWK(jwk, name, use, hash, extractable, usages) {
+    C.checkJWK(jwk, "RSA", use, extractable, usages);
+    if (jwk.alg !== undefined && jwk.alg !== jwkAlg(name, hash)) C.fail("DataError", "the JSON Web Key's alg is another");
+    const names = jwk.d === undefined ? ["n", "e"] : Object.keys(numbers);
+    const handle = native.keyRSA(...names.map((one) => C.fromText(jwk[one])));
+    return handle ?? C.fail("DataError", "the JSON Web Key is not an RSA key");
+  }
+  function jwkAlg(name, hash) {
+    const bits = hash.name.slice(4);
+    return name === "RSA-PSS" ? `PS${bits}` : name === "RSA-OAEP" ? (bits === "1" ? "RSA-OAEP" : `RSA-OAEP-${bits}`) : `RS${bits}`;
+  }
+
+  function defineRSA(name, use, publicUsages, privateUsages, members) {
+    const hashed = (given) => ({ hash: hashOf(given, name) });
+    C.define(name, {
+      ...members,
+      parameters: {
+        generateKey: (given) => ({
+          hash: hashOf(given, name), length: C.count(C.member(given, "modulusLength", name), 0xffffffff, `${name}: modulusLength`),
+          exponent: C.bytes(C.member(given, "publicExponent", name), `${name}: publicExponent`),
+        }),
+        importKey: hashed, ...members.parameters,
+      },
+      generateKey({ hash, length, exponent }, extractable, usages) {
+        C.usages(usages, [...publicUsages, ...privateUsages], name);
+        let value = 0;
+        for (const byte of exponent) value = value * 256 + byte;
+        if (value !== 3 && value !== 65537) C.fail("OperationError", `${name}: publicExponent is 3 or 65537`);
+        if (length < 1024 || length > mostBits || length % 8 !== 0) C.fail("OperationError", `${name}: modulusLength is 1024 to ${mostBits}`);
+        const handle = C.done(native.keyMake("RSA", length, value), "generateKey");
+        return pair(rsaAlgorithm(name, handle, hash), handle, extractable, usages, publicUsages, privateUsages);
+      },
+      importKey(format, data, { hash }, extractable, usages) {
+        if (format === "raw") C.fail("NotSupportedError", `${name} keys have no raw form`);
+        const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
+        C.usages(usages, isPrivate ? privateUsages : publicUsages, name);
+        const handle = format === "jwk" ? rsaFromJWK(data, name, use, hash, extractable, usages) : read(format, data, "RSA");
+        return make(isPrivate ? "private" : "public", rsaAlgorithm(name, handle, hash), handle, extractable, usages);
+      },
+      exportKey(format, key) {
+        if (format === "raw") C.fail("NotSupportedError", `${name} keys have no raw form`);
+        if (format !== "jwk") return write(format, key);
+        const jwk = { kty: "RSA", alg: jwkAlg(name, key.algorithm.hash) };
+        for (const one of key.type === "private" ? Object.keys(numbers) : ["n", "e"]) jwk[one] = C.toText(number(key.handle, one));
+        return jwk;
+      },
+    });
+  }
+
+  function signing(padding, salt) {
+    return {
+      sign(given, key, data) {
+        only(key, "private");
+        return C.done(native.sign(key.handle, key.algorithm.hash.name, padding, salt(given), data), "sign");
+      },
+      verify(given, key, signature, data) {
+        only(key, "public");
+        return native.verify(key.handle, key.algorithm.hash.name, padding, salt(given), signature, data);
+      },
+    };
+  }
+  defineRSA("RSASSA-PKCS1-v1_5", "sig", ["verify"], ["sign"], signing("", () => 0));
+  const salt = (given) => ({ salt: C.count(C.member(given, "saltLength", "RSA-PSS"), 0xffffffff, "RSA-PSS: saltLength") });
+  defineRSA("RSA-PSS", "sig", ["verify"], ["sign"], { parameters: { sign: salt, verify: salt }, ...signing("PSS", (given) => Math.min(given.salt, 1 << 20)) });
+  const label = (given) => ({ label: given.label === undefined ? new Uint8Array(0) : C.bytes(given.label, "RSA-OAEP: label") });
+  defineRSA("RSA-OAEP", "enc", ["encrypt", "wrapKey"], ["decrypt", "unwrapKey"], {
+    parameters: { encrypt: label, decrypt: label },
+    encrypt(given, key, data) { only(key, "public"); return C.done(native.rsaCrypt(key.handle, true, key.algorithm.hash.name, given.label, data), "encrypt"); },
+    decrypt(given, key, data) { only(key, "private"); return C.done(native.rsaCrypt(key.handle, false, key.algorithm.hash.name, given.label, data), "decrypt"); },
+  });
+
+  // MARK: Elliptic curves
+
+  const curves = { "P-256": 32, "P-384": 48, "P-521": 66 };
+  const coordinate = (text, size) => {
+    const bytes = C.fromText(text);
+    if (bytes.length !== size) C.fail("DataError", "a coordinate of the JSON Web Key has another length");
+    return bytes;
+  };
+  function ecFromJWK(jwk, curve, use, extractable, usages) {
+    C.checkJWK(jwk, "EC", use, extractable, usages);
+    if (jwk.crv !== curve) C.fail("DataError", "the JSON Web Key is for another curve");
+    const size = curves[curve], point = new Uint8Array(1 + 2 * size);
+    point[0] = 4;
+    point.set(coordinate(jwk.x, size), 1);
+    point.set(coordinate(jwk.y, size), 1 + size);
+    return jwk.d === undefined ? native.keyEC(curve, point) : native.keyEC(curve, point, coordinate(jwk.d, size));
+  }
+  function defineEC(name, use, publicUsages, privateUsages, members) {
+    const curveOf = (given) => ({ curve: `${C.member(given, "namedCurve", name)}` });
+    C.define(name, {
+      ...members,
+      parameters: { generateKey: curveOf, importKey: curveOf, ...members.parameters },
+      generateKey({ curve }, extractable, usages) {
+        C.usages(usages, [...publicUsages, ...privateUsages], name);
+        if (!(curve in curves)) C.fail("NotSupportedError", `${name}: the curve is P-256, P-384 or P-521`);
+        return pair({ name, namedCurve: curve }, native.keyMake(curve), extractable, usages, publicUsages, privateUsages);
+      },
+      importKey(format, data, { curve }, extractable, usages) {
+        const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
+        if (!(curve in curves)) C.fail(format === "raw" ? "DataError" : "NotSupportedError", `${name}: the curve is P-256, P-384 or P-521`);
+        C.usages(usages, isPrivate ? privateUsages : publicUsages, name);
+        const handle = format === "jwk" ? ecFromJWK(data, curve, use, extractable, usages)
+          : format === "raw" ? native.keyEC(curve, data) : read(format, data, curve);
+        if (handle === null) C.fail("DataError", "the key is not a point of the curve");
+        return make(isPrivate ? "private" : "public", { name, namedCurve: curve }, handle, extractable, usages);
+      },
+      exportKey(format, key) {
+        if (format === "raw") { only(key, "public"); return C.done(native.keyWrite(key.handle, "raw"), "exportKey"); }
+        if (format !== "jwk") return write(format, key);
+        const crv = key.algorithm.namedCurve, size = curves[crv], point = native.keyWrite(key.handle, "raw");
+        const jwk = { kty: "EC", crv, x: C.toText(point.subarray(1, 1 + size)), y: C.toText(point.subarray(1 + size)) };
+        if (key.type === "private") jwk.d = C.toText(native.keyNumber(key.handle, "priv", size));
+        return jwk;
+      },
+    });
+  }
+  const hashed = (given) => ({ hash: hashOf(given, "ECDSA") });
+  defineEC("ECDSA", "sig", ["verify"], ["sign"], {
+    parameters: { sign: hashed, verify: hashed },
+    sign({ hash }, key, data) { only(key, "private"); return C.done(native.sign(key.handle, hash.name, "", 0, data), "sign"); },
+    verify({ hash }, key, signature, data) { only(key, "public"); return native.verify(key.handle, hash.name, "", 0, signature, data); },
+  });
+
+  function agreement(name) {
+    return {
+      parameters: { deriveBits: (given) => ({ other: C.slots(C.member(given, "public", name), name) }) },
+      deriveBits({ other }, key, length) {
+        only(key, "private");
+        if (other.type !== "public" || other.algorithm.name !== name || other.algorithm.namedCurve !== key.algorithm.namedCurve) {
+          C.fail("InvalidAccessError", `${name}: the other key is no public key of the same kind`);
+        }
+        const shared = C.done(native.agree(key.handle, other.handle), name);
+        if (length === null) return shared.buffer;
+        if (length > shared.length * 8) C.fail("OperationError", `${name}: more bits than the secret has`);
+        const bits = shared.slice(0, Math.ceil(length / 8));
+        if (length % 8 !== 0) bits[bits.length - 1] &= 0xff << (8 - length % 8);
+        return bits.buffer;
+      },
+    };
+  }
+  defineEC("ECDH", "enc", [], ["deriveKey", "deriveBits"], agreement("ECDH"));
+
+  // MARK: Curve 25519 (Secure Curves in the Web Cryptography API)
+
+  function define25519(name, use, publicUsages, privateUsages, members) {
+    C.define(name, {
+      ...members,
+      generateKey: (_, extractable, usages) => {
+        C.usages(usages, [...publicUsages, ...privateUsages], name);
+        return pair({ name }, native.keyMake(name), extractable, usages, publicUsages, privateUsages);
+      },
+      importKey(format, data, _, extractable, usages) {
+        const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
+        C.usages(usages, isPrivate ? privateUsages : publicUsages, name);
+        let handle;
+        if (format === "raw") handle = native.keyRaw25519(name, data, false);
+        else if (format !== "jwk") handle = read(format, data, name);
+        else {
+          C.checkJWK(data, "OKP", use, extractable, usages);
+          if (data.crv !== name) C.fail("DataError", "the JSON Web Key is for another curve");
+          const x = C.fromText(data.x);
+          handle = native.keyRaw25519(name, isPrivate ? C.fromText(data.d) : x, isPrivate);
+          if (isPrivate && handle !== null && !native.sameBytes(native.keyWrite(handle, "raw"), x)) handle = null;
+        }
+        if (handle === null) C.fail("DataError", `not a key of ${name}`);
+        return make(isPrivate ? "private" : "public", { name }, handle, extractable, usages);
+      },
+      exportKey(format, key) {
+        if (format === "raw") { only(key, "public"); return C.done(native.keyWrite(key.handle, "raw"), "exportKey"); }
+        if (format !== "jwk") return write(format, key);
+        const jwk = { kty: "OKP", crv: name, x: C.toText(native.keyWrite(key.handle, "raw")) };
+        if (key.type === "private") jwk.d = C.toText(native.keySecret(key.handle));
+        return jwk;
+      },
+    });
+  }
+  define25519("Ed25519", "sig", ["verify"], ["sign"], {
+    sign(_, key, data) { only(key, "private"); return C.done(native.sign(key.handle, "", "", 0, data), "sign"); },
+    verify(_, key, signature, data) { only(key, "public"); return native.verify(key.handle, "", "", 0, signature, data); },
+  });
+  define25519("X25519", "enc", [], ["deriveKey", "deriveBits"], agreement("X25519"));
+});
