@@ -51,6 +51,7 @@ let package = Package(
         .target(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CCares", linkerSettings: [.linkedLibrary("cares")]),
         .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
         .target(
             name: "CCodings",
@@ -70,7 +71,7 @@ let package = Package(
         room("Buffers", ["CLinux"], settings: inlined),
         // Floor 1
         room("HTTP", ["Buffers"]),
-        room("Reactor", ["Buffers", "Telemetry", "CLinux"]),
+        room("Reactor", ["Buffers", "Telemetry", "CLinux", "CCares"]),
         room("Patterns", ["CRE2"]),
         room("Codings", ["Buffers", "CCodings"]),
         // Floor 2

@@ -39,6 +39,7 @@ let package = Package(
         fuzzer("FuzzChunkedBody"),
         fuzzer("FuzzRoundTrip"),
         fuzzer("FuzzPath"),
+        fuzzer("FuzzProxyHeader"),
         .target(name: "RuleSupport", dependencies: [.product(name: "SluiceRules", package: "sluice")], swiftSettings: settings),
         ruleFuzzer("FuzzExpression"),
         ruleFuzzer("FuzzRuleFile"),

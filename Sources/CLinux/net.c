@@ -118,6 +118,12 @@ static socklen_t to_sockaddr(const struct sluice_address *from, struct sockaddr_
     return sizeof *v6;
 }
 
+long sluice_peek(int fd, void *buffer, size_t length) {
+    ssize_t n;
+    do n = recv(fd, buffer, length, MSG_PEEK | MSG_DONTWAIT); while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 static void no_delay(int fd) {
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

@@ -58,6 +58,17 @@ final class Acceptor: Channel {
         var client = ClientInfo()
         client.address = address
         client.port = port
+        if let proxies = listener.proxies, proxies.contains(address) {
+            let connection = ProxiedConnection(worker, listener, client, fd: fd) { [unowned worker] client in
+                Acceptor.serve(worker, listener, client, fd)
+            }
+            return connection.begin()
+        }
+        Acceptor.serve(worker, listener, client, fd)
+    }
+
+    /// What is spoken to the client begins.
+    private static func serve(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32) {
         if let tls = listener.tls {
             worker.metrics.add(.connectionsAcceptedTLS)
             HandshakingConnection.start(worker, listener, client, fd: fd, context: tls)

@@ -40,6 +40,9 @@ final class ExchangeRunner: ForwardedExchange {
     var generation: ServingGeneration?
     var station = Station.idle
     var rules = RuleRunner()
+    /// The other end of the connection; `client` may be whom a trusted proxy names.
+    var peer = ClientInfo()
+    var isFromTrustedProxy = false
     /// The request body may be read now: someone will take it.
     var wantsRequestBody = false
     var requestBytes = 0
@@ -82,6 +85,13 @@ final class ExchangeRunner: ForwardedExchange {
         hooks = HookState()
     }
 
+    /// For origins that want a PROXY header. The address the client connected to is not kept: the listener's stands for it.
+    override var clientAddresses: ProxyHeader.Addresses? {
+        let unspecified = client.address.isV6 ? IPAddress(v6High: 0, v6Low: 0) : IPAddress.unspecified
+        return ProxyHeader.Addresses(
+            source: client.address, sourcePort: client.port, destination: unspecified, destinationPort: stream?.serving?.port ?? 0)
+    }
+
     // MARK: The walk
 
     /// The request head is complete.
@@ -103,6 +113,7 @@ final class ExchangeRunner: ForwardedExchange {
         startedWall = worker.wallSeconds
         requestID = worker.nextRequestID()
         keepOriginal()
+        identify()
         if generation?.rules.changesBodies == true { keepAcceptedCodings() }
         worker.metrics.add(request.version == .http2 ? .requestsHTTP2 : request.version == .http11 ? .requestsHTTP11 : .requestsHTTP10)
         worker.metrics.add(.requestsActive)

@@ -17,22 +17,18 @@ extension ExchangeRunner {
         }
     }
 
-    /// Sets `X-Forwarded-*`, `X-Request-Id` and `Via`. False when the request goes in circles.
+    /// Sets what tells of the client, `X-Request-Id` and `Via`. False when the request goes in circles.
     func addForwardingFields() -> Bool {
-        ExchangeRunner.addForwardingFields(to: &request, from: client.address, host: original.authority, id: requestID)
+        guard !ExchangeRunner.isLooping(request) else { return false }
+        addClientFields()
+        ExchangeRunner.addPassage(to: &request, requestID)
+        return true
     }
 
-    private static func addForwardingFields(to head: inout Head, from client: IPAddress, host: ByteRange, id: RequestID) -> Bool {
-        guard !isLooping(head) else { return false }
-        let address = client.append(to: &head.arena)
-        head.set(.xForwardedFor, range: address)
-        head.set(.xForwardedProto, head.scheme == .https ? "https" : "http")
-        let hostCopy = head.arena.append(copyOf: host)
-        head.set(.xForwardedHost, range: hostCopy)
+    private static func addPassage(to head: inout Head, _ id: RequestID) {
         let digits = id.digits
         head.set(.xRequestID, digits.span)
         head.add(.via, head.version == .http2 ? "2.0 sluice" : "1.1 sluice")
-        return true
     }
 
     private static func isLooping(_ head: borrowing Head) -> Bool {

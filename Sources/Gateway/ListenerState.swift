@@ -10,6 +10,8 @@ final class ListenerState {
     let limits: Limits
     let protocols: Protocols
     let tls: ServerContext?
+    /// Peers that begin with a PROXY header.
+    let proxies: TrustedPeers?
     /// Requests for hosts that the connection's certificate does not cover are answered with 421.
     let checksNames: Bool
 
@@ -20,6 +22,7 @@ final class ListenerState {
         limits = listener.limits
         protocols = listener.protocols
         self.tls = tls
+        proxies = TrustedPeers(listener.proxyProtocol)
         checksNames = listener.tls?.refusesOtherNames ?? false
     }
 }

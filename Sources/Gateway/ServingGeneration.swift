@@ -6,6 +6,19 @@ import TLS
 import Telemetry
 import Upstream
 
+/// `forwarding` of the configuration, ready to be asked.
+struct ForwardingRules {
+    let trusted: TrustedPeers?
+    let fields: Forwarding.Fields
+    let makesTraceparent: Bool
+
+    init(_ forwarding: Forwarding) {
+        trusted = TrustedPeers(forwarding.trusted)
+        fields = forwarding.fields
+        makesTraceparent = forwarding.makesTraceparent
+    }
+}
+
 /// Everything one configuration needs at run time. A request keeps the generation it began with.
 final class ServingGeneration {
     let number: UInt64
@@ -14,6 +27,7 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
     let tallies: RuleTallies
@@ -26,6 +40,7 @@ final class ServingGeneration {
         self.worker = worker
         self.configuration = configuration
         rules = prepared.rules
+        forwarding = ForwardingRules(configuration.forwarding)
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)

@@ -1,3 +1,4 @@
+import HTTP
 import HTTP1
 import Rules
 import TLS
@@ -22,6 +23,8 @@ extension UpstreamSettings {
             servers: upstream.servers.map {
                 var server = Server(secure: $0.secure, host: $0.host, port: $0.port, weight: $0.weight)
                 server.http2 = $0.http2
+                server.path = $0.path
+                server.isService = $0.isService
                 return server
             })
         wire = switch upstream.wire {
@@ -42,6 +45,12 @@ extension UpstreamSettings {
         if let authorities = upstream.tls.authorities {
             tls.trustedCertificates = files.files[authorities.path]
             tls.trustedName = authorities.path
+        }
+        tls.minimumVersion = upstream.tls.minimumVersion == .tls13 ? .tls13 : .tls12
+        if let pair = upstream.tls.certificate {
+            tls.certificate = CertificateSource(
+                certificate: files.files[pair.certificate.path] ?? [], key: files.files[pair.key.path] ?? [],
+                certificateName: pair.certificate.path, keyName: pair.key.path)
         }
     }
 
@@ -64,6 +73,7 @@ extension UpstreamSettings {
         panicPercent = upstream.panicPercent
         maximumWaiting = upstream.maximumWaiting
         maximumRequests = upstream.maximumRequests
+        proxyProtocol = upstream.proxyProtocol.map { $0 == .v1 ? .v1 : .v2 }
     }
 }
 

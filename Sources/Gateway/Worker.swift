@@ -41,8 +41,8 @@ public final class Worker: Reactor {
     private let publisher = PublishTimer()
     private let drainTimer = DrainTimer()
     private(set) var isDraining = false
-    private var handshakes: [ObjectIdentifier: HandshakingConnection] = [:]
-    private var connectionsByAddress: [IPAddress: Int] = [:]
+    private var handshakes: [ObjectIdentifier: Channel] = [:]
+    var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
     private(set) var openConnections: [ObjectIdentifier: Channel] = [:]
 
@@ -81,6 +81,7 @@ public final class Worker: Reactor {
         shelf = try GenerationShelf(reactor: self)
         let first = try makeGeneration(context.generation, PreparedConfiguration(context.bundle))
         generation = first
+        resolver?.use(servers: first.configuration.resolvers)
         first.upstreams.start()
         try openAccessLog(first.configuration.accessLog.destination)
         hooks.fenced = Set(context.fenced)
@@ -153,8 +154,8 @@ public final class Worker: Reactor {
         if isDraining, connections == 0 { finishDraining() }
     }
 
-    func handshakeStarted(_ connection: HandshakingConnection) { handshakes[ObjectIdentifier(connection)] = connection }
-    func handshakeEnded(_ connection: HandshakingConnection) { handshakes[ObjectIdentifier(connection)] = nil }
+    func handshakeStarted(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = connection }
+    func handshakeEnded(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = nil }
 
     func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
         let connection = HTTP1Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
@@ -203,6 +204,7 @@ public final class Worker: Reactor {
         let runner = idleRunners.popLast() ?? ExchangeRunner(worker: self)
         runner.stream = stream
         runner.client = client
+        runner.peer = client
         return runner
     }
 
@@ -265,6 +267,7 @@ public final class Worker: Reactor {
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
+        resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
         old?.retire()
         hooks?.sweepSoon = true

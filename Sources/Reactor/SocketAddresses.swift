@@ -48,6 +48,15 @@ public enum Connecting {
         return (fd, inProgress != 0)
     }
 
+    /// Connects to a Unix socket, which comes about at once or not at all.
+    public static func startLocal(_ path: String, reactor: Reactor) throws(SystemError) -> Int32 {
+        reactor.syscalls.connect &+= 1
+        // SAFETY: C reads the path up to its end.
+        let fd = unsafe sluice_connect_local(path)
+        guard fd >= 0 else { throw SystemError(call: "connect", code: -fd, subject: path) }
+        return fd
+    }
+
     /// The error a finished connect left on its socket, or nil.
     public static func result(_ fd: Int32) -> SystemError? {
         let code = sluice_socket_error(fd)

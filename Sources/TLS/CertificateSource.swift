@@ -1,5 +1,5 @@
 /// One certificate with its key, as bytes: the files may be gone when a worker loads them.
-public struct CertificateSource: Sendable {
+public struct CertificateSource: Sendable, Equatable {
     /// PEM: the leaf first, then the chain.
     public var certificate: [UInt8]
     /// PEM, not encrypted.
@@ -55,6 +55,8 @@ public struct ClientOptions: Sendable {
     public var trustedCertificates: [UInt8]?
     /// What messages call `trustedCertificates`.
     public var trustedName = "trusted certificates"
+    /// Shown to servers that ask for a certificate.
+    public var certificate: CertificateSource?
     /// False accepts any certificate: for tests and closed networks only.
     public var verifiesPeer = true
 

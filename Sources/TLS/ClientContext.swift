@@ -20,6 +20,7 @@ import COpenSSL
         unsafe sluice_client_configure(context, options.minimumVersion == .tls13 ? 1 : 0, keepSession)
         unsafe SSL_CTX_set_verify(context, options.verifiesPeer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nil)
         if options.verifiesPeer { try trust(options) }
+        if let own = options.certificate { unsafe try LoadedCertificate(own).use(in: context) }
     }
 
     deinit {

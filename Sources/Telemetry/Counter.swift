@@ -20,6 +20,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionsRefused
     /// `accept` failed, for instance because no descriptor was left.
     case acceptErrors
+    /// Connections of balancers without a readable PROXY header.
+    case proxyHeadersRefused
     case tlsHandshakesFull, tlsHandshakesResumed, tlsHandshakesFailed
     case http1Errors
     case http2StreamErrors, http2ConnectionErrors

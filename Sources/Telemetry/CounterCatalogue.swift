@@ -71,6 +71,9 @@ extension Counter {
             + one(
                 .acceptErrors, "accept_errors_total", .counter,
                 "Failed accept calls, for instance without a free descriptor.")
+            + one(
+                .proxyHeadersRefused, "proxy_headers_refused_total", .counter,
+                "Connections of balancers closed because their PROXY header was missing, late or malformed.")
             + series(
                 "tls_handshakes_total", .counter, "TLS handshakes with clients, by outcome.", "result",
                 [(.tlsHandshakesFull, "full"), (.tlsHandshakesResumed, "resumed"), (.tlsHandshakesFailed, "failed")])

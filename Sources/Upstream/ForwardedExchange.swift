@@ -82,6 +82,9 @@ open class ForwardedExchange: Exchange {
     /// The one retry after a stale connection is used up.
     final var retriedStale = false
 
+    /// Both ends of the client's connection, for the PROXY protocol; nil when there is no client.
+    open var clientAddresses: ProxyHeader.Addresses? { nil }
+
     /// A final head is in `response`. Without a body `responseBodyEnded` is already true and nothing follows.
     open func originResponded() {}
     /// An interim head (1xx, not 101) is in `response`.

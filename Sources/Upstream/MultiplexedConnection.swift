@@ -11,7 +11,7 @@ final class MultiplexedConnection: Channel {
     /// Changes when a newer generation takes the connection over.
     var server: Server
     let context: OriginContext
-    let address: IPAddress
+    let address: ServerAddress
     let session: OriginSession
     private let transport: Transport
     private var input: ReadBuffer
@@ -32,7 +32,7 @@ final class MultiplexedConnection: Channel {
     /// Why the connection ended, for the log.
     private(set) var reason = "the connection was closed"
 
-    init(fd: Int32, server: Server, address: IPAddress, transport: Transport) {
+    init(fd: Int32, server: Server, address: ServerAddress, transport: Transport) {
         self.server = server
         self.address = address
         self.transport = transport

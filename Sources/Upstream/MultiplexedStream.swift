@@ -34,7 +34,7 @@ final class MultiplexedStream: OriginStream {
         bodyBytes = 0
         interims = 0
         unconsumed = 0
-        note(exchange, at: ServerAddress(ip: connection.address, port: server.address.port))
+        note(exchange, at: connection.address)
         exchange.origin.reusedConnection = connection.served > 1
         expect(within: times.idle)
         resumeSoon()

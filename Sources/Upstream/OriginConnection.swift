@@ -27,9 +27,11 @@ public final class OriginConnection: OriginStream {
     /// Interim responses to one request.
     static let interimLimit = 16
 
-    let address: IPAddress
+    private(set) var address: ServerAddress
     /// Which of the server's addresses this is.
-    private let addressNumber: Int
+    private var addressNumber: Int
+    /// Attempts at further addresses, while the first takes its time.
+    var rivals: OriginRivals?
     var state = State.connecting
     var transport: Transport
     var input: ReadBuffer
@@ -67,7 +69,7 @@ public final class OriginConnection: OriginStream {
     var keepsAlive = true
     var interims = 0
 
-    init(fd: Int32, server: Server, address: IPAddress, number: Int) {
+    init(fd: Int32, server: Server, address: ServerAddress, number: Int) {
         self.address = address
         addressNumber = number
         let context = server.context
@@ -100,11 +102,12 @@ public final class OriginConnection: OriginStream {
         context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
         let now = context.reactor.now
         expect(within: exchange.connectBy > now ? exchange.connectBy - now : 0)
-        if !inProgress { connected() }
+        if !inProgress { return connected() }
+        if server.hasAddress(after: addressNumber) { rivals = OriginRivals(self, after: addressNumber) }
     }
 
     func attach(_ exchange: ForwardedExchange) {
-        note(exchange, at: ServerAddress(ip: address, port: server.address.port))
+        note(exchange, at: address)
         context.metrics.add(.upstreamConnectionsActive)
     }
 
@@ -135,12 +138,26 @@ public final class OriginConnection: OriginStream {
 
     private func connected() {
         canWrite = true
+        rivals?.stop()
+        rivals = nil
+        if let version = server.settings.proxyProtocol, !sendProxyHeader(version) { return }
         guard server.address.secure, let tls = exchange?.wantsUpgrade == true ? server.tlsForUpgrades : server.tls
         else { return established(protocolName: "") }
         state = .handshaking
         transport = TLSTransport(
             client: tls, fd: fd, serverName: server.settings.serverName ?? server.address.host, reactor: context.reactor)
         advanceHandshake()
+    }
+
+    /// What the origin learns before anything else: whose connection this is. The socket's buffer is empty, so it fits.
+    private func sendProxyHeader(_ version: ProxyHeader.Version) -> Bool {
+        ProxyHeader.write(version, exchange?.clientAddresses, to: &output)
+        guard case .moved = transport.send(&output), output.isEmpty else {
+            output.removeAll()
+            connectFailed(.connect, "the PROXY header could not be sent")
+            return false
+        }
+        return true
     }
 
     private func advanceHandshake() {
@@ -213,8 +230,30 @@ public final class OriginConnection: OriginStream {
 
     private func finishConnect(_ events: ReadyEvents) {
         guard events.contains(.writable) || events.contains(.error) else { return }
-        if let error = Connecting.result(fd) { return connectFailed(.connect, error.reason) }
+        if let error = Connecting.result(fd) {
+            if let rival = rivals?.takeFirst() { return moveTo(rival, connected: false) }
+            return connectFailed(.connect, error.reason)
+        }
         connected()
+    }
+
+    /// Another address's attempt takes the place of this one.
+    func moveTo(_ rival: OriginRival, connected isConnected: Bool) {
+        context.reactor.close(self)
+        context.reactor.remove(rival)
+        fd = rival.fd
+        rival.fd = -1
+        address = rival.address
+        addressNumber = rival.number
+        exchange?.origin.address = address.ip
+        exchange?.origin.port = address.port
+        transport = SocketTransport(fd: fd, reactor: context.reactor)
+        do throws(SystemError) {
+            try context.reactor.add(self)
+        } catch {
+            return connectFailed(.connect, "\(error)")
+        }
+        if isConnected { connected() }
     }
 
     /// The end of the turn: what waited is sent, and reading goes on where there is room again.
@@ -287,6 +326,8 @@ public final class OriginConnection: OriginStream {
         if state == .connecting || state == .handshaking { server.dialEnded() }
         if state != .connecting, !transport.isPlain, !endOfInput { transport.finishSending() }
         state = .closed
+        rivals?.stop()
+        rivals = nil
         context.reactor.cancel(timer)
         context.reactor.close(self)
         output.removeAll()

@@ -62,7 +62,7 @@ extension Server {
             giveUp(exchange, kind.error, note)
         case .plays(let parts, let end):
             let here = IPAddress(address.host) ?? IPAddress("192.0.2.1") ?? .unspecified
-            let connection = OriginConnection(fd: -1, server: self, address: here, number: 0)
+            let connection = OriginConnection(fd: -1, server: self, address: ServerAddress(ip: here, port: address.port), number: 0)
             open += 1
             connection.play(exchange, StagedTransport(stage, parts, end, connection))
         }

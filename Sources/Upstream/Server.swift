@@ -48,8 +48,9 @@ final class Server: Channel {
         tlsForUpgrades = tls?.upgrades
         speaksHTTP2 = settings.wire(of: address) == .http2
         self.context = context
-        addresses = ServerAddresses(host: address.host)
-        cookieText = String(HashRing.hash("\(address.host):\(address.port)"), radix: 16)
+        // A Unix socket needs no address: one that stands for it.
+        addresses = ServerAddresses(host: address.path == nil ? address.host : "0.0.0.0", port: address.port)
+        cookieText = String(HashRing.hash(address.path ?? "\(address.host):\(address.port)"), radix: 16)
         cookieKey = HashRing.hash(cookieText)
         super.init(fd: -1)
         timer.server = self
@@ -76,9 +77,9 @@ final class Server: Channel {
     }
 
     /// `host:port`, in brackets where it is IPv6.
-    var authority: String { address.host.contains(":") ? "[\(address.host)]:\(address.port)" : name }
-    var name: String { "\(address.host):\(address.port)" }
-    var label: String { "upstream \(settings.name) server \(address.host):\(address.port)" }
+    var authority: String { address.path != nil ? "localhost" : address.host.contains(":") ? "[\(address.host)]:\(address.port)" : name }
+    var name: String { address.path ?? "\(address.host):\(address.port)" }
+    var label: String { "upstream \(settings.name) server \(name)" }
 
     // MARK: Serving
 
@@ -122,10 +123,11 @@ final class Server: Channel {
     /// Starts a connection to one of the server's addresses, or to the first after it that lets itself be tried.
     func connect(_ exchange: ForwardedExchange, toAddress first: Int) {
         var reason = "no address left to try"
+        if first == 0, address.isService { addresses.rotate() }
         for number in first..<max(first, addresses.known.count) {
             let target = addresses.known[number]
             do throws(SystemError) {
-                let (fd, inProgress) = try Connecting.start(target, port: address.port, reactor: context.reactor)
+                let (fd, inProgress) = try start(target)
                 let connection = OriginConnection(fd: fd, server: self, address: target, number: number)
                 open += 1
                 dialing += 1
@@ -139,8 +141,16 @@ final class Server: Channel {
         giveUp(exchange, .connect, reason)
     }
 
+    func start(_ target: ServerAddress) throws(SystemError) -> (fd: Int32, inProgress: Bool) {
+        guard let path = address.path else { return try Connecting.start(target.ip, port: target.port, reactor: context.reactor) }
+        return (try Connecting.startLocal(path, reactor: context.reactor), false)
+    }
+
     /// True when a refused connection need not be the end: the name has further addresses.
     func hasAddress(after number: Int) -> Bool { number + 1 < addresses.known.count }
+
+    /// The address of this number, while there is one: names may lead elsewhere meanwhile.
+    func address(_ number: Int) -> ServerAddress? { addresses.known.indices.contains(number) ? addresses.known[number] : nil }
 
     /// No connection came about: another server once, then the exchange is told, at the end of the turn.
     func giveUp(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ why: String) {
@@ -168,12 +178,12 @@ final class Server: Channel {
 
     /// The connection is clean and may serve another exchange.
     func giveBack(_ connection: OriginConnection) {
-        if let exchange = waiting.popFirst() {
+        if settings.proxyProtocol == nil, let exchange = waiting.popFirst() {
             exchange.waitingAt = nil
             context.metrics.add(.upstreamReuses)
             return connection.begin(exchange, reused: true)
         }
-        guard !context.isRetired, idle.count < settings.keepAlive else { return connection.close() }
+        guard !context.isRetired, settings.proxyProtocol == nil, idle.count < settings.keepAlive else { return connection.close() }
         keep(connection)
         connection.rest()
     }
@@ -263,12 +273,12 @@ final class Server: Channel {
     // MARK: Names
 
     private func resolve() {
-        guard let resolver = context.resolver else { return addresses.answer([], now: context.reactor.now) }
+        guard let resolver = context.resolver else { return addresses.answer(ResolvedAddresses(), now: context.reactor.now) }
         addresses.ask()
-        resolver.resolve(address.host) { found in self.resolved(found) }
+        resolver.resolve(address) { found in self.resolved(found) }
     }
 
-    private func resolved(_ found: [IPAddress]) {
+    private func resolved(_ found: ResolvedAddresses) {
         addresses.answer(found, now: context.reactor.now)
         guard addresses.known.isEmpty else { return admitWaiting() }
         connectFailed()

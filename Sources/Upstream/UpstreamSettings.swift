@@ -24,6 +24,10 @@ public struct UpstreamSettings: Sendable {
         public var secure: Bool
         /// Speaks HTTP/2 by prior knowledge, whatever the group does.
         public var http2 = false
+        /// `host` is a name of SRV records, which tell hosts and ports.
+        public var isService = false
+        /// A Unix socket; host and port are for names only.
+        public var path: String?
         /// A name or a numeric address.
         public var host: String
         public var port: UInt16
@@ -84,6 +88,8 @@ public struct UpstreamSettings: Sendable {
     /// Exchanges at once on one HTTP/2 connection.
     public var maximumStreams = 100
     public var wire = Wire.http1
+    /// Each connection begins with a PROXY header and serves one exchange.
+    public var proxyProtocol: ProxyHeader.Version?
     /// Idle connections kept to one server.
     public var keepAlive = 64
     /// Milliseconds after which an idle connection is closed; most origins wait longer.
@@ -109,6 +115,7 @@ public struct UpstreamSettings: Sendable {
     func connectsLike(_ other: UpstreamSettings) -> Bool {
         name == other.name && serverName == other.serverName && tls.verifiesPeer == other.tls.verifiesPeer
             && tls.minimumVersion == other.tls.minimumVersion && wire == other.wire
-            && tls.trustedCertificates == other.tls.trustedCertificates
+            && tls.trustedCertificates == other.tls.trustedCertificates && tls.certificate == other.tls.certificate
+            && proxyProtocol == other.proxyProtocol
     }
 }

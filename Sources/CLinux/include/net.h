@@ -43,6 +43,9 @@ ssize_t sluice_recv(int fd, void *buffer, size_t length);
 ssize_t sluice_send(int fd, const void *buffer, size_t length, int more);
 ssize_t sluice_sendmsg(int fd, struct iovec *vectors, int count, int more);
 int sluice_accept(int fd, struct sluice_address *peer);
+// Copies what the socket has received and leaves it there. Bytes, 0 at the end, or -errno.
+long sluice_peek(int fd, void *buffer, size_t length);
+
 // Starts a non-blocking connect: the new descriptor, or a negative errno. *in_progress says whether
 // the result is still to come (then it shows as writable).
 int sluice_connect(const struct sluice_address *address, int *in_progress);

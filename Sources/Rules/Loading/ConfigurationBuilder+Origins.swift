@@ -14,7 +14,6 @@ extension ConfigurationBuilder {
             reporter.report(.missingKey, "upstream `\(name)` has no server", at: list.position)
         }
         var upstream = Upstream(name: name, servers: servers, position: key.position)
-        readServing(object, into: &upstream)
         if let wire = object["protocol"]?.text.flatMap({ Upstream.Wire(rawValue: $0) }) { upstream.wire = wire }
         upstream.maximumStreams = object["max_streams"]?.integer ?? upstream.maximumStreams
         if let timeouts = object["timeouts"]?.object {
@@ -26,10 +25,17 @@ extension ConfigurationBuilder {
         if let tls = object["tls"]?.object {
             upstream.tls.verify = tls["verify"]?.boolean ?? true
             upstream.tls.authorities = file(tls["ca"])
+            upstream.tls.minimumVersion = tls["min_version"]?.text.flatMap { TLSVersion(rawValue: $0) } ?? .tls12
+            if let certificate = file(tls["cert"]), let key = file(tls["key"]) {
+                upstream.tls.certificate = CertificateFiles(certificate: certificate, key: key)
+            } else if let half = tls["cert"] ?? tls["key"] {
+                reporter.report(.missingKey, "a client certificate needs `cert` and `key`", at: half.position)
+            }
             upstream.tls.serverName = tls["sni"]?.text
         }
         upstream.maximumConnections = object["max_connections"]?.integer ?? upstream.maximumConnections
         upstream.keepAlive = object["keepalive"]?.integer ?? upstream.keepAlive
+        readServing(object, into: &upstream)
         upstreamIndex[name] = configuration.upstreams.count
         configuration.upstreams.append(upstream)
         addPart(.upstream, name, value.node)

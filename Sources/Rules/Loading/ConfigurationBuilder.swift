@@ -30,6 +30,8 @@ struct ConfigurationBuilder {
         single("admin", roots) { object in
             if let address = object["address"]?.endpoint { configuration.admin = Admin(address: address, position: object.position) }
         }
+        single("forwarding", roots) { configuration.forwarding = OriginSettings(reporter: reporter).forwarding($0) }
+        single("resolver", roots) { configuration.resolvers = OriginSettings(reporter: reporter).resolvers($0) }
         single("access_log", roots) { configuration.accessLog = accessLog($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }
@@ -123,7 +125,8 @@ struct ConfigurationBuilder {
         let limits = object["limits"]?.object.map { Self.limits($0, over: configuration.limits) } ?? configuration.limits
         addPart(.listener, name, parsed.node)
         configuration.listeners.append(Listener(
-            name: name, address: address, tls: tls, protocols: protocols(object["protocols"], secure: tls != nil), limits: limits,
+            name: name, address: address, tls: tls, protocols: protocols(object["protocols"], secure: tls != nil),
+            proxyProtocol: OriginSettings(reporter: reporter).ranges(object["proxy_protocol"]), limits: limits,
             position: object.position))
     }
 

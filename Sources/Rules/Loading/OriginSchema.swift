@@ -1,8 +1,18 @@
 /// Keys and actions about origins: health, retries, times, the choice of a server.
 extension Schema {
+    static let resolver = SchemaObject(title: "`resolver`", keys: [
+        SchemaKey("servers", .list(.endpoint), "DNS servers, `address:port`. Default: those of `/etc/resolv.conf`. `/etc/hosts` is looked at first in any case."),
+    ])
+
     static let upstreamServer = SchemaObject(title: "a server", keys: [
         SchemaKey("url", .server, required: true, "`http://host:port`, `https://host:port` or `h2c://host:port`."),
         SchemaKey("weight", .integer(1...1_000), "Its share of the requests, compared with the other servers'. Default 1."),
+    ])
+
+    static let forwarding = SchemaObject(title: "`forwarding`", keys: [
+        SchemaKey("trust", .list(.text(maximum: 64)), "Addresses of proxies in front of this gateway. Their `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed and passed on; everybody else's are replaced."),
+        SchemaKey("fields", .choice(Forwarding.Fields.allCases.map(\.rawValue)), "What origins are told by: x_forwarded (default), forwarded (RFC 7239), or both."),
+        SchemaKey("traceparent", .choice(["keep", "make"]), "keep (default): passed on as it came. make: one that is missing or malformed is made, sampled, with the request id as trace id."),
     ])
 
     static let balance = SchemaObject(title: "`balance`", keys: [

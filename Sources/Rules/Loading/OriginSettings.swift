@@ -68,6 +68,32 @@ struct OriginSettings {
         return nil
     }
 
+    func forwarding(_ object: ParsedObject) -> Forwarding {
+        var forwarding = Forwarding()
+        forwarding.trusted = ranges(object["trust"])
+        if let fields = object["fields"]?.text.flatMap({ Forwarding.Fields(rawValue: $0) }) { forwarding.fields = fields }
+        forwarding.makesTraceparent = object["traceparent"]?.text == "make"
+        return forwarding
+    }
+
+    func resolvers(_ object: ParsedObject) -> [String] {
+        (object["servers"]?.list ?? []).compactMap { element in
+            guard case .tcp(let host, let port)? = element.endpoint else {
+                reporter.report(.endpoint, "a DNS server is `address:port`", at: element.position)
+                return nil
+            }
+            return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        }
+    }
+
+    func ranges(_ parsed: Parsed?) -> [AddressRange] {
+        (parsed?.list ?? []).compactMap { element in
+            if let range = AddressRange(element.text ?? "") { return range }
+            reporter.report(.network, "`\(element.text ?? "")` is not an IP address or network", at: element.position)
+            return nil
+        }
+    }
+
     func ejection(_ object: ParsedObject) -> Ejection {
         var ejection = Ejection()
         ejection.failures = object["failures"]?.integer ?? ejection.failures
@@ -88,6 +114,10 @@ extension ConfigurationBuilder {
         upstream.panicPercent = object["panic"]?.integer ?? 0
         upstream.maximumWaiting = object["max_pending"]?.integer ?? upstream.maximumWaiting
         upstream.maximumRequests = object["max_requests"]?.integer ?? 0
+        upstream.proxyProtocol = object["proxy_protocol"]?.text.flatMap { Upstream.ProxyVersion(rawValue: $0) }
+        if upstream.proxyProtocol != nil, upstream.wire != .http1 || upstream.servers.contains(where: \.http2) {
+            reporter.report(.actionShape, "`proxy_protocol` needs `protocol: http1`", at: object.position, label: "its connections belong to one client each")
+        }
         guard let balance = object["balance"] else { return }
         if let word = balance.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = word }
         if let object = balance.object { readBalance(object, into: &upstream) }

@@ -27,7 +27,7 @@ public enum RuleReference {
     ]
     private static let fileObjects = [
         Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.accessLog, Schema.limits,
-        Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
+        Schema.forwarding, Schema.resolver, Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
         Schema.sticky, Schema.health, Schema.ejection, Schema.function, Schema.functionLimits,
         Schema.onError, Schema.site, Schema.rule,
     ] + testObjects

@@ -100,6 +100,8 @@ enum Schema {
         SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
         SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
         SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
+        SchemaKey("forwarding", .object(forwarding), "Proxies in front of this gateway, and what origins are told of clients."),
+        SchemaKey("resolver", .object(resolver), "Who is asked for the addresses of servers."),
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
@@ -109,9 +111,10 @@ enum Schema {
 
     static let listener = SchemaObject(title: "a listener", keys: [
         SchemaKey("name", .name, required: true, "Name in logs and metrics."),
-        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443`, `:443` (every address), or `unix:/path`."),
+        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443`, `:443` (every address), `unix:/path`, or `srv+http://_service._tcp.name` (also `srv+https`, `srv+h2c`) for what SRV records name."),
         SchemaKey("tls", .object(listenerTLS), "Serve TLS."),
         SchemaKey("protocols", .list(.choice(["http1", "http2"])), "What to speak. Default: http1 and http2 with TLS, http1 without."),
+        SchemaKey("proxy_protocol", .list(.text(maximum: 64)), "Addresses of balancers that begin each connection with a PROXY header (version 1 or 2). Connections from there without one are closed; from elsewhere none is read."),
         SchemaKey("limits", .object(limits), "Limits of this listener, over the top-level ones."),
     ])
 
@@ -158,7 +161,7 @@ enum Schema {
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
-        SchemaKey("servers", .list(.either(.server, upstreamServer)), required: true, "`http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 without TLS."),
+        SchemaKey("servers", .list(.either(.server, upstreamServer)), required: true, "`http://host:port`, `https://host:port`, `h2c://host:port` for HTTP/2 without TLS, or `unix:/path`."),
         SchemaKey("balance", .either(.choice(["round_robin", "least_requests", "random"]), balance), "How a server is picked. Default round_robin."),
         SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
         SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),
@@ -169,6 +172,7 @@ enum Schema {
         SchemaKey("max_pending", .integer(0...100_000), "Requests that wait for a connection to one server of one worker; 503 beyond. Default 1024."),
         SchemaKey("max_requests", .integer(1...1_000_000), "Requests that one server serves at once for one worker; 503 beyond. Default: no limit."),
         SchemaKey("health", .object(health), "Active health check, by each worker."),
+        SchemaKey("proxy_protocol", .choice(["v1", "v2"]), "Begin each connection with a PROXY header that names the client. Such a connection serves one client request and is not kept; HTTP/1.1 only."),
         SchemaKey("ejection", .object(ejection), "When a server is left out for what its own answers show."),
         SchemaKey("slow_start", .time, "Time in which a server that came back grows to its full share. Default 0ms."),
         SchemaKey("panic", .percent, "With fewer of the servers in service their health is not looked at. Default 0%: only when there is none."),
@@ -185,6 +189,9 @@ enum Schema {
     static let upstreamTLS = SchemaObject(title: "`tls` of an upstream", keys: [
         SchemaKey("verify", .boolean, "Check the server's certificate. Default true."),
         SchemaKey("ca", .file(mustExist: true), "PEM file of trusted authorities. Default: the system's."),
+        SchemaKey("cert", .file(mustExist: true), "PEM file: certificate to show to servers that ask for one, then its chain."),
+        SchemaKey("key", .file(mustExist: true), "PEM file: its private key."),
+        SchemaKey("min_version", .choice(["1.2", "1.3"]), "Oldest TLS version. Default 1.2."),
         SchemaKey("sni", .text(maximum: 253), "Name to ask for and to check. Default: the server's host."),
     ])
 

@@ -107,6 +107,15 @@ extension SchemaReader {
     }
 
     private func server(_ text: String, _ node: YAMLNode) -> Parsed? {
+        if text.hasPrefix("unix:") {
+            let path = Paths.join(directory, String(text.dropFirst(5)))
+            guard text.utf8.count > 5, path.utf8.count < 108 else { return refuse(.url, "a socket path has 1 to 107 bytes", node) }
+            var server = Server(secure: false, host: "localhost", port: 0, position: node.position)
+            server.path = path
+            return Parsed(value: .server(server), node: node)
+        }
+        let isService = text.hasPrefix("srv+")
+        let text = isService ? String(text.dropFirst(4)) : text
         let secure = text.hasPrefix("https://")
         let http2 = text.hasPrefix("h2c://")
         guard secure || http2 || text.hasPrefix("http://") else {
@@ -117,7 +126,13 @@ extension SchemaReader {
         if rest.contains(where: { "/?#@".contains($0) }) {
             return refuse(.url, "a server has no path, query or user", node, "use `rewrite` to change paths")
         }
-        guard let (host, port) = Names.split(String(rest)), IPAddress(host) != nil || Names.isHost(host) else {
+        if isService, !rest.contains(":"), Names.isHost(String(rest).replacing("_", with: "x")) {
+            var server = Server(secure: secure, host: String(rest), port: 0, position: node.position)
+            server.http2 = http2
+            server.isService = true
+            return Parsed(value: .server(server), node: node)
+        }
+        guard !isService, let (host, port) = Names.split(String(rest)), IPAddress(host) != nil || Names.isHost(host) else {
             return refuse(.url, "`\(text)` has no valid host", node)
         }
         var server = Server(secure: secure, host: host, port: port ?? (secure ? 443 : 80), position: node.position)

@@ -9,6 +9,9 @@ public struct Configuration: Sendable {
     public var accessLog = AccessLog()
     /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
     public var limits = Limits()
+    public var forwarding = Forwarding()
+    /// DNS servers to ask, `address:port`; none: the system's.
+    public var resolvers: [String] = []
     public var upstreams: [Upstream] = []
     public var functions: [Function] = []
     public var lists: [NamedList] = []
@@ -53,6 +56,8 @@ public struct Listener: Sendable {
     public var tls: ListenerTLS?
     /// Default: http1 and http2 with TLS, http1 without.
     public var protocols: Protocols
+    /// Peers that say who their client is by the PROXY protocol; they must.
+    public var proxyProtocol: [AddressRange] = []
     public var limits: Limits
     public var position: SourcePosition
 }

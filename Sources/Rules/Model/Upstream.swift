@@ -13,11 +13,16 @@ public struct Upstream: Sendable {
     public enum Wire: String, Sendable, CaseIterable {
         case http1, http2, auto
     }
+    /// Version of the PROXY protocol.
+    public enum ProxyVersion: String, Sendable, CaseIterable {
+        case v1, v2
+    }
     public var name: String
     /// At least one.
     public var servers: [Server]
     public var balance: Balance = .roundRobin
     public var wire: Wire = .http1
+    public var proxyProtocol: ProxyVersion?
     /// Requests at once on one HTTP/2 connection.
     public var maximumStreams = 100
     public var timeouts = UpstreamTimeouts()
@@ -56,6 +61,10 @@ public struct Server: Sendable, Equatable {
     public var host: String
     public var port: UInt16
     public var weight = 1
+    /// `srv+http://name`: the name of SRV records.
+    public var isService = false
+    /// `unix:/path`: host and port are for names only.
+    public var path: String?
     public var position: SourcePosition
 
     public init(secure: Bool, host: String, port: UInt16, position: SourcePosition = .none) {
@@ -82,6 +91,9 @@ public struct UpstreamTLS: Sendable {
     public var verify = true
     /// PEM file of trusted authorities; nil is the system's.
     public var authorities: FileReference?
+    /// Shown to servers that ask for one.
+    public var certificate: CertificateFiles?
+    public var minimumVersion: TLSVersion = .tls12
     /// Name to send and check; nil is the server's host.
     public var serverName: String?
 }
