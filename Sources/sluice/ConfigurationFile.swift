@@ -96,7 +96,7 @@ enum ConfigurationFile {
         var files = read.files
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
         for listener in configuration.listeners {
-            for pair in listener.tls?.certificates ?? [] { wanted += [pair.certificate, pair.key] }
+            wanted += listener.tls?.files ?? []
         }
         for file in wanted where files[file.path] == nil {
             do throws(FileFailure) {
