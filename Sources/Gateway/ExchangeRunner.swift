@@ -101,6 +101,7 @@ final class ExchangeRunner: ForwardedExchange {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
         }
+        if let tracing = generation?.tracing { beginTrace(tracing) }
         guard isRightlyDirected() else {
             return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
         }
@@ -267,6 +268,7 @@ final class ExchangeRunner: ForwardedExchange {
         if !responseHasBody { dropBody() }
         if !responseHasBody, !responseStages.isEmpty { dropStages(.response) }
         statusSent = ExchangeRunner.complete(&response, &worker.date, worker.wallSeconds)
+        if rules.trace != nil, worker.stage == nil { markTraced() }
         countResponse()
         rules.addLimitFields(self)
         stream?.sendHead()
@@ -363,6 +365,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     private func log() {
+        if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
         let now = worker.nowNanoseconds
         worker.metrics.add(.forwardedRequest, requestBytes)
         worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)

@@ -32,6 +32,7 @@ struct ConfigurationBuilder {
         }
         single("forwarding", roots) { configuration.forwarding = OriginSettings(reporter: reporter).forwarding($0) }
         single("resolver", roots) { configuration.resolvers = OriginSettings(reporter: reporter).resolvers($0) }
+        single("debug", roots) { configuration.debug = file($0["key_file"]).map { Debug(key: $0) } }
         single("access_log", roots) { configuration.accessLog = accessLog($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }

@@ -26,8 +26,8 @@ public enum RuleReference {
         Schema.cookie, Schema.retry, Schema.timeout, Schema.compress, Schema.replaceBody, Schema.mirror,
     ]
     private static let fileObjects = [
-        Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.accessLog, Schema.limits,
-        Schema.forwarding, Schema.resolver, Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
+        Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.debug, Schema.accessLog,
+        Schema.limits, Schema.forwarding, Schema.resolver, Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
         Schema.sticky, Schema.health, Schema.ejection, Schema.function, Schema.functionLimits,
         Schema.onError, Schema.site, Schema.rule,
     ] + testObjects
