@@ -13,7 +13,16 @@ public enum ConfigurationTrial {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
         guard let configuration = result.configuration else { return result.diagnostics }
-        return certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
+        return debugKey(configuration, files) + certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
+    }
+
+    private static func debugKey(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
+        do {
+            _ = try LiveTracing(configuration, rules: Generation(Configuration()), files: files)
+            return []
+        } catch {
+            return [Diagnostic(.text, "\(error)", at: configuration.debug?.key.position ?? .none, in: configuration, files)]
+        }
     }
 
     private static func certificates(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {

@@ -85,6 +85,7 @@ final class ExchangeRunner: ForwardedExchange {
     /// The request head is complete.
     func begin() {
         start()
+        if let tracing = generation?.tracing { beginTrace(tracing) }
         guard isRightlyDirected() else {
             return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
         }
@@ -245,6 +246,7 @@ final class ExchangeRunner: ForwardedExchange {
         station = .streaming
         if !responseHasBody { dropBody() }
         statusSent = ExchangeRunner.complete(&response, &worker.date, worker.wallSeconds)
+        if rules.trace != nil, worker.stage == nil { markTraced() }
         countResponse()
         rules.addLimitFields(self)
         stream?.sendHead()
@@ -339,6 +341,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     private func log() {
+        if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
         let now = worker.nowNanoseconds
         worker.metrics.add(.forwardedRequest, requestBytes)
         worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)

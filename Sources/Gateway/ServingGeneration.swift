@@ -18,6 +18,8 @@ final class ServingGeneration {
     let limits: [RateLimit]
     let tallies: RuleTallies
     let series: SeriesCounters
+    /// nil: no live request is explained.
+    let tracing: LiveTracing?
     private unowned var worker: Worker?
 
     init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
@@ -29,6 +31,7 @@ final class ServingGeneration {
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
+        tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(

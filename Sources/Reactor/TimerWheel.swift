@@ -102,6 +102,20 @@ struct TimerWheel {
         return nil
     }
 
+    /// Goes to a time that is more than a round ahead without stepping through the rounds between.
+    mutating func leap(now: UInt64) {
+        guard now / TimerWheel.tick > current + UInt64(TimerWheel.slots) else { return }
+        var timers: [Timer] = []
+        for slot in heads.indices {
+            while let timer = heads[slot] {
+                unlink(timer)
+                timers.append(timer)
+            }
+        }
+        current = now / TimerWheel.tick - 1
+        for timer in timers { link(timer) }
+    }
+
     /// Milliseconds until the next slot that has a timer, or nil when there is none.
     func wait(now: UInt64) -> UInt64? {
         guard count > 0, let next = nextOccupied(after: current) else { return nil }

@@ -22,6 +22,7 @@ extension Reactor {
     public final func pass(_ milliseconds: UInt64) {
         let later = now &+ milliseconds
         clock = Clock(nanoseconds: later &* 1_000_000, wallSeconds: wallSeconds &+ Int(later / 1000) &- Int(now / 1000))
+        wheel.leap(now: now)
     }
 
     /// Sets the virtual wall clock. Seconds since 1970.

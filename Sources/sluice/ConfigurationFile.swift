@@ -95,6 +95,7 @@ enum ConfigurationFile {
     ) -> [String: [UInt8]] {
         var files = read.files
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
+        if let debug = configuration.debug { wanted.append(debug.key) }
         for listener in configuration.listeners {
             for pair in listener.tls?.certificates ?? [] { wanted += [pair.certificate, pair.key] }
         }

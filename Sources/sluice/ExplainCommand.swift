@@ -43,10 +43,14 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A header field of that answer; may be given again.", valueName: "name: value"))
     var originHeader: [String] = []
 
+    @Option(help: ArgumentHelp("Print a header that has live requests explained in the log for so long (needs debug: in the rule file).", valueName: "time"))
+    var sign: TimeText?
+
     @Flag(help: "Print a JSON object.")
     var json = false
 
     func validate() throws {
+        guard sign == nil else { return }
         guard [url, har, log].count(where: { $0 != nil }) == 1 else { throw ValidationError("Give one of --url, --har and --log.") }
         if let originStatus, !(200...599).contains(originStatus) {
             throw ValidationError("--origin-status must be from 200 to 599, not \(originStatus).")
@@ -54,6 +58,7 @@ struct ExplainCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let sign { return try printHeader(life: Int(sign.milliseconds / 1000)) }
         let described = try describe()
         do {
             let explanation = try Explanation(config, described.request, answer: described.answer)
@@ -62,6 +67,20 @@ struct ExplainCommand: ParsableCommand {
             StandardError.print("\(error)")
             throw ExitCode(1)
         }
+    }
+
+    private func printHeader(life: Int) throws {
+        let loaded = RuleFile.load(config, provider: RehearsalFiles())
+        guard let debug = loaded.configuration?.debug else {
+            StandardError.print(loaded.configuration == nil ? loaded.diagnostics.text : "sluice: \(config) has no `debug: {key_file: ...}`")
+            throw ExitCode(1)
+        }
+        guard let bytes = FileManager.default.contents(atPath: debug.key.path), let key = TraceKey(Array(bytes)) else {
+            StandardError.print("sluice: \(debug.key.path): not a key of at least \(TraceKey.shortestKey) bytes")
+            throw ExitCode(1)
+        }
+        guard (1...TraceKey.longestLife).contains(life) else { throw ValidationError("--sign must be from 1s to 24 hours.") }
+        print("Sluice-Trace: \(key.sign(expires: Int(Date().timeIntervalSince1970) + life))")
     }
 
     private func describe() throws -> DescribedRequest {

@@ -13,6 +13,7 @@ struct Sluice: ParsableCommand {
             ExplainCommand.self,
             FormatCommand.self,
             SchemaCommand.self,
+            ImportCommand.self,
             OriginCommand.self,
             ReloadCommand.self,
             StatusCommand.self,

@@ -36,7 +36,7 @@ def problems(validator, text: str) -> list[str]:
 
 
 def rule_files():
-    files = [*ROOT.glob("Examples/*/*.yaml"), *ROOT.glob("Rules/*.yaml"), ROOT / "Tests/Fixtures/Rules/api.yaml"]
+    files = [*ROOT.glob("Examples/*/*.yaml"), *ROOT.glob("Rules/*.yaml"), *ROOT.glob("Tests/Fixtures/Rules/*.yaml")]
     return sorted(str(path.relative_to(ROOT)) for path in files)
 
 

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stddef.h>
+#include "codes.h"
 #include <stdint.h>
 
 // MARK: Socket side of a session

@@ -41,8 +41,8 @@ public final class RehearsalGateway {
         var answer = stream.answer
         if !finished { answer.isCut = true }
         answer.milliseconds = Int(worker.now - began)
-        // What hooks still do (`waitUntil`) belongs to this request.
-        _ = worker.play(atMost: 30_000) { false }
+        // What hooks still do (`waitUntil`) belongs to this request, as far as it waits for no time.
+        _ = worker.play(atMost: 0) { false }
         worker.log.listener = nil
         answer.calls = stage.end()
         answer.log = log

@@ -30,6 +30,7 @@ struct ConfigurationBuilder {
         single("admin", roots) { object in
             if let address = object["address"]?.endpoint { configuration.admin = Admin(address: address, position: object.position) }
         }
+        single("debug", roots) { configuration.debug = file($0["key_file"]).map { Debug(key: $0) } }
         single("access_log", roots) { configuration.accessLog = accessLog($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }

@@ -99,6 +99,7 @@ enum Schema {
         SchemaKey("listeners", .list(.object(listener)), "Where clients connect."),
         SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
         SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
+        SchemaKey("debug", .object(debug), "Explaining live requests."),
         SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
@@ -127,6 +128,12 @@ enum Schema {
 
     static let admin = SchemaObject(title: "`admin`", keys: [
         SchemaKey("address", .endpoint, required: true, "A loopback address or `unix:/path`."),
+    ])
+
+    static let debug = SchemaObject(title: "`debug`", keys: [
+        SchemaKey(
+            "key_file", .file(mustExist: true), required: true,
+            "File with a key of at least 32 bytes. A request whose `Sluice-Trace` header is signed with it is explained in the log, see `sluice explain --sign`."),
     ])
 
     static let accessLog = SchemaObject(title: "`access_log`", keys: [

@@ -7,6 +7,8 @@ public struct Configuration: Sendable {
     public var listeners: [Listener] = []
     public var admin: Admin?
     public var accessLog = AccessLog()
+    /// nil: no live request is explained.
+    public var debug: Debug?
     /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
     public var limits = Limits()
     public var upstreams: [Upstream] = []
@@ -78,6 +80,11 @@ public struct CertificateFiles: Sendable {
 public struct Admin: Sendable {
     public var address: Endpoint
     public var position: SourcePosition
+}
+
+/// Explaining live requests.
+public struct Debug: Sendable {
+    public var key: FileReference
 }
 
 public struct AccessLog: Sendable {
