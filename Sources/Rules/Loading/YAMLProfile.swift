@@ -140,7 +140,7 @@ struct YAMLProfile {
                 // Anchors are weak in the nodes; the parser keeps them alive.
                 return withExtendedLifetime(parser) { convert(root, depth: 0) }
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
-                guard let marked = markRepetition(of: keys, from: Place(context.mark), in: hidden), reading < readings else { return nil }
+                guard let marked = markRepetition(of: keys, from: Place(context.mark), in: hidden, marks: reading), reading < readings else { return nil }
                 hidden = marked
             } catch {
                 note(error)
@@ -177,7 +177,8 @@ struct YAMLProfile {
     }
 
     /// Notes the second use of a key and makes it different, so that reading can go on.
-    private mutating func markRepetition(of keys: [String], from mark: Place, in text: String) -> String? {
+    /// - Parameter marks: how many to add, another number each time, or the marked keys would repeat each other.
+    private mutating func markRepetition(of keys: [String], from mark: Place, in text: String, marks: Int) -> String? {
         let key = keys.first ?? ""
         let shown = Self.showAliases(key)
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
@@ -191,7 +192,7 @@ struct YAMLProfile {
             code: .duplicateKey, message: "the key `\(shown)` is used twice in one map", line: place.line,
             column: place.column, length: shown.unicodeScalars.count, label: "first used in line \(mark.line)"))
         var scalars = Array(lines[place.line - 1].unicodeScalars)
-        scalars.insert(Self.repeatMark, at: min(scalars.count, place.column - 1 + key.unicodeScalars.count))
+        scalars.insert(contentsOf: Array(repeating: Self.repeatMark, count: marks), at: min(scalars.count, place.column - 1 + key.unicodeScalars.count))
         lines[place.line - 1] = String(String.UnicodeScalarView(scalars))
         return lines.joined(separator: "\n")
     }
