@@ -133,7 +133,7 @@ let package = Package(
         tests("TLS", ["TLS", "Reactor", "Buffers"]),
         tests("HTTP2", ["HTTP2", "HTTP", "Buffers"]),
         tests("Rehearsal", ["Rehearsal", "Gateway", "Upstream", "Rules", "HTTP"]),
-        tests("Gateway", ["Gateway", "Reactor", "TLS"]),
+        tests("Gateway", ["Gateway", "Reactor", "TLS", "HTTP", "Buffers"]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -10,9 +10,17 @@ final class Acceptor: Channel {
     let key: String
     let name: String
     unowned let worker: Worker
-    /// One descriptor kept in reserve, so that a full table can still accept and close instead of spinning.
-    private var accepting = true
+    private var spare = SpareDescriptor()
     private let pause: AcceptPause
+    /// No line about failures before this time, monotonic milliseconds.
+    private var failuresNoted: UInt64 = 0
+    /// Takes no connections: the worker has too little memory or too few descriptors left.
+    var isPaused = false {
+        didSet {
+            guard isPaused != oldValue, fd >= 0 else { return }
+            if isPaused { worker.remove(self) } else { resumeAccepting() }
+        }
+    }
 
     init(_ inherited: InheritedListener, worker: Worker) {
         key = inherited.key
@@ -50,6 +58,7 @@ final class Acceptor: Channel {
     }
 
     private func begin(_ fd: Int32, _ address: IPAddress, _ port: UInt16) {
+        worker.newestDescriptor = max(worker.newestDescriptor, Int(fd))
         guard let listener = worker.listener(named: name), worker.admit(address, listener.limits) else {
             worker.metrics.add(.connectionsRefused)
             Listening.reject(fd)
@@ -60,6 +69,7 @@ final class Acceptor: Channel {
         client.port = port
         if let tls = listener.tls {
             worker.metrics.add(.connectionsAcceptedTLS)
+            worker.makeRoomForHandshake(listener.limits.handshakes)
             HandshakingConnection.start(worker, listener, client, fd: fd, context: tls)
         } else {
             worker.metrics.add(.connectionsAcceptedPlain)
@@ -72,16 +82,22 @@ final class Acceptor: Channel {
         }
     }
 
-    /// Out of descriptors or memory: stop accepting for 10 ms instead of turning in circles.
+    /// Out of descriptors or memory: whoever waits is refused, so that they can go elsewhere, and accepting stops for
+    /// 10 ms instead of turning in circles.
     private func failed(_ error: SystemError) {
         worker.metrics.add(.acceptErrors)
-        worker.note(.warning, "listener \(name): \(error); accepting again in 10 ms")
+        for _ in 0..<64 where spare.refuseOne(fd) { worker.metrics.add(.connectionsRefused) }
+        if failuresNoted < worker.now {
+            failuresNoted = worker.now + 1000
+            worker.note(.warning, "listener \(name): \(error); what waits is refused, accepting again in 10 ms")
+        }
+        guard !isPaused else { return }
         worker.remove(self)
         worker.schedule(pause, after: 10)
     }
 
     fileprivate func resumeAccepting() {
-        guard fd >= 0 else { return }
+        guard fd >= 0, !isPaused else { return }
         do { try worker.addLevelTriggered(self) } catch { worker.schedule(pause, after: 100) }
     }
 }
@@ -97,6 +113,8 @@ final class HandshakingConnection: Channel {
     let listener: ListenerState
     var client: ClientInfo
     let transport: TLSTransport
+    /// Monotonic milliseconds.
+    let began: UInt64
     private let deadline = HandshakeDeadline()
 
     static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, context: ServerContext) {
@@ -119,6 +137,7 @@ final class HandshakingConnection: Channel {
         self.listener = listener
         self.client = client
         self.transport = transport
+        began = worker.now
         super.init(fd: fd)
         deadline.connection = self
     }
@@ -145,7 +164,7 @@ final class HandshakingConnection: Channel {
         worker.metrics.add(info.resumed ? .tlsHandshakesResumed : .tlsHandshakesFull)
         worker.cancel(deadline)
         worker.handshakeEnded(self)
-        client.tls = TLSInfo(version: info.version, cipher: info.cipher, serverName: info.serverName, fingerprint: info.fingerprint)
+        client.tls = TLSInfo(info)
         let fd = self.fd
         worker.remove(self)
         self.fd = -1

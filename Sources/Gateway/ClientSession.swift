@@ -17,6 +17,16 @@ final class ClientSession: HTTP2Session {
         limits.headerListBytes = listener.limits.headerBytes
         limits.headerFields = listener.limits.headerFields
         limits.fieldBytes = listener.limits.headerField
+        limits.pathBytes = listener.limits.requestLine
+        limits.trailerBytes = listener.limits.trailerBytes
+        limits.trailerFields = listener.limits.trailerFields
+        limits.streamWindow = listener.limits.streamWindow
+        limits.connectionWindow = listener.limits.connectionWindow
+        limits.glitches = listener.limits.resets
+        limits.controlBurst = listener.limits.controlBurst
+        limits.controlPerSecond = listener.limits.controlRate
+        limits.continuations = listener.limits.continuations
+        limits.emptyDataInRow = listener.limits.emptyData
         limits.requestsPerConnection = listener.limits.requestsPerConnection
         super.init(pool: worker.pool, limits: limits)
     }

@@ -86,10 +86,15 @@ final class ExchangeRunner: ForwardedExchange {
     func begin() {
         start()
         if let tracing = generation?.tracing { beginTrace(tracing) }
+        guard !worker.overload.state.refuses else {
+            worker.metrics.add(.shedRequests)
+            return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
+        }
         guard isRightlyDirected() else {
             return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
         }
-        guard normalizePath() else { return fail(GatewayError(.badRequest, in: .requestHead, note: "the path cannot be normalised")) }
+        guard mayBeServed() else { return }
+        guard original.method == .connect || normalizePath() else { return fail(GatewayError(.badRequest, in: .requestHead, note: "the path cannot be normalised")) }
         guard let generation, rules.begin(generation.rules, self) else {
             return fail(GatewayError(.noSite, in: .requestHead, note: "no site answers for this host"))
         }
@@ -154,6 +159,7 @@ final class ExchangeRunner: ForwardedExchange {
     func forward() {
         guard let generation else { return }
         guard !bodyIsTooLarge else { return refuseBody() }
+        guard mayBeForwarded() else { return }
         let chosen = upstream
         guard chosen >= 0 else {
             return fail(GatewayError(.noSite, in: .requestRules, note: "no rule answered and the site has no upstream"))
@@ -199,6 +205,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     override func originInterim() {
         guard station == .origin, response.status != 100 else { return }
+        worker.metrics.add(.responses1xx)
         stream?.sendInterim(status: response.status)
     }
 
@@ -223,7 +230,7 @@ final class ExchangeRunner: ForwardedExchange {
     override func originUpgraded() {
         var answer = origin
         answer.called = true
-        answer.status = 101
+        answer.status = response.status
         origin = answer
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))

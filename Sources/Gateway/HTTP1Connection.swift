@@ -56,6 +56,10 @@ final class HTTP1Connection: ClientStream, Drainable {
     var lastActivity: UInt64
     var bytesReceived = 0
     var bytesAtCheck = 0
+    /// Since when the client has not taken all there was, 0 when it has; and how much it took until then.
+    var stalledSince: UInt64 = 0
+    var sentAtStall = 0
+    var bytesTaken = 0
 
     init(worker: Worker, listener: ListenerState, client: ClientInfo, fd: Int32, transport: Transport) {
         self.worker = worker
@@ -64,7 +68,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         self.transport = transport
         input = ReadBuffer(pool: worker.pool)
         output = OutputBuffer(pool: worker.pool)
-        parser = RequestParser(limits: HeadLimits(listener.limits))
+        parser = RequestParser(limits: HeadLimits(listener.limits), allowsConnect: listener.allowsConnect)
         lastActivity = worker.now
         super.init(fd: fd)
         timer.connection = self
@@ -179,8 +183,9 @@ final class HTTP1Connection: ClientStream, Drainable {
         sent = 0
         let wishes = parser.take()
         let body = HTTP1Connection.setScheme(&runner.request, listener.scheme)
-        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection && !worker.isDraining
-        decoder = BodyDecoder(body)
+        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection && worker.keepsConnections
+        decoder = BodyDecoder(
+            body, trailerBytes: listener.limits.trailerBytes, trailerFields: listener.limits.trailerFields)
         awaitsContinue = wishes.expectsContinue && body != .none
         runner.wantsUpgrade = wishes.wantsUpgrade
         runner.bodyLimit = listener.limits.body ?? .max
@@ -284,7 +289,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         flush()
     }
 
-    override func sendInterim(status: Int) { writeInterim(status) }
+    override func sendInterim(status: Int) { passInterim() }
     override func sendHead() { writeHead() }
     override func responseBodyChanged() { moveBody() }
 
@@ -327,6 +332,12 @@ final class HTTP1Connection: ClientStream, Drainable {
     /// Idle connections close at once, the others after their response.
     func drain() {
         if runner == nil || (reading == .head && headStarted == 0) { close() } else { persistent = false }
+    }
+
+    func closeIfIdle() -> Bool {
+        guard reading == .head, headStarted == 0, input.isEmpty, output.isEmpty, requests > 0 || worker.now - lastActivity > 1000 else { return false }
+        close()
+        return true
     }
 
     func close() { close(reset: false) }

@@ -13,6 +13,13 @@ extension HTTP1Connection {
         flushSoon()
     }
 
+    /// An interim response of the origin, with its fields (RFC 8297); HTTP/1.0 knows none (RFC 9110 section 15.2).
+    func passInterim() {
+        guard let runner, !headSent, runner.request.version == .http11 else { return }
+        ResponseWriter.writeInterim(runner.response, to: &output)
+        flushSoon()
+    }
+
     func writeHead() {
         guard let runner, !headSent else { return }
         headSent = true
@@ -93,8 +100,9 @@ extension HTTP1Connection {
     func flush() {
         while canWrite, !output.isEmpty, fd >= 0 {
             switch transport.send(&output) {
-            case .moved(_, let drained):
+            case .moved(let count, let drained):
                 lastActivity = worker.now
+                bytesTaken &+= count
                 if drained { canWrite = false }
             case .wouldBlock:
                 canWrite = false
@@ -104,7 +112,28 @@ extension HTTP1Connection {
             }
         }
         flushPipe()
+        noteStall()
         afterFlush()
+    }
+
+    private func noteStall() {
+        if output.isEmpty && pipedBytes == 0 {
+            stalledSince = 0
+        } else if stalledSince == 0 {
+            stalledSince = worker.now
+            sentAtStall = bytesTaken
+        }
+    }
+
+    /// Whether the client took too little of what has waited for it for `write_stall`.
+    private func isStalled(_ limits: Limits) -> Bool {
+        guard stalledSince != 0 else { return false }
+        let elapsed = worker.now - stalledSince
+        guard elapsed >= UInt64(limits.writeStall) else { return false }
+        let taken = bytesTaken - sentAtStall
+        stalledSince = worker.now
+        sentAtStall = bytesTaken
+        return taken < max(1, limits.writeRate * Int(elapsed) / 1000)
     }
 
     private func afterFlush() {
@@ -137,7 +166,7 @@ extension HTTP1Connection {
     private func nextRequest() {
         reading = .head
         lastActivity = worker.now
-        if worker.isDraining {
+        if !worker.keepsConnections {
             close()
             return
         }
@@ -178,8 +207,9 @@ extension HTTP1Connection {
         guard fd >= 0 else { return }
         let limits = listener.limits
         if !output.isEmpty || pipedBytes > 0 {
-            let left = remaining(UInt64(limits.writeStall), since: lastActivity)
-            if left > 0 { return worker.schedule(timer, after: left) }
+            guard isStalled(limits) else {
+                return worker.schedule(timer, after: max(1, remaining(UInt64(limits.writeStall), since: stalledSince)))
+            }
             worker.metrics.add(.timeoutsWriteStall)
             return clientGone()
         }

@@ -25,7 +25,9 @@ final class HTTP2ClientStream: ClientStream {
     private var unconsumed = 0
     private var sent = 0
     private var tunnel = Tunnel.none
-    private var webSocketKey = WebSocketKey()
+    /// nil for a plain CONNECT.
+    private var webSocketKey: WebSocketKey?
+    private var awaitsContinue = false
     /// What the client sent before the origin agreed to a tunnel. Bounded by the stream's window.
     private var early = Chain()
     private var progress = StreamProgress()
@@ -46,6 +48,8 @@ final class HTTP2ClientStream: ClientStream {
         unconsumed = 0
         sent = 0
         tunnel = .none
+        webSocketKey = nil
+        awaitsContinue = false
         progress = StreamProgress()
     }
 
@@ -61,27 +65,32 @@ final class HTTP2ClientStream: ClientStream {
         runner.requestBodyEnded = endOfStream
         runner.bodyLimit = connection.listener.limits.body ?? .max
         ended = endOfStream
-        if runner.request.method == .connect { return connect(runner, stream, connection.worker) }
+        if runner.request.method == .connect { return connect(runner, stream, connection) }
+        awaitsContinue = !endOfStream && runner.request.contains(.expect)
         runner.begin()
     }
 
     /// Extended CONNECT becomes the upgrade that HTTP/1.1 has for it; rules see a GET, as there.
-    private func connect(_ runner: ExchangeRunner, _ stream: HTTP2RequestStream, _ worker: Worker) {
-        guard stream.asksForWebSocket else {
+    private func connect(_ runner: ExchangeRunner, _ stream: HTTP2RequestStream, _ connection: HTTP2Connection) {
+        let isPlain = !stream.asksForWebSocket && !stream.asksForOtherProtocol
+        guard stream.asksForWebSocket || isPlain && connection.listener.allowsConnect && !ended else {
             ended = true
-            let kind: ErrorKind = stream.asksForOtherProtocol ? .notImplemented : .methodNotAllowed
-            return runner.refuse(kind, note: "CONNECT for anything but WebSocket is not served")
+            return runner.refuse(isPlain ? .methodNotAllowed : .notImplemented, note: "CONNECT for anything but WebSocket is not served")
         }
         tunnel = .asked
-        webSocketKey = WebSocketKey(worker.nextRequestID())
-        runner.request.setMethod(Span("GET"))
         runner.request.body = .none
-        runner.request.set(.upgrade, "websocket")
-        let key = webSocketKey.text
-        runner.request.set(name: Span("Sec-WebSocket-Key"), value: key.span)
         runner.requestBodyEnded = true
         runner.wantsUpgrade = true
+        if !isPlain { upgrade(runner, WebSocketKey(connection.worker.nextRequestID())) }
         runner.begin()
+    }
+
+    private func upgrade(_ runner: ExchangeRunner, _ key: WebSocketKey) {
+        webSocketKey = key
+        runner.request.setMethod(Span("GET"))
+        runner.request.set(.upgrade, "websocket")
+        let text = key.text
+        runner.request.set(name: Span("Sec-WebSocket-Key"), value: text.span)
     }
 
     func headRefused(_ stream: HTTP2RequestStream, _ connection: HTTP2Connection, _ error: ErrorKind) {
@@ -129,12 +138,22 @@ final class HTTP2ClientStream: ClientStream {
 
     override func resumeRequestBody() {
         guard let runner else { return }
+        if awaitsContinue, runner.wantsRequestBody, !headSent {
+            awaitsContinue = false
+            if stream?.receivedBytes == 0 { sendContinue() }
+        }
         if runner.hooks.collecting == .request, unconsumed > 0 {
             // Collected in memory up to its own limit: the window must not hold it back.
             stream?.consumed(unconsumed)
             unconsumed = 0
         }
         openWindow()
+    }
+
+    private func sendContinue() {
+        var interim = Head()
+        interim.status = 100
+        stream?.sendInterim(interim)
     }
 
     // MARK: The response
@@ -147,7 +166,9 @@ final class HTTP2ClientStream: ClientStream {
     override func sendHead() {
         guard let runner, let stream, !headSent else { return }
         headSent = true
-        if tunnel == .asked, runner.response.status == 101 { return acceptTunnel(runner, stream) }
+        if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil {
+            return acceptTunnel(runner, stream)
+        }
         let ends = runner.outgoingEnded && runner.outgoingBytes == 0 && runner.responseTrailers == nil
         let empty = !runner.responseHasBody || ends
         stream.sendResponse(runner.response, endOfStream: empty)
@@ -182,7 +203,7 @@ final class HTTP2ClientStream: ClientStream {
     // MARK: The tunnel
 
     override func acceptsUpgrade(_ response: borrowing Head) -> Bool {
-        tunnel != .asked || webSocketKey.isAccepted(by: response)
+        tunnel != .asked || webSocketKey?.isAccepted(by: response) ?? true
     }
 
     /// What is 101 in HTTP/1.1 is 200 here, without the key's proof, which the client did not ask for.

@@ -154,6 +154,16 @@ final class HTTP2Connection: Channel, Drainable {
         flushSoon()
     }
 
+    func closeIfIdle() -> Bool {
+        guard session.activeStreams == 0, output.isEmpty, headSince == 0, !closing,
+            session.counters.streams > 0 || worker.now - lastWork > 1000
+        else { return false }
+        session.finishShutdown()
+        closing = true
+        flushSoon()
+        return true
+    }
+
     func close() {
         guard fd >= 0 else { return }
         worker.cancel(timer)

@@ -13,7 +13,11 @@ final class ListenerState {
     /// Requests for hosts that the connection's certificate does not cover are answered with 421.
     let checksNames: Bool
 
-    init(_ listener: Listener, tls: ServerContext?) {
+    /// Some site of the configuration opens tunnels for CONNECT.
+    let allowsConnect: Bool
+
+    init(_ listener: Listener, tls: ServerContext?, allowsConnect: Bool) {
+        self.allowsConnect = allowsConnect
         name = listener.name
         if case .tcp(_, let port) = listener.address { self.port = port } else { port = 0 }
         scheme = listener.tls == nil ? .http : .https

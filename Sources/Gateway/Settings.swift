@@ -87,11 +87,14 @@ extension HealthSettings {
 extension ListenerState {
     /// The listeners of a configuration by name.
     /// - Throws: when a certificate cannot be used; the message names file and remedy.
-    static func all(_ configuration: Configuration, files: FileBundle, ticketKeys: [TicketKey]) throws -> [String: ListenerState] {
+    static func all(
+        _ configuration: Configuration, files: FileBundle, ticketKeys: [TicketKey]
+    ) throws -> [String: ListenerState] {
         var all: [String: ListenerState] = [:]
+        let allowsConnect = configuration.sites.contains { $0.connect != nil }
         for listener in configuration.listeners {
             let tls = try listener.tls.map { try context($0, listener.protocols, files, ticketKeys) }
-            all[listener.name] = ListenerState(listener, tls: tls)
+            all[listener.name] = ListenerState(listener, tls: tls, allowsConnect: allowsConnect)
         }
         return all
     }
@@ -103,26 +106,33 @@ extension ListenerState {
         options.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
         options.alpn = protocols.contains(.http2) ? ["h2", "http/1.1"] : ["http/1.1"]
         options.ticketKeys = ticketKeys
-        let sources = tls.certificates.map { pair in
-            CertificateSource(
-                certificate: files.files[pair.certificate.path] ?? [], key: files.files[pair.key.path] ?? [],
-                certificateName: pair.certificate.path, keyName: pair.key.path)
-        }
-        return try ServerContext(sources, options: options)
+        options.rejectsUnknownNames = tls.refusesUnknownNames
+        options.clients = tls.clients.map { ClientVerification($0, files) }
+        options.ciphers = tls.ciphers
+        options.suites = tls.suites
+        options.curves = tls.curves
+        return try ServerContext(tls.certificates.map { CertificateSource($0, files) }, options: options)
     }
 }
 
-/// Ticket keys on their way from the supervisor to its workers: hexadecimal, comma-separated.
-enum TicketKeys {
-    static func decode(_ text: String?) -> [TicketKey] {
-        guard let text else { return [] }
-        return text.split(separator: ",").compactMap { part in
-            let digits = Array(part.utf8)
-            guard digits.count == TicketKey.byteCount * 2 else { return nil }
-            let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
-                UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
-            }
-            return TicketKey(bytes)
+extension CertificateSource {
+    init(_ pair: CertificateFiles, _ files: FileBundle) {
+        self.init(
+            certificate: files.files[pair.certificate.path] ?? [], key: files.files[pair.key.path] ?? [],
+            certificateName: pair.certificate.path, keyName: pair.key.path)
+        if let staple = pair.staple {
+            self.staple = files.files[staple.path] ?? []
+            stapleName = staple.path
         }
+        clients = pair.clients.map { ClientVerification($0, files) }
+        minimumVersion = pair.minimumVersion.map { $0 == .tls13 ? .tls13 : .tls12 }
+    }
+}
+
+extension ClientVerification {
+    init(_ clients: ClientCertificates, _ files: FileBundle) {
+        self.init(
+            mode: clients.isRequired ? .required : .optional, authorities: files.files[clients.authorities.path] ?? [],
+            authoritiesName: clients.authorities.path)
     }
 }

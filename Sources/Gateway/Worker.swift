@@ -26,7 +26,7 @@ public final class Worker: Reactor {
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
-    private var acceptors: [Acceptor] = []
+    private(set) var acceptors: [Acceptor] = []
     private(set) var control: GatewayControl?
     private var idleRunners: [ExchangeRunner] = []
     var idleStreams: [HTTP2RequestStream] = []
@@ -39,11 +39,16 @@ public final class Worker: Reactor {
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
+    private(set) lazy var tickets = TicketRotation(self)
+    private(set) lazy var overload = OverloadWatch(self)
+    /// The number of the connection accepted last, since the overload watch looked.
+    var newestDescriptor = 0
     private let drainTimer = DrainTimer()
     private(set) var isDraining = false
-    private var handshakes: [ObjectIdentifier: HandshakingConnection] = [:]
+    private(set) var handshakes: [ObjectIdentifier: HandshakingConnection] = [:]
     private var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
+    var connectionCount: Int { connections }
     private(set) var openConnections: [ObjectIdentifier: Channel] = [:]
 
     /// Runs a worker until it is told to stop. Returns the process's exit status.
@@ -87,6 +92,9 @@ public final class Worker: Reactor {
         try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
+        tickets.start()
+        overload.start()
+        if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
 
@@ -130,8 +138,6 @@ public final class Worker: Reactor {
         for acceptor in acceptors where acceptor.key == key { close(acceptor) }
         acceptors.removeAll { $0.key == key }
     }
-
-    func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
 
     /// Whether one more connection of this address may be served; counts it if so.
     func admit(_ address: IPAddress, _ limits: Limits) -> Bool {
@@ -217,7 +223,7 @@ public final class Worker: Reactor {
     }
 
     /// Shared by all workers, so that a session resumes on whichever worker the client meets.
-    var ticketKeys: [TicketKey] { TicketKeys.decode(context.settings["ticket-key"]) }
+    var ticketKeys: [TicketKey] { tickets.keys }
 
     func nextRequestID() -> RequestID { RequestID(high: random.next(), low: random.next()) }
 
@@ -355,6 +361,8 @@ public final class Worker: Reactor {
 protocol Drainable {
     func drain()
     func close()
+    /// Ends a connection on which nothing is served; false when something is.
+    func closeIfIdle() -> Bool
 }
 
 private final class PublishTimer: Timer {

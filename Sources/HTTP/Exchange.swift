@@ -22,9 +22,14 @@ public final class TLSInfo: Sendable {
     public let clientVerified: Bool
     /// JA4 of the ClientHello; empty when it is not known.
     public let fingerprint: String
+    public let clientIssuer: String
+    /// Hexadecimal: the serial number, and SHA-256 of the certificate.
+    public let clientSerial: String
+    public let clientFingerprint: String
 
-    public init(version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false,
-        fingerprint: String = ""
+    public init(
+        version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false,
+        fingerprint: String = "", clientIssuer: String = "", clientSerial: String = "", clientFingerprint: String = ""
     ) {
         self.version = version
         self.cipher = cipher
@@ -32,6 +37,9 @@ public final class TLSInfo: Sendable {
         self.clientSubject = clientSubject
         self.clientVerified = clientVerified
         self.fingerprint = fingerprint
+        self.clientIssuer = clientIssuer
+        self.clientSerial = clientSerial
+        self.clientFingerprint = clientFingerprint
     }
 }
 

@@ -32,8 +32,6 @@ public struct BodyDecoder {
     /// Framing beyond 16 bytes for each chunk and 2 for each byte of data, summed over a body. Received bytes stay in
     /// memory until the data between them has gone on, so framing without data would be memory that no limit counts.
     static let excessLimit = 16 << 10
-    static let trailerBytesLimit = 8 << 10
-    static let trailerFieldsLimit = 32
 
     private var state = State.done
     /// Bytes of the unfinished line or section at the front that were looked at before.
@@ -41,9 +39,15 @@ public struct BodyDecoder {
     /// Bytes of framing that were out of proportion so far.
     private var excess = 0
 
+    private var trailerBytes = 8 << 10
+    private var trailerFields = 32
+
     public init() {}
 
-    public init(_ length: BodyLength) {
+    /// - Parameters: bytes and fields that the trailers may have.
+    public init(_ length: BodyLength, trailerBytes: Int = 8 << 10, trailerFields: Int = 32) {
+        self.trailerBytes = trailerBytes
+        self.trailerFields = trailerFields
         switch length {
         case .none: state = .done
         case .known(let count): state = count == 0 ? .done : .known(left: count)
@@ -183,14 +187,14 @@ public struct BodyDecoder {
         while true {
             let at = endOfText(bytes, start + scanned)
             scanned = at - start
-            guard scanned <= BodyDecoder.trailerBytesLimit else { return .failed("trailers larger than 8 KiB") }
+            guard scanned <= trailerBytes else { return .failed("trailers larger than the limit") }
             guard at < bytes.count else { return .incomplete }
             guard bytes[at] == ASCII.carriageReturn else { return .failed("a control byte in a trailer") }
             guard at + 1 < bytes.count else { return .incomplete }
             guard bytes[at + 1] == ASCII.lineFeed else { return .failed("CR without LF in a trailer") }
             let isLast = at == start || (scanned >= 2 && bytes[at - 1] == ASCII.lineFeed)
             guard !isLast else {
-                if let fault = TrailerSection.fault(bytes.extracting(start..<at)) { return .failed(fault) }
+                if let fault = TrailerSection.fault(bytes.extracting(start..<at), most: trailerFields) { return .failed(fault) }
                 return .size(0, next: at + 2)
             }
             scanned += 2
@@ -214,13 +218,13 @@ enum TrailerSection {
     }
 
     /// What is wrong with a section, nil when nothing is. Its lines hold text only: the decoder saw to it.
-    static func fault(_ bytes: borrowing Span<UInt8>) -> String? {
+    static func fault(_ bytes: borrowing Span<UInt8>, most: Int) -> String? {
         var at = 0
         var count = 0
         while at < bytes.count {
             guard let line = line(bytes, at) else { return "a malformed trailer" }
             count += 1
-            guard count <= BodyDecoder.trailerFieldsLimit else { return "more than 32 trailers" }
+            guard count <= most else { return "more trailers than the limit" }
             switch meaning(FieldName(matching: bytes.extracting(line.start..<line.colon))) {
             case .refused: return "a trailer that changes what the message is"
             case .dropped, .kept: break

@@ -7,12 +7,40 @@ public struct CertificateSource: Sendable {
     /// What messages call the two, usually their paths.
     public var certificateName: String
     public var keyName: String
+    /// An OCSP response (RFC 6960, DER) that is stapled to the certificate while it is current.
+    public var staple: [UInt8]?
+    public var stapleName = "OCSP response"
+    /// What is asked of the clients of this certificate's names; nil: what the listener asks.
+    public var clients: ClientVerification?
+    /// nil: the listener's.
+    public var minimumVersion: TLSVersion?
 
     public init(certificate: [UInt8], key: [UInt8], certificateName: String, keyName: String) {
         self.certificate = certificate
         self.key = key
         self.certificateName = certificateName
         self.keyName = keyName
+    }
+}
+
+/// Whether clients show a certificate, and who must have signed it.
+public struct ClientVerification: Sendable, Equatable {
+    public enum Mode: Sendable {
+        /// It is asked for; without a good one the request is served and rules see that.
+        case optional
+        /// Without a good one there is no connection.
+        case required
+    }
+    public var mode: Mode
+    /// PEM certificates.
+    public var authorities: [UInt8]
+    /// What messages call them.
+    public var authoritiesName: String
+
+    public init(mode: Mode, authorities: [UInt8], authoritiesName: String) {
+        self.mode = mode
+        self.authorities = authorities
+        self.authoritiesName = authoritiesName
     }
 }
 
@@ -43,6 +71,12 @@ public struct ServerOptions: Sendable {
     /// Refuse a server name that no certificate covers (alert `unrecognized_name`) instead of
     /// answering with the first certificate.
     public var rejectsUnknownNames = false
+    /// For names whose certificate says nothing else; nil: no certificate is asked for.
+    public var clients: ClientVerification?
+    /// OpenSSL's lists (`openssl-ciphers(1)`); nil: this room's choice.
+    public var ciphers: String?
+    public var suites: String?
+    public var curves: String?
 
     public init() {}
 }

@@ -77,6 +77,7 @@ extension TLSTransport {
         let chosen = unsafe UnsafeBufferPointer(start: alpn, count: Int(alpnLength))
         return unsafe TLSConnectionInfo(
             version: version, cipher: cipher ?? "", serverName: (name ?? "").lowercased(),
-            alpn: String(decoding: chosen, as: UTF8.self), resumed: SSL_session_reused(session) == 1)
+            alpn: String(decoding: chosen, as: UTF8.self), resumed: SSL_session_reused(session) == 1,
+            peer: isServer ? peerCertificate() : nil)
     }
 }

@@ -75,6 +75,24 @@ import COpenSSL
         }
     }
 
+    /// Has its OCSP response, when there is one, stapled by a listener.
+    func staple(to server: UnsafeMutablePointer<sluice_server>) throws(TLSConfigurationError) {
+        guard let der = source.staple else { return }
+        guard unsafe certificates.count > 1 else {
+            throw TLSConfigurationError(
+                file: source.stapleName, problem: "\(source.certificateName) holds no issuer to check it against",
+                remedy: "Put the issuer's certificate behind the leaf in \(source.certificateName)")
+        }
+        // SAFETY: the certificates are owned by this object, the bytes are copied, the text is static.
+        let wrong = unsafe der.withUnsafeBufferPointer {
+            unsafe sluice_staple_add(server, certificates[0], certificates[1], $0.baseAddress, $0.count)
+        }
+        guard let wrong = unsafe wrong else { return }
+        throw TLSConfigurationError(
+            file: source.stapleName, problem: unsafe String(cString: wrong),
+            remedy: "Fetch it with `openssl ocsp -issuer ISSUER -cert LEAF -url URL -respout FILE`, again before it is too old")
+    }
+
     /// What is wrong with the certificate's dates, or nil.
     func dateWarning() -> CertificateWarning? {
         var untilEnd: Int64 = 0

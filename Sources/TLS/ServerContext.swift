@@ -34,12 +34,17 @@ import COpenSSL
             throw TLSConfigurationError(
                 file: "TLS listener", problem: "has no certificate", remedy: "Name at least one certificate and key")
         }
-        try buildContexts(minimumTLS13: options.minimumVersion == .tls13)
+        try buildContexts(options)
+        for certificate in loaded {
+            // SAFETY: the list is freed in deinit.
+            unsafe try certificate.staple(to: shared)
+        }
     }
 
     deinit {
         // SAFETY: connections hold this object, so no session uses these any more.
         for unsafe context in unsafe contexts { unsafe SSL_CTX_free(context) }
+        unsafe sluice_staples_free(shared)
         unsafe shared.deallocate()
     }
 
@@ -83,13 +88,13 @@ import COpenSSL
     }
 
     /// Certificates that share a name and differ in their kind of key answer for it together.
-    private func buildContexts(minimumTLS13: Bool) throws(TLSConfigurationError) {
+    private func buildContexts(_ options: ServerOptions) throws(TLSConfigurationError) {
         var sets: [[Int]: Int] = [:]
         let first = certificates[0].names.first.map { covering($0) } ?? [0]
-        try addContext(for: first, to: &sets, minimumTLS13)
+        try addContext(for: first, to: &sets, options)
         for certificate in certificates {
             for name in certificate.names {
-                let index = try addContext(for: covering(name), to: &sets, minimumTLS13)
+                let index = try addContext(for: covering(name), to: &sets, options)
                 if name.hasPrefix("*.") { wildcards[String(name.dropFirst(2))] = index } else { exact[name] = index }
             }
         }
@@ -105,13 +110,14 @@ import COpenSSL
 
     @discardableResult
     private func addContext(
-        for set: [Int], to sets: inout [[Int]: Int], _ minimumTLS13: Bool
+        for set: [Int], to sets: inout [[Int]: Int], _ options: ServerOptions
     ) throws(TLSConfigurationError) -> Int {
         if let known = sets[set] { return known }
         // SAFETY: the context is owned by this object from here on; `shared` outlives it.
         guard let context = unsafe SSL_CTX_new(TLS_server_method()) else { throw outOfMemory() }
         unsafe contexts.append(context)
-        unsafe sluice_server_configure(context, shared, minimumTLS13 ? 1 : 0)
+        let policy = try NamePolicy(set.map { certificates[$0].source }, options)
+        unsafe try policy.configure(context, shared)
         for index in set { unsafe try certificates[index].use(in: context) }
         let index = unsafe contexts.count - 1
         sets[set] = index
@@ -132,12 +138,12 @@ import COpenSSL
     fileprivate func choose(for session: OpaquePointer?, name: String) -> Bool {
         guard let index = certificateIndex(for: name) else { return !rejectsUnknownNames }
         // SAFETY: the session takes its own reference on the context.
-        if index != 0 { unsafe SSL_set_SSL_CTX(session, contexts[index]) }
+        if index != 0 { unsafe sluice_server_switch(session, contexts[index]) }
         return true
     }
 }
 
-// SAFETY: called by OpenSSL inside `SSL_do_handshake` with the owner that `init` stored; sessions hold
+// SAFETY: called by OpenSSL inside `SSL_do_handshake`, before it looks at tickets, with the owner that `init` stored; sessions hold
 // their context, so the owner is alive, and the name is a C string for the length of the call.
 private let chooseCertificate: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?) -> Int32 = {
     owner, session, name in

@@ -15,6 +15,8 @@ public struct TLSConnectionInfo: Sendable {
     public var resumed: Bool
     /// JA4 of the ClientHello that was received; empty on the client's side.
     public var fingerprint = ""
+    /// The client's certificate, when it showed one.
+    public var peer: PeerCertificate?
 }
 
 public enum HandshakeResult: Sendable {
@@ -96,6 +98,8 @@ public enum HandshakeResult: Sendable {
         guard case .client(let context, let name) = context else { return nil }
         return (context, name)
     }
+
+    var isServer: Bool { if case .server = context { true } else { false } }
 
     // MARK: Handshake
 

@@ -18,9 +18,16 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionsActive, connectionsClosed
     /// Refused because a connection limit was reached.
     case connectionsRefused
+    /// Idle connections closed, and requests refused, because the worker ran short of something.
+    case shedConnections, shedRequests
+    case overloadStopsAccepting, overloadClosesIdle, overloadRefuses
+    case memoryResident
     /// `accept` failed, for instance because no descriptor was left.
     case acceptErrors
     case tlsHandshakesFull, tlsHandshakesResumed, tlsHandshakesFailed
+    /// Given up while unfinished, to make room for newer ones.
+    case tlsHandshakesDropped
+    case tlsTicketRotations
     case http1Errors
     case http2StreamErrors, http2ConnectionErrors
     /// Connections closed because a peer used up its budget of suspicious frames.

@@ -68,12 +68,26 @@ extension Counter {
             + one(
                 .connectionsRefused, "connections_refused_total", .counter,
                 "Client connections refused by a connection limit.")
+            + series(
+                "shed_total", .counter, "What was given up because a worker ran short of memory, connections or descriptors.", "what",
+                [(.shedConnections, "idle_connections"), (.shedRequests, "requests")])
+            + series(
+                "overload", .gauge, "What workers do about pressure now: how many do it.", "action",
+                [
+                    (.overloadStopsAccepting, "stop_accepting"), (.overloadClosesIdle, "close_idle"),
+                    (.overloadRefuses, "refuse_requests"),
+                ])
+            + one(.memoryResident, "memory_resident_bytes", .gauge, "Resident memory of the workers.")
             + one(
                 .acceptErrors, "accept_errors_total", .counter,
                 "Failed accept calls, for instance without a free descriptor.")
             + series(
                 "tls_handshakes_total", .counter, "TLS handshakes with clients, by outcome.", "result",
-                [(.tlsHandshakesFull, "full"), (.tlsHandshakesResumed, "resumed"), (.tlsHandshakesFailed, "failed")])
+                [
+                    (.tlsHandshakesFull, "full"), (.tlsHandshakesResumed, "resumed"), (.tlsHandshakesFailed, "failed"),
+                    (.tlsHandshakesDropped, "dropped"),
+                ])
+            + one(.tlsTicketRotations, "tls_ticket_rotations_total", .counter, "New keys for session tickets taken into use.")
             + one(.http1Errors, "http1_errors_total", .counter, "Malformed HTTP/1 messages from clients.")
             + series(
                 "http2_errors_total", .counter, "HTTP/2 errors caused by clients.", "scope",

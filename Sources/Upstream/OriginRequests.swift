@@ -13,6 +13,7 @@ extension OriginConnection {
     /// Queues what the exchange has and sends it.
     func flush() {
         guard let exchange else { return }
+        if unsent, exchange.request.method == .connect { return openTunnel(exchange) }
         if unsent { writeHead(exchange) }
         let before = bodyBytes
         while true {

@@ -97,7 +97,7 @@ enum ConfigurationFile {
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
         if let debug = configuration.debug { wanted.append(debug.key) }
         for listener in configuration.listeners {
-            for pair in listener.tls?.certificates ?? [] { wanted += [pair.certificate, pair.key] }
+            wanted += listener.tls?.files ?? []
         }
         for file in wanted where files[file.path] == nil {
             do throws(FileFailure) {

@@ -32,6 +32,9 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
     var watch = false
 
+    @Option(help: ArgumentHelp("How long a key seals TLS session tickets; it opens them three times as long.", valueName: "time"))
+    var ticketRotation = TimeText("720m")
+
     @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
     var logFormat = LogFormat.text
 
@@ -49,7 +52,11 @@ struct RunCommand: ParsableCommand {
         options.watches = watch
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
-        options.workerSettings = ["log-format": logFormat.rawValue, "ticket-key": TicketSecret.make()]
+        options.workerSettings = [
+            "log-format": logFormat.rawValue, "ticket-key": TicketSecret.make(),
+            "workers": String(workers ?? ProcessSetup.cpuCount),
+            "ticket-rotation": String(max(1, ticketRotation.milliseconds / 1000)),
+        ]
         let status = Supervisor.run(options, load: ConfigurationFile.load)
         if status != 0 { throw ExitCode(status) }
     }

@@ -1,3 +1,5 @@
+import Buffers
+import HTTP
 import Reactor
 import Rules
 import TLS
@@ -73,18 +75,44 @@ private let rules = """
     }
 }
 
-@Suite struct TicketKeyText {
-    @Test func keysOfTheRightLengthAreTaken() {
-        let one = String(repeating: "0f", count: 80)
-        #expect(TicketKeys.decode(one).count == 1)
-        #expect(TicketKeys.decode(one + "," + one).count == 2)
-        #expect(TicketKeys.decode(one).first?.bytes == Array(repeating: 15, count: 80))
+@Suite struct TicketSecrets {
+    @Test func workersWithTheSameSecretHaveTheSameKeys() {
+        let settings = ["ticket-key": String(repeating: "0f", count: 80), "ticket-rotation": "60"]
+        let one = TicketKeyRing(settings)
+        let other = TicketKeyRing(settings)
+        #expect(one.epoch(at: 3600) == 60)
+        #expect(one.keys(at: 60).map(\.bytes) == other.keys(at: 60).map(\.bytes))
+        #expect(one.keys(at: 60).count == 3)
+        #expect(TicketKeyRing([:]).keys(at: 60).isEmpty, "without a secret there are keys of the process only")
     }
 
-    @Test func anythingElseIsNoKey() {
-        for text in ["", "00", String(repeating: "zz", count: 80), String(repeating: "0", count: 161)] {
-            #expect(TicketKeys.decode(text).isEmpty)
-        }
-        #expect(TicketKeys.decode(nil).isEmpty)
+    @Test func aKeyOpensForTwoMoreIntervalsAndThenNoMore() throws {
+        let ring = TicketKeyRing(secret: Array(repeating: 7, count: 80), interval: 60)
+        let first = try #require(ring.keys(at: 10).first)
+        #expect(ring.keys(at: 11)[1].bytes == first.bytes)
+        #expect(ring.keys(at: 12)[2].bytes == first.bytes)
+        #expect(!ring.keys(at: 13).contains { $0.bytes == first.bytes })
+        #expect(Set(ring.keys(at: 10).map(\.bytes)).count == 3)
+    }
+}
+
+@Suite struct WebSocketProofs {
+    /// The example of RFC 6455 section 1.3 and the test vectors of RFC 3174 and RFC 4648.
+    @Test func theExamplesOfTheStandards() {
+        let digest = SHA1.digest(Array("abc".utf8)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        #expect(digest == "a9993e364706816aba3e25717850c26c9cd0d89d")
+        #expect(String(decoding: Base64.encode(Array("foob".utf8)), as: UTF8.self) == "Zm9vYg==")
+        let proof = Base64.encode(SHA1.digest(Array("dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8)))
+        #expect(String(decoding: proof, as: UTF8.self) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    }
+
+    @Test func aKeyIsSixteenBytesAndItsProofIsAccepted() {
+        let key = WebSocketKey(RequestID(high: 1, low: 2))
+        #expect(key.text.count == 24)
+        var head = Head()
+        let before = key.isAccepted(by: head)
+        head.add(name: Array("sec-websocket-accept".utf8).span, value: key.accept.span)
+        let after = key.isAccepted(by: head)
+        #expect(!before && after)
     }
 }

@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "local.h"
 #include "net.h"
+#include "resources.h"
 #include "process.h"
 #include "ring.h"
 #include "series.h"

@@ -67,10 +67,48 @@ struct sluice_server {
     unsigned char alpn[256]; // length-prefixed names
     int ticket_keys;         // 0: OpenSSL's own
     unsigned char tickets[SLUICE_TICKET_KEYS][SLUICE_TICKET_KEY_BYTES];
+    struct sluice_staple *staples; // what is stapled to which certificate
 };
 
-// Sets callbacks and options that all contexts of a listener share. `server` must outlive them.
-void sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, int minimum_tls13);
+// How the names of one context are served.
+struct sluice_policy {
+    int minimum_tls13;
+    const char *ciphers; // for TLS 1.2; NULL: ours
+    const char *suites;  // for TLS 1.3; NULL: ours
+    const char *groups;  // NULL: ours
+    int verify;          // client certificates: 0 not asked for, 1 asked for, 2 demanded
+    X509 *const *authorities; // who may have signed them
+    size_t authority_count;
+};
+
+// Sets callbacks and options of one context of a listener; `server` must outlive it. Returns NULL, or what of the
+// policy OpenSSL does not accept.
+const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, const struct sluice_policy *policy);
+// Gives a session, from inside `choose`, another context with everything that belongs to it.
+void sluice_server_switch(SSL *ssl, SSL_CTX *ctx);
+
+// An OCSP response for a certificate, sent until it is too old.
+struct sluice_staple {
+    struct sluice_staple *next;
+    X509 *leaf;
+    int64_t until; // seconds since 1970
+    int length;
+    unsigned char der[];
+};
+// Adds a response. NULL, or what is wrong with it: it must be good, current and about this certificate.
+const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length);
+void sluice_staples_free(struct sluice_server *server);
+
+// What the client's certificate says. Texts are empty when there is none; they are cut off at their room.
+struct sluice_peer {
+    int present;
+    int verified; // signed by an authority of the context, and valid
+    char subject[512], issuer[512], serial[64], fingerprint[65];
+};
+void sluice_peer_read(SSL *ssl, struct sluice_peer *peer);
+
+// 0 when the kernel can take over the records of a connection (kTLS), or the errno of the attempt.
+int sluice_ktls_probe(void);
 // Adds a certificate with its chain and key to a context: 1, or 0 with OpenSSL's error queue filled.
 int sluice_use_certificate(SSL_CTX *ctx, X509 *leaf, X509 *const *chain, size_t chain_length, EVP_PKEY *key);
 

@@ -64,6 +64,9 @@ extension RuleRunner {
         case .tlsServerName: return exchange.client.tls.flatMap { string($0.serverName) }
         case .fingerprint: return exchange.client.tls.flatMap { string($0.fingerprint) }
         case .tlsSubject: return exchange.client.tls.flatMap { string($0.clientSubject) }
+        case .tlsIssuer: return exchange.client.tls.flatMap { string($0.clientIssuer) }
+        case .tlsSerial: return exchange.client.tls.flatMap { string($0.clientSerial) }
+        case .tlsFingerprint: return exchange.client.tls.flatMap { string($0.clientFingerprint) }
         case .tlsVerified: return flag(field, exchange).map { constant($0 ? "true" : "false") }
         case .originHeader: return originHeader(field, generation, exchange)
         case .originUpstream:

@@ -27,6 +27,7 @@ public enum FieldID: UInt8, Sendable, CaseIterable {
     case method, scheme, host, path, query, uri, httpVersion
     case argument, header, cookie, bodySize
     case clientIP, clientPort, tlsVersion, tlsCipher, tlsServerName, tlsSubject, tlsVerified
+    case tlsIssuer, tlsSerial, tlsFingerprint
     case time, site, requestID, variable
     case originalMethod, originalHost, originalPath, originalQuery, originalURI, originalArgument
     case status, responseHeader
@@ -80,6 +81,9 @@ enum Fields {
         FieldInfo(name: "tls.sni", id: .tlsServerName, doc: "Name the client asked for."),
         FieldInfo(name: "tls.client.subject", id: .tlsSubject, doc: "Subject of the client certificate."),
         FieldInfo(name: "tls.client.verified", id: .tlsVerified, type: .boolean, doc: "Whether a client certificate was verified."),
+        FieldInfo(name: "tls.client.issuer", id: .tlsIssuer, doc: "Issuer of the client certificate."),
+        FieldInfo(name: "tls.client.serial", id: .tlsSerial, doc: "Its serial number, hexadecimal."),
+        FieldInfo(name: "tls.client.fingerprint", id: .tlsFingerprint, doc: "SHA-256 of the client certificate, hexadecimal."),
         FieldInfo(name: "tls.ja4", id: .fingerprint, doc: "JA4 fingerprint of the client's handshake; missing on plaintext."),
         FieldInfo(name: "time", id: .time, type: .integer, doc: "Seconds since 1970 when the request began."),
         FieldInfo(name: "site", id: .site, doc: "Name of the site."),

@@ -12,6 +12,9 @@ extension ConfigurationBuilder {
         if let upstream = object["upstream"], let text = upstream.text {
             site.upstream = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: upstream.position)
         }
+        if let connect = object["connect"], let text = connect.text {
+            site.connect = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: connect.position)
+        }
         site.request = rules(object["request"], .request, name)
         site.response = rules(object["response"], .response, name)
         site.error = rules(object["error"], .error, name)

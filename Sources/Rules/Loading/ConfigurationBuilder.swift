@@ -112,25 +112,12 @@ struct ConfigurationBuilder {
         guard let object = parsed.object, let name = object["name"]?.text, let address = object["address"]?.endpoint else { return }
         let before = configuration.listeners.first { $0.name == name }?.position
         guard isFirst("listener", name, at: object["name"]?.position ?? object.position, before: before) else { return }
-        var tls: ListenerTLS?
-        if let section = object["tls"]?.object {
-            let certificates = (section["certificates"]?.list ?? []).compactMap { certificate($0) }
-            if certificates.isEmpty, let list = section["certificates"], list.list.isEmpty {
-                reporter.report(.missingKey, "`certificates` names no certificate", at: list.position)
-            }
-            tls = ListenerTLS(certificates: certificates)
-            if let version = section["min_version"]?.text.flatMap({ TLSVersion(rawValue: $0) }) { tls?.minimumVersion = version }
-        }
+        let tls = object["tls"]?.object.map { listenerTLS($0) }
         let limits = object["limits"]?.object.map { Self.limits($0, over: configuration.limits) } ?? configuration.limits
         addPart(.listener, name, parsed.node)
         configuration.listeners.append(Listener(
             name: name, address: address, tls: tls, protocols: protocols(object["protocols"], secure: tls != nil), limits: limits,
             position: object.position))
-    }
-
-    private func certificate(_ parsed: Parsed) -> CertificateFiles? {
-        guard let object = parsed.object, let certificate = file(object["cert"]), let key = file(object["key"]) else { return nil }
-        return CertificateFiles(certificate: certificate, key: key)
     }
 
     func file(_ parsed: Parsed?) -> FileReference? {
@@ -176,7 +163,9 @@ struct ConfigurationBuilder {
         ("header_fields", \.headerFields), ("trailer_bytes", \.trailerBytes), ("trailer_fields", \.trailerFields),
         ("buffered_body", \.bufferedBody), ("exchange_buffer", \.exchangeBuffer), ("head_timeout", \.headTimeout),
         ("body_rate_bytes", \.bodyRateBytes), ("body_rate_time", \.bodyRateTime), ("tls_handshake", \.tlsHandshake),
-        ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
+        ("memory", \.memory), ("resets", \.resets), ("control_burst", \.controlBurst), ("control_rate", \.controlRate),
+        ("continuations", \.continuations), ("empty_data", \.emptyData), ("stream_window", \.streamWindow),
+        ("connection_window", \.connectionWindow), ("handshakes", \.handshakes), ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
         ("write_rate", \.writeRate),
         ("connections", \.connections), ("connections_per_address", \.connectionsPerAddress), ("streams", \.streams),
     ]

@@ -119,11 +119,25 @@ enum Schema {
     static let listenerTLS = SchemaObject(title: "`tls` of a listener", keys: [
         SchemaKey("certificates", .list(.object(certificate)), required: true, "Chosen by the name the client asks for; the first is the default."),
         SchemaKey("min_version", .choice(["1.2", "1.3"]), "Oldest TLS version. Default 1.2."),
+        SchemaKey("ciphers", .text(maximum: 4096), "Ciphers of TLS 1.2, a list as `openssl ciphers` takes it. Default: ECDHE with AES-GCM or ChaCha20."),
+        SchemaKey("suites", .text(maximum: 1024), "Cipher suites of TLS 1.3, separated by `:`."),
+        SchemaKey("curves", .text(maximum: 1024), "Groups for key exchange, best first. Default `X25519:P-256:P-384`."),
+        SchemaKey("client", .object(clientCertificates), "Ask clients for certificates."),
+        SchemaKey("unknown_names", .choice(["serve", "refuse"]), "A name no certificate covers gets the first certificate (default), or no connection."),
+        SchemaKey("other_hosts", .choice(["refuse", "serve"]), "Requests for hosts that the connection's certificate does not cover get 421 (default), or are served."),
+    ])
+
+    static let clientCertificates = SchemaObject(title: "`client`", keys: [
+        SchemaKey("ca", .file(mustExist: true), required: true, "PEM file of the authorities that sign clients' certificates."),
+        SchemaKey("verify", .choice(["required", "optional"]), "`required` (default): no connection without a good one. `optional`: rules decide by `tls.client.verified`."),
     ])
 
     static let certificate = SchemaObject(title: "a certificate", keys: [
         SchemaKey("cert", .file(mustExist: true), required: true, "PEM file: certificate, then its chain."),
         SchemaKey("key", .file(mustExist: true), required: true, "PEM file: private key."),
+        SchemaKey("ocsp", .file(mustExist: true), "OCSP response (DER) to staple while it is current."),
+        SchemaKey("min_version", .choice(["1.2", "1.3"]), "For the names of this certificate. Default: the listener's."),
+        SchemaKey("client", .object(clientCertificates), "For the names of this certificate. Default: the listener's."),
     ])
 
     static let admin = SchemaObject(title: "`admin`", keys: [
@@ -155,13 +169,22 @@ enum Schema {
         SchemaKey("body_rate_bytes", .size, "Bytes a body must move in `body_rate_time`. Default 1KiB."),
         SchemaKey("body_rate_time", .time, "See `body_rate_bytes`. Default 10s."),
         SchemaKey("tls_handshake", .time, "For the TLS handshake. Default 10s."),
+        SchemaKey("handshakes", .integer(1...1_000_000), "TLS handshakes of a worker at once; then the oldest over a second is given up. Default 256."),
         SchemaKey("keep_alive", .time, "How long an idle connection stays. Default 75s."),
         SchemaKey("requests_per_connection", .integer(1...1_000_000_000), "Then the connection is closed cleanly. Default 10000."),
         SchemaKey("write_stall", .time, "How long a client may read nothing. Default 60s."),
         SchemaKey("write_rate", .size, "Bytes per second a client must take of its response, over each `write_stall`. Default 240B."),
         SchemaKey("connections", .integer(1...10_000_000), "Connections of one worker. Default 20000."),
         SchemaKey("connections_per_address", .integer(1...10_000_000), "Connections of one client address and worker. Default 1000."),
+        SchemaKey("memory", .size, "Memory of one worker, at the top level only; near it the worker sheds load. Default: its share of four fifths of what there is."),
         SchemaKey("streams", .integer(1...100_000), "Concurrent HTTP/2 streams of a connection. Default 100."),
+        SchemaKey("stream_window", .size, "Bytes an HTTP/2 client may send ahead on a stream. Default 64KiB."),
+        SchemaKey("connection_window", .size, "The same for all streams of a connection. Default 1MiB."),
+        SchemaKey("resets", .integer(1...1_000_000), "HTTP/2 resets by a client or provoked by it, and malformed or too large heads, in 30 s. Default 200."),
+        SchemaKey("control_burst", .integer(10...10_000_000), "HTTP/2 control frames at once. Default 1000."),
+        SchemaKey("control_rate", .integer(1...1_000_000), "HTTP/2 control frames a second beyond the burst. Default 33."),
+        SchemaKey("continuations", .integer(0...1_000), "HTTP/2 CONTINUATION frames of one head. Default 8."),
+        SchemaKey("empty_data", .integer(0...1_000_000), "Empty HTTP/2 DATA frames in a row. Default 10."),
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
@@ -225,6 +248,7 @@ enum Schema {
         SchemaKey("name", .title, required: true, "Name in logs, metrics and rule ids."),
         SchemaKey("hosts", .list(.host), required: true, "`shop.example.com`, `*.example.com`, or `*` for every other host."),
         SchemaKey("upstream", .name, "Where requests go unless a rule says otherwise."),
+        SchemaKey("connect", .name, "Upstream to whose servers CONNECT for these hosts opens TCP tunnels. Default: CONNECT is refused with 405."),
         SchemaKey("request", .list(.object(rule)), "Rules before the origin is asked."),
         SchemaKey("response", .list(.object(rule)), "Rules for the origin's answer."),
         SchemaKey("error", .list(.object(rule)), "Rules for when the origin or a hook failed."),

@@ -68,6 +68,14 @@ public struct ListenerTLS: Sendable {
     /// At least one. The first answers clients that send no known name.
     public var certificates: [CertificateFiles]
     public var minimumVersion: TLSVersion = .tls12
+    /// OpenSSL's lists; nil: the gateway's choice.
+    public var ciphers: String?
+    public var suites: String?
+    public var curves: String?
+    /// What is asked of clients; nil: nothing.
+    public var clients: ClientCertificates?
+    /// A name that no certificate covers ends the handshake.
+    public var refusesUnknownNames = false
     /// Requests for hosts that the connection's certificate does not cover get 421.
     public var refusesOtherNames = true
 }
@@ -75,6 +83,26 @@ public struct ListenerTLS: Sendable {
 public struct CertificateFiles: Sendable {
     public var certificate: FileReference
     public var key: FileReference
+    /// OCSP response to staple.
+    public var staple: FileReference?
+    /// For the names of this certificate; nil: the listener's.
+    public var minimumVersion: TLSVersion?
+    public var clients: ClientCertificates?
+}
+
+extension ListenerTLS {
+    /// Every file that is named.
+    public var files: [FileReference] {
+        let clients = ([clients] + certificates.map(\.clients)).compactMap { $0?.authorities }
+        return certificates.flatMap { [$0.certificate, $0.key] } + certificates.compactMap(\.staple) + clients
+    }
+}
+
+/// Certificates of clients.
+public struct ClientCertificates: Sendable {
+    public var authorities: FileReference
+    /// Without a good one there is no connection.
+    public var isRequired: Bool
 }
 
 public struct Admin: Sendable {

@@ -24,6 +24,8 @@ public struct Limits: Sendable, Equatable {
     public var bodyRateBytes = 1 << 10
     public var bodyRateTime = 10_000
     public var tlsHandshake = 10_000
+    /// Handshakes of one worker under way at once; beyond, the oldest that lasts over a second is given up.
+    public var handshakes = 256
     /// Idle keep-alive connection of a client.
     public var keepAlive = 75_000
     /// Requests on one connection, then close or GOAWAY.
@@ -35,6 +37,17 @@ public struct Limits: Sendable, Equatable {
     /// Connections of one worker, all listeners together with this limit; and of one client address.
     public var connections = 20_000
     public var connectionsPerAddress = 1_000
+    /// Bytes one worker may use, of the top-level limits; 0: its share of four fifths of the machine's or control group's.
+    public var memory = 0
+    /// HTTP/2: resets by the client or provoked, faults of heads, in half a minute.
+    public var resets = 200
+    /// Control frames: so many at once, and so many more a second.
+    public var controlBurst = 1_000
+    public var controlRate = 33
+    public var continuations = 8
+    public var emptyData = 10
+    public var streamWindow = 64 << 10
+    public var connectionWindow = 1 << 20
     /// Concurrent HTTP/2 streams of one connection.
     public var streams = 100
 

@@ -6,6 +6,8 @@ public struct Site: Sendable {
     public var hosts: [HostPattern]
     /// Index of the default upstream; nil when every request is answered by rules.
     public var upstream: Int?
+    /// Index of the upstream to whose servers CONNECT opens tunnels; nil: CONNECT is refused.
+    public var connect: Int?
     public var request: [Rule] = []
     public var response: [Rule] = []
     public var error: [Rule] = []

@@ -1,0 +1,126 @@
+// What concerns the other end's trust: OCSP responses for our certificates, certificates of clients, the kernel's TLS.
+#include "COpenSSL.h"
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ocsp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t seconds_of(const ASN1_GENERALIZEDTIME *time) {
+    struct tm fields;
+    if (time == NULL || !ASN1_TIME_to_tm(time, &fields)) return INT64_MAX;
+    return (int64_t)timegm(&fields);
+}
+
+// Finds the answer about `leaf`: NULL when it is there and good, and until when.
+static const char *examine(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, int64_t *until) {
+    int status = -1, reason;
+    ASN1_GENERALIZEDTIME *this_update = NULL, *next_update = NULL;
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, leaf, issuer);
+    int found = id && OCSP_resp_find_status(basic, id, &status, &reason, NULL, &this_update, &next_update);
+    OCSP_CERTID_free(id);
+    if (!found) return "it is about another certificate";
+    if (status != V_OCSP_CERTSTATUS_GOOD) return "it says that the certificate is not good";
+    *until = seconds_of(next_update);
+    return *until <= (int64_t)time(NULL) ? "it is too old: fetch a new one" : NULL;
+}
+
+const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length) {
+    const unsigned char *at = der;
+    int64_t until = 0;
+    OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)length);
+    if (response == NULL) return "it is no OCSP response in DER form";
+    OCSP_BASICRESP *basic = OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL ? OCSP_response_get1_basic(response) : NULL;
+    const char *wrong = basic ? examine(basic, leaf, issuer, &until) : "it carries no answer";
+    OCSP_BASICRESP_free(basic);
+    OCSP_RESPONSE_free(response);
+    ERR_clear_error();
+    if (wrong) return wrong;
+    struct sluice_staple *staple = malloc(sizeof *staple + length);
+    if (staple == NULL) return "there is no memory for it";
+    X509_up_ref(leaf);
+    *staple = (struct sluice_staple){.next = server->staples, .leaf = leaf, .until = until, .length = (int)length};
+    memcpy(staple->der, der, length);
+    server->staples = staple;
+    return NULL;
+}
+
+void sluice_staples_free(struct sluice_server *server) {
+    while (server->staples) {
+        struct sluice_staple *staple = server->staples;
+        server->staples = staple->next;
+        X509_free(staple->leaf);
+        free(staple);
+    }
+}
+
+int sluice_on_status(SSL *ssl, void *arg) {
+    struct sluice_server *server = arg;
+    X509 *leaf = SSL_get_certificate(ssl);
+    for (struct sluice_staple *staple = server->staples; staple; staple = staple->next) {
+        if (staple->leaf != leaf || staple->until <= (int64_t)time(NULL)) continue;
+        unsigned char *copy = OPENSSL_memdup(staple->der, (size_t)staple->length);
+        if (copy == NULL) break;
+        SSL_set_tlsext_status_ocsp_resp(ssl, copy, staple->length);
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+static void print_name(const X509_NAME *name, char *text, int room) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
+        int count = BIO_read(bio, text, room - 1);
+        text[count > 0 ? count : 0] = 0;
+    }
+    BIO_free(bio);
+}
+
+static void print_hex(const unsigned char *bytes, size_t count, char *text, size_t room) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t index = 0; index < count && 2 * index + 2 < room; index++) {
+        text[2 * index] = digits[bytes[index] >> 4];
+        text[2 * index + 1] = digits[bytes[index] & 15];
+        text[2 * index + 2] = 0;
+    }
+}
+
+void sluice_peer_read(SSL *ssl, struct sluice_peer *peer) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    memset(peer, 0, sizeof *peer);
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    if (certificate == NULL) return;
+    peer->present = 1;
+    peer->verified = SSL_get_verify_result(ssl) == X509_V_OK;
+    print_name(X509_get_subject_name(certificate), peer->subject, sizeof peer->subject);
+    print_name(X509_get_issuer_name(certificate), peer->issuer, sizeof peer->issuer);
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
+    print_hex(ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial), peer->serial, sizeof peer->serial);
+    if (X509_digest(certificate, EVP_sha256(), digest, NULL)) print_hex(digest, 32, peer->fingerprint, sizeof peer->fingerprint);
+    ERR_clear_error();
+}
+
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
+
+int sluice_ktls_probe(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int result = EIO;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener >= 0 && client >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0 &&
+        getsockname(listener, (struct sockaddr *)&address, &size) == 0 && connect(client, (struct sockaddr *)&address, size) == 0) {
+        result = setsockopt(client, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0 ? 0 : errno;
+    }
+    if (listener >= 0) close(listener);
+    if (client >= 0) close(client);
+    return result;
+}

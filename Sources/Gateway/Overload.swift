@@ -1,0 +1,41 @@
+/// Decides what a worker gives up when it runs short, cheapest first: taking new connections, then idle connections, then
+/// new requests. What was given up comes back when there is clearly room again, so that nothing flips back and forth.
+struct Overload {
+    /// Parts of a whole, 1 and above: full.
+    struct Pressure {
+        var memory = 0.0
+        var connections = 0.0
+        var descriptors = 0.0
+    }
+
+    private(set) var stopsAccepting = false
+    /// Idle connections are closed, and none is kept after its response.
+    private(set) var closesIdle = false
+    /// New requests are answered with 503 and Retry-After.
+    private(set) var refuses = false
+
+    /// How far below its threshold a pressure must fall before something comes back.
+    static let slack = 0.04
+
+    /// True when something changed.
+    mutating func update(_ pressure: Pressure) -> Bool {
+        let before = (stopsAccepting, closesIdle, refuses)
+        // The gateway's own table of connections has a limit of its own that refuses the newest; before that, room is made.
+        let crowded = max(pressure.connections, pressure.descriptors)
+        closesIdle = Overload.holds(closesIdle, pressure.memory, 0.95) || Overload.holds(closesIdle, crowded, 0.90)
+        stopsAccepting = Overload.holds(stopsAccepting, pressure.memory, 0.90) || Overload.holds(stopsAccepting, pressure.descriptors, 0.97)
+        refuses = Overload.holds(refuses, pressure.memory, 0.98)
+        return before != (stopsAccepting, closesIdle, refuses)
+    }
+
+    private static func holds(_ now: Bool, _ pressure: Double, _ threshold: Double) -> Bool {
+        pressure >= (now ? threshold - slack : threshold)
+    }
+
+    /// For the log.
+    var text: String {
+        let parts = [(stopsAccepting, "accepting no connections"), (closesIdle, "closing idle connections"), (refuses, "refusing requests")]
+        let true_ = parts.filter(\.0).map(\.1)
+        return true_.isEmpty ? "over" : true_.joined(separator: ", ")
+    }
+}

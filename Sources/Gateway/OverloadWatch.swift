@@ -1,0 +1,63 @@
+import Buffers
+import Reactor
+import Rules
+import Telemetry
+
+/// Looks ten times a second at what the worker uses, and has it give up what `Overload` says.
+final class OverloadWatch: Timer {
+    private unowned let worker: Worker
+    private let gauge = ResourceGauge()
+    private(set) var state = Overload()
+    private var looks = 0
+
+    init(_ worker: Worker) { self.worker = worker }
+
+    func start() { worker.schedule(self, after: 100) }
+
+    /// Bytes this worker may use: as configured, or its share of four fifths of what there is.
+    private var memoryLimit: Int {
+        let configured = worker.generation?.configuration.limits.memory ?? 0
+        guard configured == 0 else { return configured }
+        let workers = worker.context.settings["workers"].flatMap { Int($0) } ?? 1
+        return gauge.memoryTotal / 5 * 4 / max(1, workers)
+    }
+
+    override func fire() {
+        look()
+        worker.schedule(self, after: 100)
+    }
+
+    private func look() {
+        looks += 1
+        let resident = gauge.residentBytes
+        worker.metrics.set(.memoryResident, resident)
+        var pressure = Overload.Pressure()
+        pressure.memory = Double(resident) / Double(max(1, memoryLimit))
+        pressure.connections = Double(worker.connectionCount) / Double(worker.generation?.configuration.limits.connections ?? .max)
+        // The kernel gives the lowest number that is free, so the newest tells how many there are.
+        pressure.descriptors = Double(worker.newestDescriptor) / Double(gauge.descriptorLimit)
+        worker.newestDescriptor = 0
+        if state.update(pressure) { changed(pressure) }
+        if state.closesIdle { giveUpIdle() }
+    }
+
+    private func changed(_ pressure: Overload.Pressure) {
+        worker.metrics.set(.overloadStopsAccepting, state.stopsAccepting ? 1 : 0)
+        worker.metrics.set(.overloadClosesIdle, state.closesIdle ? 1 : 0)
+        worker.metrics.set(.overloadRefuses, state.refuses ? 1 : 0)
+        let percent = { (part: Double) in "\(Int(part * 100)) %" }
+        worker.note(
+            .warning, "overload: \(state.text) (memory \(percent(pressure.memory)), connections \(percent(pressure.connections)), "
+                + "descriptors \(percent(pressure.descriptors)) of their limits)")
+        worker.pauseAccepting(state.stopsAccepting)
+    }
+
+    private func giveUpIdle() {
+        for connection in Array(worker.openConnections.values) {
+            if (connection as? any Drainable)?.closeIfIdle() == true { worker.metrics.add(.shedConnections) }
+        }
+        guard looks % 10 == 0 else { return }
+        worker.pool.releaseFree()
+        gauge.trim()
+    }
+}

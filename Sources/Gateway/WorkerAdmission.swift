@@ -1,0 +1,30 @@
+import Reactor
+import TLS
+import Telemetry
+
+/// Which connections a worker takes, and which it gives up for others.
+extension Worker {
+    /// What the kernel could do for TLS. Records are made in user space in either case: several leave with one system call.
+    func noteKernelTLS() {
+        let refusal = kernelTLSRefusal()
+        note(.info, "kernel TLS: " + (refusal.map { "not available (\($0))" } ?? "available, not used"))
+    }
+
+    /// Gives up the handshake that has lasted longest, when there are too many: it is the one least likely to end well.
+    func makeRoomForHandshake(_ limit: Int) {
+        guard handshakes.count >= limit else { return }
+        guard let oldest = handshakes.values.min(by: { $0.began < $1.began }), now - oldest.began >= 1000 else { return }
+        metrics.add(.tlsHandshakesDropped)
+        oldest.fail()
+    }
+
+    func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
+
+    /// A connection may be kept for another request.
+    var keepsConnections: Bool { !isDraining && !overload.state.closesIdle }
+
+    /// New connections wait in the kernel's queue, or are taken again.
+    func pauseAccepting(_ pause: Bool) {
+        for acceptor in acceptors { acceptor.isPaused = pause }
+    }
+}

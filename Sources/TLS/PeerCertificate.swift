@@ -1,0 +1,41 @@
+import COpenSSL
+import Glibc
+
+/// What a client's certificate says of itself.
+public struct PeerCertificate: Sendable, Equatable {
+    /// RFC 2253: `CN=alice,O=Example`.
+    public var subject: String
+    public var issuer: String
+    /// Hexadecimal, lower case.
+    public var serial: String
+    /// SHA-256 of the whole certificate, hexadecimal.
+    public var fingerprint: String
+    /// Signed by one of the authorities, and valid.
+    public var isVerified: Bool
+}
+
+/// Whether the kernel can take over the records of connections (kTLS): nil when it can, or why not.
+public func kernelTLSRefusal() -> String? {
+    let error = sluice_ktls_probe()
+    // SAFETY: strerror gives a static string.
+    return error == 0 ? nil : unsafe String(cString: strerror(error))
+}
+
+extension TLSTransport {
+    /// The client's certificate, when it showed one.
+    func peerCertificate() -> PeerCertificate? {
+        var peer = sluice_peer()
+        // SAFETY: the session is alive; the structure is filled and its texts end with zero.
+        unsafe sluice_peer_read(session, &peer)
+        guard peer.present != 0 else { return nil }
+        return PeerCertificate(
+            subject: text(of: peer.subject), issuer: text(of: peer.issuer), serial: text(of: peer.serial),
+            fingerprint: text(of: peer.fingerprint), isVerified: peer.verified != 0)
+    }
+
+    /// Text of a C array that ends with zero.
+    private func text<Room>(of room: Room) -> String {
+        // SAFETY: the bytes are copied inside the closure.
+        unsafe withUnsafeBytes(of: room) { bytes in unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,44 @@
+"""Certificates for tests, made with the openssl command."""
+import subprocess
+from pathlib import Path
+
+EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+RSA = ["-newkey", "rsa:2048"]
+
+
+class Authority:
+    """An authority in a folder; its own certificate is `self.file`."""
+
+    def __init__(self, folder: Path, name: str = "authority"):
+        self.folder, self.name, self.serial = folder, name, 100
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file, self.key = folder / f"{name}.crt", folder / f"{name}.key"
+        self._openssl("req", "-x509", *EC, "-nodes", "-days", "30", "-subj", f"/CN=Test {name}",
+                      "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", self.key, "-out", self.file)
+
+    def _openssl(self, *arguments: object) -> None:
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=self.folder)
+
+    def issue(self, name: str, hosts: list[str] | None = None, kind: list[str] | None = None, subject: str | None = None,
+              days: int = 10) -> tuple[Path, Path]:
+        """(certificate with its issuer behind it, key): for servers when there are hosts, for clients otherwise."""
+        certificate, key, request = (self.folder / f"{name}.{end}" for end in ("crt", "key", "csr"))
+        self._openssl("req", "-new", *(kind or EC), "-nodes", "-subj", subject or f"/CN={name}", "-keyout", key, "-out", request)
+        names = ",".join(f"DNS:{host}" for host in hosts or [])
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(f"extendedKeyUsage={'serverAuth' if hosts else 'clientAuth'}\n"
+                              + (f"subjectAltName={names}\n" if names else ""))
+        self.serial += 1
+        self._openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-days", days,
+                      "-set_serial", self.serial, "-extfile", extensions, "-out", certificate)
+        certificate.write_bytes(certificate.read_bytes() + self.file.read_bytes())
+        return certificate, key
+
+    def staple(self, certificate: Path, revoked: bool = False) -> Path:
+        """An OCSP response for a certificate that was issued last."""
+        index, response = self.folder / "index.txt", certificate.with_suffix(".ocsp")
+        state = "R\t300101000000Z\t250101000000Z" if revoked else "V\t300101000000Z\t"
+        index.write_text(f"{state}\t{self.serial:02X}\tunknown\t/CN=x\n")
+        self._openssl("ocsp", "-index", index, "-issuer", self.file, "-cert", certificate, "-rsigner", self.file,
+                      "-rkey", self.key, "-CA", self.file, "-ndays", "5", "-respout", response)
+        return response

@@ -1,0 +1,187 @@
+"""Pressure and slow peers over HTTP/1.1: the gateway gives up the cheapest first, says so, and recovers alone."""
+import contextlib
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness.gateway import rule_file
+from harness.waiting import wait_until
+
+
+@pytest.fixture
+def limited(start, origin, certificates):
+    def make(limits: str, **options):
+        return start(rules=lambda ports: text(ports, certificates, origin, limits), **options)
+    return make
+
+
+def text(ports, certificates, origin, limits: str) -> str:
+    return rule_file(ports, certificates, origin.port) + (f"limits: {{{limits}}}\n" if limits else "")
+
+
+# Memory
+
+def test_short_of_memory_it_sheds_in_order_and_recovers(limited, origin, certificates):
+    gateway = limited("keep_alive: 60s")
+    idle = gateway.http1()
+    assert idle.request("GET", "/bytes/3").status == 200
+    with gateway.http2() as busy:
+        held = busy.start("GET", "/slow/5000")
+        gateway.reload(text(gateway.ports, certificates, origin, "memory: 1MiB"))
+        wait_until(lambda: gateway.metric("sluice_overload", action="refuse_requests") == 1, "the worker notices")
+        refused = busy.request("GET", "/bytes/3")
+        assert refused.status == 503 and refused.header("retry-after") == "1"
+        assert idle.is_closed()
+        assert gateway.metric("sluice_overload", action="stop_accepting") == 1
+        assert gateway.metric("sluice_overload", action="close_idle") == 1
+        waiting = socket.create_connection(("127.0.0.1", gateway.ports.plain))
+        waiting.sendall(b"GET /bytes/3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert busy.response(held).status == 200, "what runs is finished"
+        assert gateway.wait_log("overload: .*refusing requests")
+        gateway.reload(text(gateway.ports, certificates, origin, ""))
+        wait_until(lambda: gateway.metric("sluice_overload") == 0, "it is over")
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200"), "who waited is served"
+        waiting.close()
+    assert gateway.fetch("http1", "GET", "/bytes/3").status == 200
+    assert gateway.metric("sluice_shed_total", what="requests") >= 1
+    assert gateway.metric("sluice_shed_total", what="idle_connections") >= 1
+
+
+def test_near_the_limit_of_connections_idle_ones_make_room(limited):
+    gateway = limited("connections: 20")
+    kept = [gateway.http1() for _ in range(19)]
+    for each in kept:
+        assert each.request("GET", "/bytes/3").status == 200
+    wait_until(lambda: gateway.metric("sluice_shed_total", what="idle_connections") >= 1, "idle ones are closed")
+    for _ in range(30):
+        assert gateway.fetch("http1", "GET", "/bytes/3").status == 200
+
+
+# Descriptors
+
+def test_without_descriptors_it_goes_on_and_recovers(limited):
+    """More clients than the table has room for: some are refused, none waits for ever, and all is well afterwards."""
+    gateway = limited("connections: 100000, connections_per_address: 100000")
+    worker = gateway.worker_pids()[0]
+    used = len(os.listdir(f"/proc/{worker}/fd"))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 40, used + 40))
+    clients = []
+    for _ in range(200):
+        client = socket.create_connection(("127.0.0.1", gateway.ports.plain))
+        client.settimeout(20)
+        clients.append(client)
+    wait_until(lambda: gateway.metric("sluice_connections_refused_total") > 50, "those beyond are refused")
+    before = os.times()
+    ticks = cpu_ticks(worker)
+    wait_until(lambda: os.times().elapsed - before.elapsed > 1, "a second passes")
+    assert cpu_ticks(worker) - ticks < 50, "it does not turn in circles"
+    for client in clients:
+        client.close()
+
+    def served() -> bool:
+        with contextlib.suppress(Exception):
+            return gateway.fetch("http1", "GET", "/bytes/3").status == 200
+        return False
+
+    wait_until(served, "it recovers")
+    assert gateway.worker_pids()[0] == worker
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+# Slow peers
+
+def test_a_head_that_trickles_in_is_408(limited):
+    gateway = limited("head_timeout: 500ms")
+    with gateway.http1() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+
+        def trickle() -> bool:
+            with contextlib.suppress(OSError):
+                client.send(b"X: 1\r\n")
+            return gateway.metric("sluice_timeouts_total", kind="head") == 1
+
+        wait_until(trickle, "the head takes too long, whatever comes meanwhile")
+        assert b" 408 " in client.rest()[:20]
+
+
+def test_a_body_that_trickles_in_is_408(limited):
+    gateway = limited("body_rate_time: 400ms, body_rate_bytes: 1KiB")
+    with gateway.http1() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+
+        def trickle() -> bool:
+            with contextlib.suppress(OSError):
+                client.send(b"x")
+            return gateway.metric("sluice_timeouts_total", kind="body") == 1
+
+        wait_until(trickle, "the body makes too little progress")
+        assert b" 408 " in client.rest()[:20]
+
+
+def test_a_reader_that_takes_a_little_now_and_then_is_cut_off(limited, origin):
+    gateway = limited("write_stall: 500ms, write_rate: 100MB")
+    with gateway.http1(receive_buffer=4096) as client:
+        client.send(b"GET /bytes/50000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        def sip() -> bool:
+            with contextlib.suppress(OSError):
+                client.socket.recv(100)
+            return gateway.metric("sluice_timeouts_total", kind="write_stall") == 1
+
+        wait_until(sip, "so little is not enough")
+    wait_until(lambda: origin.at_once == 0, "the origin is let go")
+
+
+def test_a_reader_that_takes_its_time_and_enough_is_served(limited):
+    gateway = limited("write_stall: 300ms, write_rate: 1KiB")
+    with gateway.http1(receive_buffer=65536) as client:
+        client.send(b"GET /bytes/3000000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        got, marks = 0, time.monotonic()
+        while chunk := client.socket.recv(20_000):
+            got += len(chunk)
+            wait_until(lambda: time.monotonic() - marks > got / 2_000_000, "it takes its time")
+    assert got > 3_000_000
+
+
+# Attackers and a client that behaves
+
+SLOW = {"slow heads": ["-H"], "slow bodies": ["-B", "-s", "100000"], "slow reads": ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SLOW)
+def test_slowhttptest_disturbs_nobody(limited, kind):
+    tool = shutil.which("slowhttptest")
+    if tool is None:
+        pytest.skip("slowhttptest is not installed: scripts/setup --tests")
+    gateway = limited("head_timeout: 2s, body_rate_time: 2s, write_stall: 2s, connections_per_address: 2000")
+    path = "/bytes/200000" if kind == "slow reads" else "/"
+    attack = subprocess.Popen([tool, *SLOW[kind], "-c", "300", "-r", "150", "-i", "1", "-l", "8", "-p", "3",
+                               "-u", f"http://localhost:{gateway.ports.plain}{path}"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    served, stop = [], threading.Event()
+
+    def behave() -> None:
+        while not stop.is_set():
+            served.append(gateway.fetch("http1", "GET", "/bytes/1000").status)
+
+    thread = threading.Thread(target=behave)
+    thread.start()
+    try:
+        attack.wait(60)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert served and set(served) == {200}
+    assert gateway.resident_kib() < 200 * 1024
+    wait_until(lambda: gateway.metric("sluice_requests_active") == 0, "nothing of the attack is left")
