@@ -102,6 +102,10 @@ final class ExchangeRunner: ForwardedExchange {
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
         }
         if let tracing = generation?.tracing { beginTrace(tracing) }
+        guard !worker.overload.state.refuses else {
+            worker.metrics.add(.shedRequests)
+            return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
+        }
         guard isRightlyDirected() else {
             return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
         }
