@@ -295,6 +295,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
+        hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
         generation?.tallies.flush()

@@ -86,7 +86,21 @@ final class WorkerHooks {
         return shared
     }
 
-    private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function != nil }) }
+    /// Bytes that the isolates of one worker may hold together before idle ones are given up.
+    static let isolateBytes: UInt64 = 1_280 << 20
+    private var nextLook: UInt64 = 0
+
+    /// Once a second: gives up isolates that were not used for longest.
+    func makeRoom(_ metrics: Metrics) {
+        guard worker.now >= nextLook else { return }
+        nextLook = worker.now + 1_000
+        let evicted = runtime.evict(beyond: WorkerHooks.isolateBytes)
+        guard evicted > 0 else { return }
+        metrics.add(.isolatesEvicted, evicted)
+        countIsolates()
+    }
+
+    private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
 
     /// The supervisor's word on which functions held workers up, and which of them cost one.
     func move(_ names: [String], fatal: [String]) {

@@ -12,6 +12,8 @@ public final class HookFunction {
     let host: HookHost
     var loaded: LoadedIsolate?
     private var handlers: Int32 = 0
+    /// When its last call began.
+    var lastUsed: UInt64 = 0
     private var rules: [HookRule] = []
     private var losses: [UInt64] = []
 

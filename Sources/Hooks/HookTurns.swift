@@ -49,6 +49,7 @@ extension HookFunction {
         // `start` has not returned yet.
         progress.starting = true
         call.progress = progress
+        lastUsed = progress.started
         if !call.openSubrequests.isEmpty { call.openSubrequests.removeAll(keepingCapacity: true) }
     }
 

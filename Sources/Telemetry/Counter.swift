@@ -61,7 +61,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
-    case isolatesLive
+    case isolatesLive, isolatesEvicted
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats

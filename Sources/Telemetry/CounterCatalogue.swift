@@ -176,6 +176,7 @@ extension Counter {
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
