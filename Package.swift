@@ -40,6 +40,7 @@ let package = Package(
         // For the package in Fuzz/.
         .library(name: "SluiceCodecs", targets: ["HTTP1", "HTTP", "Buffers"]),
         Product.`library`(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
+        Product.`library`(name: "SluiceHooks", targets: ["Hooks"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

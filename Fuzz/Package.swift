@@ -43,5 +43,7 @@ let package = Package(
         ruleFuzzer("FuzzExpression"),
         ruleFuzzer("FuzzRuleFile"),
         ruleFuzzer("FuzzTemplate"),
+        .executableTarget(
+            name: "FuzzShmRing", dependencies: codecs + [.product(name: "SluiceHooks", package: "sluice")], swiftSettings: settings),
     ]
 )
