@@ -39,7 +39,7 @@ let package = Package(
         .executable(name: "sluice", targets: ["sluice"]),
         // For the package in Fuzz/.
         .library(name: "SluiceCodecs", targets: ["HTTP1", "HTTP", "Buffers"]),
-        Product.`library`(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
+        .library(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
         .library(name: "SluiceHooks", targets: ["Hooks"]),
     ],
     dependencies: [
