@@ -16,7 +16,8 @@ import Testing
               return new Response(await \(rules).transform(new Response(parts)).text());
             } }
             """)
-        guard case .respond(let body)? = bench.run() else { return "no answer: \(line(bench.call.outcomes.first))" }
+        let outcome = bench.run()
+        guard case .respond(let body)? = outcome else { return "no answer: \(line(outcome))" }
         return text(body)
     }
 
@@ -41,8 +42,8 @@ import Testing
     }
 
     @Test func whatIsNotSupportedIsSaid() throws {
-        #expect(try rewrite("", "new HTMLRewriter().on('a:hover', {})").contains("the selector \\\"a:hover\\\" is not supported")
-            || (try rewrite("", "new HTMLRewriter().on('a:hover', {})")).contains("is not supported"))
+        let answer = try rewrite("", "new HTMLRewriter().on('a:hover', {})")
+        #expect(answer.contains("is not supported"), "\(answer)")
     }
 
     @Test func aSignalTellsThatTheClientIsGone() throws {
