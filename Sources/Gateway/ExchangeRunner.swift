@@ -385,24 +385,4 @@ final class ExchangeRunner: ForwardedExchange {
         guard let logger = worker.accessLog, logger.isWanted else { return }
         logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
     }
-
-    private func countResponse() {
-        let counter: Counter =
-            switch statusSent {
-            case ..<200: .responses1xx
-            case ..<300: .responses2xx
-            case ..<400: .responses3xx
-            case ..<500: .responses4xx
-            default: .responses5xx
-            }
-        worker.metrics.add(counter)
-    }
-
-    private func countFailure(_ failure: GatewayError) {
-        switch failure.kind.side {
-        case .client: worker.metrics.add(.errorsClient)
-        case .origin: worker.metrics.add(.errorsOrigin)
-        case .gateway: worker.metrics.add(.errorsGateway)
-        }
-    }
 }

@@ -335,30 +335,6 @@ public final class Worker: Reactor {
     }
 
     private func end() { accessLog?.flush() }
-
-    enum NoteLevel: String { case info, warning, error }
-
-    /// A line for the operator on standard error.
-    func note(_ level: NoteLevel, _ text: String) {
-        log.write(level.rawValue, "note", text)
-    }
-
-    /// A line that a rule asked for.
-    func noteRule(_ rule: String, request: String, text: String) {
-        log.write("info", "rule", text, [("rule", rule), ("request", request)])
-    }
-
-    /// A line about a hook: its console output, or why it failed.
-    func noteHook(_ level: String, function: String, request: String, text: String) {
-        log.write(level, "hook", text, [("function", function), ("request", request)])
-    }
-
-    /// A state that should not be: a trap in debug builds, counted in release.
-    func bug(_ what: String) {
-        assertionFailure(what)
-        metrics.add(.bugs)
-        note(.error, "bug: \(what)")
-    }
 }
 
 /// Connections that can be asked to end when they next can.
