@@ -3,7 +3,7 @@ from harness.gateway import rule_file
 from harness.waiting import wait_until
 from test_60_operations import Load, respond
 
-COUNT = 2_000
+COUNT = 10_000
 
 
 def many(word: str) -> str:
