@@ -137,7 +137,7 @@ def test_websocket_over_http2_passes_both_ways_and_survives_a_reload(start, orig
             client.h2.end_stream(stream)
             client.flush()
             client.receive_until(lambda: stream in client.finished, "the end")
-        assert gateway.metric("sluice_tunnels_total") == 1
+        wait_until(lambda: gateway.metric("sluice_tunnels_total") == 1, "the tunnel is counted")
 
 
 def test_websocket_over_http2_holds_a_fast_sender_back(start):

@@ -250,6 +250,7 @@ def test_fallback_sends_the_request_elsewhere(start, lane, origin):
                   upstreams=f'spare:\n  servers: ["http://127.0.0.1:{origin.port}"]\n')
     assert answer(gateway).status == 200
     assert [request.path for request in origin.requests] == ["/f"]
+    wait_until(gateway.access_log, "the exchange is in the log")
     assert gateway.access_log()[-1]["upstream"]["name"] == "spare"
     wait_until(lambda: gateway.metric("sluice_hook_policies_total", policy="fallback") == 1, "the policy is counted")
 

@@ -35,7 +35,7 @@ def test_reload_prints_what_changed_and_the_new_rules_serve(gateway):
     gateway.file.write_text(gateway.file.read_text().replace('x-mark: "one"', 'x-mark: "two"'))
     done = sluice(gateway, "reload", "--config", str(gateway.file))
     assert done.returncode == 0, done.stderr
-    assert "generation 2 is in use" in done.stdout and "sluice.yaml" in done.stdout
+    assert "generation 2 is in use" in done.stdout and "changed rule test/mark" in done.stdout
     assert json.loads(sluice(gateway, "status", "--json").stdout)["generation"] == 2
 
 
