@@ -4,26 +4,6 @@ import Testing
 
 /// The Web APIs of the prelude, each expression against what the standard says.
 @Suite struct WebAPITests {
-    /// Evaluates an expression in a hook; errors show as `Name: message`.
-    private func evaluate(_ expression: String) throws -> String {
-        let bench = try Bench("""
-            export default { async onRequest(request, env, ctx) {
-              let value;
-              try { value = await (\(expression)); } catch (error) { value = `${error.name}: ${error.message}`; }
-              return new Response(String(value));
-            } }
-            """)
-        guard case .respond(let body)? = bench.run() else { return "no answer" }
-        return text(body)
-    }
-
-    private func check(_ table: [(String, String)], _ location: SourceLocation = #_sourceLocation) throws {
-        for (expression, expected) in table {
-            let found = try evaluate(expression)
-            #expect(found == expected, "\(expression)", sourceLocation: location)
-        }
-    }
-
     @Test func urlsParseAsTheStandardSays() throws {
         try check([
             ("new URL('HTTP://EXAMPLE.com:80/../a/./b/%2e%2E/c')", "http://example.com/a/c"),

@@ -30,25 +30,6 @@ import Testing
         "compile", "compileStreaming", "instantiate", "instantiateStreaming", "JSTag", "validate",
     ]
 
-    private func evaluate(_ expression: String) throws -> String {
-        let bench = try Bench("""
-            export default { async onRequest(request, env, ctx) {
-              let value;
-              try { value = await (\(expression)); } catch (error) { value = `${error.name}: ${error.message}`; }
-              return new Response(String(value));
-            } }
-            """)
-        guard case .respond(let body)? = bench.run() else { return "no answer: \(line(bench.call.outcomes.first))" }
-        return text(body)
-    }
-
-    private func check(_ table: [(String, String)], _ location: SourceLocation = #_sourceLocation) throws {
-        for (expression, expected) in table {
-            let found = try evaluate(expression)
-            #expect(found == expected, "\(expression)", sourceLocation: location)
-        }
-    }
-
     @Test func everyNameOfTheListIsThere() throws {
         #expect(WinterTCTests.interfaces.count == 43)
         #expect(WinterTCTests.interfaces.count + WinterTCTests.methods.count + WinterTCTests.properties.count + WinterTCTests.webAssembly.count == 78)
