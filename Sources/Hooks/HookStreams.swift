@@ -94,6 +94,13 @@ extension HookFunction {
         }
     }
 
+    /// Lets the prelude drop a call whose body will not be completed. What its streams do on the way, such as closing, is not
+    /// the end of that body.
+    func forgetStreams(_ call: HookCall) {
+        call.streams.outputs = 0
+        forget(call)
+    }
+
     /// A body that the hook was making cannot be completed.
     func breakStreams(_ call: HookCall, _ failure: HookFailure) {
         tally.countFailure(failure.kind)
@@ -124,6 +131,7 @@ extension HookOperations {
             call.edits.setBody(side, .stream(length: length >= 0 && length < 0x1p53 ? Int(length) : nil))
         case .writeBody: try write(call, side, native)
         case .endBody:
+            guard call.streams.outputs & side.bit != 0 else { throw HookOperations.ended }
             call.streams.outputs &= ~side.bit
             call.streams.full &= ~side.bit
             if call.streams.outputs == 0, call.exchange == nil { call.progress.wallDeadline = 0 }

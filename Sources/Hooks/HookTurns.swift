@@ -128,7 +128,7 @@ extension HookFunction {
         if termination == .heap || loaded.isolate.mustBeDiscarded { return loseIsolate() }
         guard call.slot >= 0 else { return }
         if call.isStreaming, call.exchange == nil {
-            forget(call)
+            forgetStreams(call)
             return breakStreams(call, stopFailure(call, termination))
         }
         if call.exchange == nil {
@@ -149,7 +149,7 @@ extension HookFunction {
     }
 
     /// Lets the prelude drop what it keeps for a call that will not go on.
-    private func forget(_ call: HookCall) {
+    func forget(_ call: HookCall) {
         guard let loaded, call.slot >= 0 else { return }
         loaded.isolate.beginTurn(cpuMicroseconds: 5_000, wallMilliseconds: 1_000)
         _ = loaded.isolate.call(HookEntry.abandon.rawValue, call.slot, call.epoch)
@@ -272,7 +272,7 @@ extension HookFunction {
             guard let loaded else { return }
             _ = turn(call, loaded) { $0.call(HookEntry.fire.rawValue, entry.timer) }
         } else if call.exchange == nil, call.isStreaming {
-            forget(call)
+            forgetStreams(call)
             breakStreams(call, HookFailure(.wall, call, "the body made no progress within the wall limit of \(source.limits.wallMilliseconds) ms"))
         } else if call.exchange == nil {
             log(2, call, "waitUntil work was given up after \(source.limits.tailMilliseconds) ms")

@@ -160,6 +160,26 @@ def test_a_throw_in_the_middle_cuts_the_answer(start):
     assert gateway.fetch("http1", "GET", "/bytes/10").status == 200
 
 
+@pytest.mark.parametrize("chunk", [8, 8192], ids=["before a byte was sent", "in the middle"])
+def test_a_body_that_is_stopped_at_its_limit_is_no_whole_answer(start, chunk):
+    """Stopping a stream closes it for its reader; that must not look like the end of the body."""
+    gateway = start_with(start, """\
+        export default { fetch() {
+          let count = 0;
+          return new Response(new ReadableStream({ pull(out) {
+            out.enqueue("x".repeat(%d));
+            if (++count === 60) for (;;);
+            if (count === 100) out.close();
+          } }).pipeThrough(new TextEncoderStream()));
+        } };
+        """ % chunk, limits="{cpu: 30ms}")
+    with gateway.http1() as client:
+        client.send(b"GET /hook HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = client.rest()
+    assert answer.startswith(b"HTTP/1.1 5") or not answer.endswith(b"0\r\n\r\n")
+    gateway.wait_log("the CPU limit of 30.0 ms was reached")
+
+
 def test_a_body_read_in_part_goes_on_when_the_hook_fails_and_may(start, protocol):
     gateway = start_with(start, """\
         export default { async onRequest(request) {

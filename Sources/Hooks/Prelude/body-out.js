@@ -44,6 +44,7 @@
     later() { S.then(S.resolved(undefined), () => { if (this.room && !this.reading) this.go(); }); }
     end() {
       const { call } = this;
+      if (call.outgoing?.[this.side] !== this) return;
       call.outgoing[this.side] = undefined;
       native.endBody(call.slot, call.epoch, this.side);
       call.tail--;
@@ -51,7 +52,7 @@
     }
     fail(error) {
       const { call } = this;
-      if (call.outgoing[this.side] !== this) return;
+      if (call.outgoing?.[this.side] !== this) return;
       call.outgoing[this.side] = undefined;
       if (!call.finished) { realm.failCall(call, error); return; }
       realm.closeCall(call);
@@ -80,7 +81,9 @@
 
   /// The call is over without its streams being read to the end: their sources are told.
   realm.cancelOutgoing = (call, reason) => {
-    for (const one of call.outgoing ?? []) if (one !== undefined && one.reader.stream !== null) S.handled(one.reader.cancel(reason));
+    const all = call.outgoing ?? [];
+    // Emptied first: cancelling closes the stream for its reader, and that must not pass for the end of the body.
     call.outgoing = null;
+    for (const one of all) if (one !== undefined && one.reader.stream !== null) S.handled(one.reader.cancel(reason));
   };
 }
