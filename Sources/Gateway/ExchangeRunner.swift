@@ -69,7 +69,7 @@ final class ExchangeRunner: ForwardedExchange {
     override func reset() {
         dropStages(.request)
         dropStages(.response)
-        if let responsePipe { worker.pipes.giveBack(responsePipe) }
+        if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
         super.reset()
@@ -97,12 +97,8 @@ final class ExchangeRunner: ForwardedExchange {
     /// The request head is complete.
     func begin() {
         start()
-        guard !worker.overload.state.refuses else {
-            worker.metrics.add(.shedRequests)
-            return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
-        }
         if let tracing = generation?.tracing { beginTrace(tracing) }
-        guard !worker.overload.state.refuses else {
+        guard !worker.refusesRequests else {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
         }
@@ -186,7 +182,7 @@ final class ExchangeRunner: ForwardedExchange {
         }
         station = .origin
         wantsRequestBody = true
-        origin.upstream = chosen
+        originUpstream = chosen
         rules.chooseBalanceKey(self)
         if !rules.mirrors.isEmpty { sendMirrors() }
         generation.upstreams.open(self, upstream: chosen)
@@ -229,11 +225,8 @@ final class ExchangeRunner: ForwardedExchange {
     // MARK: From the origin
 
     override func originResponded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
-        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- answer.requestSent) / 1000)
+        noteOriginAnswer(response.status)
+        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- originRequestSent) / 1000)
         guard station == .origin else { return }
         if let cookie = generation?.upstreams.stickyCookie(for: self) { response.add(.setCookie, Array(cookie.utf8).span) }
         if hooks.awaitsOrigin { return hookOriginResponded() }
@@ -246,10 +239,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originUpgraded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
+        noteOriginAnswer(response.status)
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
@@ -372,17 +362,18 @@ final class ExchangeRunner: ForwardedExchange {
         if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
         let now = worker.nowNanoseconds
         worker.metrics.add(.forwardedRequest, requestBytes)
-        worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
+        let bytesSent = stream?.bytesSent ?? 0
+        worker.metrics.add(.forwardedResponse, bytesSent)
         worker.metrics.subtract(.requestsActive)
         let microseconds = (now &- started) / 1000
         worker.metrics.observe(.requestDuration, microseconds: microseconds)
         if let generation {
             generation.tallies.count(matched: matchedRules)
             generation.series.countSite(
-                site, status: statusSent, bytesIn: requestBytes, bytesOut: stream?.bytesSent ?? 0, microseconds: microseconds, error: error)
+                site, status: statusSent, bytesIn: requestBytes, bytesOut: bytesSent, microseconds: microseconds, error: error)
             generation.series.countOrigin(origin)
         }
         guard let logger = worker.accessLog, logger.isWanted else { return }
-        logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
+        logger.log(self, bytesSent: bytesSent, protocolVersion: request.version, now: now)
     }
 }

@@ -41,6 +41,9 @@ public final class Worker: Reactor {
     private let publisher = PublishTimer()
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
+    /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
+    var refusesRequests = false
+    var closesIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
     private let drainTimer = DrainTimer()

@@ -21,7 +21,7 @@ extension Worker {
     func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
 
     /// A connection may be kept for another request.
-    var keepsConnections: Bool { !isDraining && !overload.state.closesIdle }
+    var keepsConnections: Bool { !isDraining && !closesIdleConnections }
 
     /// New connections wait in the kernel's queue, or are taken again.
     func pauseAccepting(_ pause: Bool) {

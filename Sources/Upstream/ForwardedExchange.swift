@@ -55,6 +55,7 @@ open class ForwardedExchange: Exchange {
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
     public final var responsePipe: SplicePipe? { get { passage.responsePipe } set { passage.responsePipe = newValue } }
+    public final var hasResponsePipe: Bool { passage.responsePipe != nil }
     /// The connection, or the stream of one, that works for this exchange.
     public final var originStream: OriginStream? { get { passage.originStream } set { passage.originStream = newValue } }
     /// The client asked for an upgrade that may be passed on.

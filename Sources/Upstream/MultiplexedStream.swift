@@ -35,7 +35,7 @@ final class MultiplexedStream: OriginStream {
         interims = 0
         unconsumed = 0
         note(exchange, at: connection.address)
-        exchange.origin.reusedConnection = connection.served > 1
+        exchange.originReusedConnection = connection.served > 1
         expect(within: times.idle)
         resumeSoon()
     }
@@ -70,7 +70,7 @@ final class MultiplexedStream: OriginStream {
         opened = true
         wire.user = self
         requestQueued = ends
-        exchange.origin.requestSent = context.reactor.nowNanoseconds
+        exchange.originRequestSent = context.reactor.nowNanoseconds
         return true
     }
 
@@ -138,7 +138,7 @@ final class MultiplexedStream: OriginStream {
     fileprivate func headComplete(endOfStream: Bool) {
         guard let exchange else { return }
         headSeen = true
-        exchange.origin.firstByte = context.reactor.nowNanoseconds
+        exchange.originFirstByte = context.reactor.nowNanoseconds
         server.answered(wire.head.status, exchange)
         if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
         exchange.attemptsEnded()

@@ -45,7 +45,7 @@ extension OriginConnection {
     func noteReceived() {
         if !receivedAny {
             receivedAny = true
-            exchange?.origin.firstByte = context.reactor.nowNanoseconds
+            exchange?.originFirstByte = context.reactor.nowNanoseconds
         }
         // A head that has begun has to be whole in this time; single bytes do not buy more of it.
         if state == .awaitingHead, headStarted { return }

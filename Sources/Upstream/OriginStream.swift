@@ -79,11 +79,7 @@ public class OriginStream: Channel {
         self.exchange = exchange
         times = exchange.times
         exchange.originStream = self
-        var origin = exchange.origin
-        origin.attempts += 1
-        origin.address = address.ip
-        origin.port = address.port
-        exchange.origin = origin
+        exchange.noteOriginAttempt(address.ip, port: address.port)
         server.exchangeBegan()
     }
 }

@@ -50,7 +50,7 @@ public final class UpstreamSet {
     /// - Parameter upstream: an index into the settings this set was made of.
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
         precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
-        exchange.origin.upstream = upstream
+        exchange.originUpstream = upstream
         let group = groups[upstream]
         exchange.beginAttempts(group, context.reactor)
         group.open(exchange)
