@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import Isolates
 import Reactor
 public import Rules
 public import Upstream
@@ -34,10 +35,15 @@ public final class RehearsalGateway {
         }
         if let time = request.time { worker.setWall(time) }
         let began = worker.now
+        showTime()
+        defer { V8Engine.setClock(milliseconds: nil) }
         let stream = RehearsalStream(worker: worker, request)
         let trace = traced ? explainer.map { RuleTrace($0) } : nil
         stream.begin(trace)
-        let finished = worker.play(atMost: RehearsalGateway.patience) { stream.isOver }
+        let finished = worker.play(atMost: RehearsalGateway.patience) {
+            showTime()
+            return stream.isOver
+        }
         var answer = stream.answer
         if !finished { answer.isCut = true }
         answer.milliseconds = Int(worker.now - began)
@@ -48,6 +54,11 @@ public final class RehearsalGateway {
         answer.log = log
         if let trace { answer.trace = (trace.text, trace.json) }
         return answer
+    }
+
+    /// `Date` in hooks says what the clock of the rehearsal says.
+    private func showTime() {
+        V8Engine.setClock(milliseconds: Double(worker.wallSeconds) * 1000 + Double(worker.now % 1000))
     }
 
     /// Lets virtual time pass: windows of limits end, servers that were passed over are tried again.

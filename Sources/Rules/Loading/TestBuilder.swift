@@ -35,7 +35,7 @@ struct TestBuilder {
             steps = [step]
         }
         guard !steps.isEmpty else { return nil }
-        return TestCase(name: name, time: object["time"].flatMap(time), steps: steps, position: object.position)
+        return TestCase(name: name, isFresh: object["fresh"]?.boolean ?? false, time: object["time"].flatMap(time), steps: steps, position: object.position)
     }
 
     private func step(_ object: ParsedObject) -> TestStep? {
