@@ -88,6 +88,10 @@ extension OriginConnection {
         if status < 200 { return interim(exchange) }
         keepsAlive = keepsAlive && parser.persistent
         decoder = BodyDecoder(exchange.request.method == .head ? .none : exchange.response.body)
+        if sawHangup, isCutShort() {
+            if self.exchange === exchange { fail(.reset, in: .responseHead, "the origin closed the connection inside a response body") }
+            return false
+        }
         server.answered(status, exchange)
         if status >= 400, repeats(exchange, status) { return false }
         exchange.attemptsEnded()
@@ -101,6 +105,17 @@ extension OriginConnection {
         exchange.originResponded()
         return self.exchange === exchange
     }
+
+    /// The origin has ended its connection, and all that it sent is here and makes no whole answer. Nobody has been told of the
+    /// answer yet, so it may become another attempt, or an error that says what it is.
+    private func isCutShort() -> Bool {
+        guard !decoder.endsWithConnection else { return false }
+        while !endOfInput, !input.isFull, receive() {}
+        guard state == .awaitingHead else { return true }
+        return endOfInput && OriginConnection.lacksEnd(input, decoder)
+    }
+
+    private static func lacksEnd(_ input: borrowing ReadBuffer, _ decoder: BodyDecoder) -> Bool { !decoder.ends(within: input.bytes) }
 
     /// Leaves an answer that another attempt may better. True: the exchange has gone elsewhere.
     private func repeats(_ exchange: ForwardedExchange, _ status: Int) -> Bool {

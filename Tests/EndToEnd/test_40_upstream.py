@@ -1,5 +1,8 @@
 """What goes wrong behind the gateway, and what the client is told."""
+import contextlib
 import json
+import os
+import signal
 
 import pytest
 
@@ -57,6 +60,34 @@ def test_origin_that_stalls_in_the_body_cuts_the_response_off(start, origin, pro
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.head().status == 200
             assert client.rest() == b"half", "a body that is cut off ends with the connection, not as if whole"
+
+
+@contextlib.contextmanager
+def asleep(pid: int):
+    """Whatever happens meanwhile reaches the process at once."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"], ids=["length", "chunked"])
+def test_an_answer_that_is_cut_before_anybody_saw_it_is_502(start, origin, protocol, framing):
+    workers = []
+
+    async def cut(exchange: Exchange):
+        with asleep(workers[0]):
+            await exchange.send(b"HTTP/1.1 200 OK\r\n" + framing)
+            exchange.writer.close()
+            await exchange.writer.wait_closed()
+
+    origin.script = cut
+    gateway = start()
+    workers += gateway.worker_pids()
+    answer = gateway.fetch(protocol, "POST", "/", body=b"not to be sent twice")
+    assert answer.status == 502 and b"half" not in answer.body
+    assert "connection_terminated" in proxy_status(answer)
 
 
 CUTS = {
