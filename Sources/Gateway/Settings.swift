@@ -40,6 +40,7 @@ extension UpstreamSettings {
         totalTimeout = UInt64(upstream.timeouts.total)
         maximumConnections = upstream.maximumConnections
         keepAlive = isPlayed ? 0 : upstream.keepAlive
+        warm = isPlayed ? 0 : upstream.warm
         tls.verifiesPeer = upstream.tls.verify
         serverName = upstream.tls.serverName
         if let authorities = upstream.tls.authorities {

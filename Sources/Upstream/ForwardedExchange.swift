@@ -71,6 +71,8 @@ open class ForwardedExchange: Exchange {
     final var isProbe = false
     /// Wants to know whether a connection comes about, nothing else.
     final var onlyConnects = false
+    /// The connection that comes about stays, for others.
+    final var leavesConnection = false
     /// The part of the request's body that was handed to an origin, for another attempt.
     private var sentBody = Chain()
     private var keepsBody = false

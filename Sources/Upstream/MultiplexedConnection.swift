@@ -72,6 +72,12 @@ final class MultiplexedConnection: Channel {
         server.roomAppeared()
     }
 
+    /// Opened ahead of need: says hello and waits.
+    func rest() {
+        context.reactor.schedule(timer, after: server.settings.keepAliveTime)
+        flushSoon()
+    }
+
     private func countActive(_ isActive: Bool) {
         context.metrics.add(.upstreamConnectionsActive, isActive ? 1 : -1)
         context.metrics.add(.upstreamConnectionsIdle, isActive ? -1 : 1)

@@ -180,8 +180,9 @@ public final class OriginConnection: OriginStream {
             return connectFailed(.tls, "the server does not choose HTTP/2 (ALPN `h2`)")
         }
         server.dialEnded()
-        if exchange.onlyConnects { return connectedOnly(exchange) }
+        if exchange.onlyConnects, !exchange.leavesConnection { return connectedOnly(exchange) }
         if protocolName == "h2" || wire == .http2 { return becomeMultiplexed(exchange) }
+        if exchange.leavesConnection { return leftToOthers(exchange) }
         server.connectSucceeded(multiplexed: false)
         start(exchange, reused: false)
     }
@@ -193,6 +194,14 @@ public final class OriginConnection: OriginStream {
         close()
         exchange.responseBodyEnded = true
         exchange.originResponded()
+    }
+
+    /// A connection opened ahead of need waits for whoever comes.
+    private func leftToOthers(_ exchange: ForwardedExchange) {
+        server.connectSucceeded(multiplexed: false)
+        detach()
+        exchange.originResponded()
+        server.giveBack(self)
     }
 
     /// The connection speaks HTTP/2: descriptor and transport go to an object that serves many exchanges at once.
@@ -317,6 +326,7 @@ public final class OriginConnection: OriginStream {
     }
 
     func closeIdle() {
+        if !sentAny { server.closedUnused() }
         server.dropIdle(self)
         close()
     }

@@ -29,7 +29,12 @@ extension Server {
             return giveUp(exchange, .overloaded, "\(error)")
         }
         multiplexed.append(connection)
-        connection.begin(exchange)
+        if exchange.leavesConnection {
+            connection.rest()
+            exchange.originResponded()
+        } else {
+            connection.begin(exchange)
+        }
         roomAppeared()
     }
 

@@ -92,6 +92,8 @@ public struct UpstreamSettings: Sendable {
     public var proxyProtocol: ProxyHeader.Version?
     /// Idle connections kept to one server.
     public var keepAlive = 64
+    /// Connections to one server that are opened ahead of need. At most `keepAlive`.
+    public var warm = 0
     /// Milliseconds after which an idle connection is closed; most origins wait longer.
     public var keepAliveTime: UInt64 = 55_000
     public var tls = ClientOptions()

@@ -118,9 +118,21 @@ extension ConfigurationBuilder {
         if upstream.proxyProtocol != nil, upstream.wire != .http1 || upstream.servers.contains(where: \.http2) {
             reporter.report(.actionShape, "`proxy_protocol` needs `protocol: http1`", at: object.position, label: "its connections belong to one client each")
         }
+        readWarm(object, into: &upstream)
         guard let balance = object["balance"] else { return }
         if let word = balance.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = word }
         if let object = balance.object { readBalance(object, into: &upstream) }
+    }
+
+    private func readWarm(_ object: ParsedObject, into upstream: inout Upstream) {
+        guard let warm = object["warm"], let count = warm.integer else { return }
+        upstream.warm = count
+        if count > min(upstream.keepAlive, upstream.maximumConnections) {
+            reporter.report(.actionShape, "`warm` is more than `keepalive` or `max_connections`", at: warm.position)
+        }
+        if count > 0, upstream.proxyProtocol != nil {
+            reporter.report(.actionShape, "`warm` does not go with `proxy_protocol`", at: warm.position, label: "its connections belong to one client each")
+        }
     }
 
     private mutating func readBalance(_ object: ParsedObject, into upstream: inout Upstream) {

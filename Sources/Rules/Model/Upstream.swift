@@ -32,6 +32,8 @@ public struct Upstream: Sendable {
     public var maximumConnections = 1_024
     /// Idle connections kept to one server by one worker.
     public var keepAlive = 64
+    /// Connections to one server that one worker opens ahead of need.
+    public var warm = 0
     /// Requests that may wait for a connection, and that may be served at once (0: no limit), per server and worker.
     public var maximumWaiting = 1_024
     public var maximumRequests = 0
