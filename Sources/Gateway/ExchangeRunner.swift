@@ -250,6 +250,7 @@ final class ExchangeRunner: ForwardedExchange {
         answer.called = true
         answer.status = response.status
         origin = answer
+        if upgradedByConnect { addWebSocketProof() }
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }

@@ -52,6 +52,7 @@ private func makeSession(
 }
 
 private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits, _ own: [(nghttp2_settings_id, Int)]) {
+    let own = limits.headerTableBytes == 4_096 ? own : own + [(NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, limits.headerTableBytes)]
     let settings = own.map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: UInt32($0.1)) } + [
         nghttp2_settings_entry(
             settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindow)),

@@ -136,8 +136,8 @@ extension OriginConnection {
     private func interim(_ exchange: ForwardedExchange) -> Bool {
         parser.reset()
         interims += 1
-        guard interims <= OriginConnection.interimLimit else {
-            fail(.originProtocol, in: .responseHead, "more than \(OriginConnection.interimLimit) interim responses")
+        guard interims <= server.settings.interims else {
+            fail(.originProtocol, in: .responseHead, "more than \(server.settings.interims) interim responses")
             return false
         }
         headStarted = !input.isEmpty
@@ -196,7 +196,7 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        isPaused = exchange.responseBacklog >= OriginConnection.responseLimit
+        isPaused = exchange.responseBacklog >= responseLimit
         return !isPaused
     }
 
@@ -245,7 +245,7 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
+        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < responseLimit / 2 else { return }
         isPaused = false
         expect(within: times.idle)
         resumeSoon()

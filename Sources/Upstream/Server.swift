@@ -123,7 +123,7 @@ final class Server: Channel {
         enqueue(exchange)
     }
 
-    private func enqueue(_ exchange: ForwardedExchange) {
+    func enqueue(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
         exchange.waitingAt = self
         let left = exchange.connectBy - min(context.reactor.now, exchange.connectBy)

@@ -7,7 +7,8 @@ import pytest
 from harness.conformance import INITIAL_WINDOW_SIZE, post, reset, settings, window
 from harness.floods import FLOODS, SLOW, WHOLE, bomb, streams
 from harness.gateway import rule_file
-from harness.http2 import CANCEL, DATA, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, RST_STREAM, frame
+from harness.http2 import (ACK, CANCEL, COMPRESSION_ERROR, DATA, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+                           frame)
 from harness.waiting import wait_until
 
 
@@ -75,6 +76,20 @@ def test_cookie_crumbs_count_like_other_fields(gateway, shared_origin):
     import hpack
     assert (":status", "431") in hpack.Decoder().decode(got[3])
     assert len(shared_origin.requests) == before
+
+
+def test_the_table_of_compressed_heads_is_configured(strict):
+    gateway = strict("header_table: 1KiB")
+    resized = b"\x3f\xe1\x07"  # the encoder says that it uses 1,024 bytes, as it has to (RFC 7541 section 4.2)
+    for begins, code in ((resized, None), (b"", COMPRESSION_ERROR)):
+        with gateway.http2_raw() as client:
+            told = client.until(SETTINGS)[3]
+            assert struct.pack(">HI", 1, 1024) in [told[at:at + 6] for at in range(0, len(told), 6)]
+            client.send(frame(SETTINGS, ACK, 0), frame(HEADERS, WHOLE, 1, begins + client.fields("/bytes/3")))
+            if code is None:
+                assert client.until(DATA, 1)[3]
+            else:
+                assert goaway_code(client) == code
 
 
 def test_streams_that_were_reset_count_until_their_work_has_ended(start, origin):

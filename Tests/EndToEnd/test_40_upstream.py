@@ -259,3 +259,33 @@ def test_https_origin_is_verified(start, certificates, tmp_path, trusted):
         assert answer.status == 200 and json.loads(answer.body)["target"] == "/over-tls"
     else:
         assert answer.status == 502 and "tls" in proxy_status(answer)
+
+
+LIMITED = {
+    "fields": ("limits: {header_fields: 5}", b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 6 + b"Content-Length: 0\r\n\r\n"),
+    "a field": ("limits: {header_field: 100B}", b"HTTP/1.1 200 OK\r\nX: " + b"1" * 200 + b"\r\nContent-Length: 0\r\n\r\n"),
+    "a head": ("limits: {header_bytes: 1KiB}", b"HTTP/1.1 200 OK\r\n" + b"X: 123456789012345678901234567890\r\n" * 40 + b"Content-Length: 0\r\n\r\n"),
+    "interim answers": ("limits: {interims: 1}", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", LIMITED)
+def test_what_an_origin_may_send_is_configured(start, origin, what):
+    options, answer = LIMITED[what]
+
+    async def script(exchange: Exchange):
+        await exchange.send(answer)
+
+    origin.script = script
+    assert start(origin_options=options).fetch("http1", "GET", "/").status == 502
+    assert start().fetch("http1", "GET", "/").status == 200, "it is within what holds without being told"
+
+
+def test_the_body_that_is_kept_for_another_attempt_is_configured(start, origin):
+    async def script(exchange: Exchange):
+        await exchange.answer(503 if len(origin.requests) % 2 else 200)
+
+    origin.script = script
+    gateway = start(origin_options="retry: {on: [503], methods: any, body: 1KiB}")
+    assert gateway.fetch("http1", "POST", "/", body=b"x" * 1000).status == 200
+    assert gateway.fetch("http1", "POST", "/", body=b"x" * 2000).status == 503

@@ -26,6 +26,7 @@ public struct Upstream: Sendable {
     /// Requests at once on one HTTP/2 connection.
     public var maximumStreams = 100
     public var timeouts = UpstreamTimeouts()
+    public var limits = UpstreamLimits()
     /// Used for servers with `https`.
     public var tls = UpstreamTLS()
     /// Connections to one server from one worker.
@@ -75,6 +76,19 @@ public struct Server: Sendable, Equatable {
         self.port = port
         self.position = position
     }
+}
+
+/// How much a server may send. Bytes.
+public struct UpstreamLimits: Sendable, Equatable {
+    public var headerBytes = 64 << 10
+    public var headerField = 8 << 10
+    public var headerFields = 100
+    /// Interim answers to one request.
+    public var interims = 16
+    /// Of an answer, held for a slow client.
+    public var buffer = 256 << 10
+
+    public init() {}
 }
 
 /// Milliseconds.
