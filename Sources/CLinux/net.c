@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -285,18 +284,4 @@ int sluice_thread_start(void (*run)(void *), void *context) {
     }
     pthread_detach(thread);
     return 0;
-}
-
-int sluice_resolve(const char *name, struct sluice_address *addresses, int capacity) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    if (getaddrinfo(name, NULL, &hints, &list) != 0) return 0;
-    int count = 0;
-    for (struct addrinfo *entry = list; entry && count < capacity; entry = entry->ai_next) {
-        struct sockaddr_storage storage;
-        memset(&storage, 0, sizeof storage);
-        memcpy(&storage, entry->ai_addr, entry->ai_addrlen);
-        from_sockaddr(&storage, &addresses[count++]);
-    }
-    freeaddrinfo(list);
-    return count;
 }

@@ -240,6 +240,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     override func originUpgraded() {
         noteOriginAnswer(response.status)
+        if upgradedByConnect { addWebSocketProof() }
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }

@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import HTTP1
 import HTTP2
 import Reactor
 import Hooks
@@ -154,12 +155,14 @@ final class HTTP2ClientStream: ClientStream {
 
     override func sendInterim(status: Int) {
         guard let runner, let stream else { return }
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         stream.sendInterim(runner.response)
     }
 
     override func sendHead() {
         guard let runner, let stream, !headSent else { return }
         headSent = true
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil {
             return acceptTunnel(runner, stream)
         }

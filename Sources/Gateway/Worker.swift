@@ -312,6 +312,7 @@ public final class Worker: Reactor {
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
         generation?.tallies.flush()
         generation?.series.flush()
+        generation?.upstreams.tick()
         context.shared.beat(worker: context.worker, now: nowNanoseconds)
         metrics.withWords { context.shared.publish(worker: context.worker, $0) }
         schedule(publisher, after: 100)

@@ -17,6 +17,8 @@ public struct SupervisorOptions: Sendable {
     /// Reload when a file of the configuration changes.
     public var watches = false
     public var logFormat = OperationLog.Format.text
+    /// What stands in the diagnostics of a configuration whose certificates cannot be used.
+    public var certificateMarks: [String] = []
     /// Shown by /status and /metrics.
     public var version = "0"
     /// Handed to every worker as they are.

@@ -77,6 +77,8 @@ public struct ServerOptions: Sendable {
     public var ciphers: String?
     public var suites: String?
     public var curves: String?
+    /// A larger ClientHello is refused.
+    public var helloBytes = 16 << 10
 
     public init() {}
 }

@@ -47,7 +47,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Refused here: all connections to the server were busy for too long.
     case upstreamFailuresOverloaded
     case upstreamRetries, upstreamRetriesOverBudget
-    case upstreamEjections, upstreamPanics
+    case upstreamEjections, upstreamPanics, upstreamWarmUps
     /// A limit of an upstream was reached: connections (the request waits), waiting requests, running requests.
     case upstreamLimitConnections, upstreamLimitPending, upstreamLimitRequests
     case healthChecksPassed, healthChecksFailed, healthServersWentDown, healthServersCameUp

@@ -129,6 +129,7 @@ extension Counter {
                 "Retries that were not made because the budget was spent.")
             + one(.upstreamEjections, "upstream_ejections_total", .counter, "Servers left out for failures in a row.")
             + one(.upstreamPanics, "upstream_panics_total", .counter, "Choices made without regard to health: too few servers were left.")
+            + one(.upstreamWarmUps, "upstream_warm_connects_total", .counter, "Connections opened ahead of need (`warm`).")
             + series(
                 "upstream_limits_total", .counter, "Limits of upstreams reached, by kind.", "limit",
                 [

@@ -94,6 +94,7 @@ extension Server {
         let out = group.servers.count { $0 !== self && $0.health.ejectedUntil > now }
         guard out == 0 || (out + 1) * 100 <= settings.ejection.maximumPercent * group.servers.count else { return }
         health.eject(settings.ejection, now: now)
+        tellEjection()
         context.metrics.add(.upstreamEjections)
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Reactor
+import Rules
 import Supervisor
 
 struct RunCommand: ParsableCommand {
@@ -46,6 +47,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         var options = SupervisorOptions(configurationPath: config, workers: workers ?? ProcessSetup.cpuCount)
+        options.certificateMarks = ["[\(DiagnosticCode.certificate.rawValue)]"]
         options.drainMilliseconds = drainTimeout.milliseconds
         options.admin = admin
         options.control = control
