@@ -1,6 +1,10 @@
 // A prelude ready to start isolates from: its source, or a startup snapshot of the heap it leaves.
 #include "internal.h"
 
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
 namespace cv8 {
 
 /// Every native function whose address may stand in a snapshot, the prelude's source, and a 0 at the end.
@@ -124,13 +128,18 @@ static bool make_snapshot(cv8_image *image, cv8_error **error) {
 
 static std::string text(cv8_bytes bytes) { return std::string(reinterpret_cast<const char *>(bytes.bytes), bytes.count); }
 
-cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error) {
+static std::unique_ptr<cv8_image> image_of(const cv8_prelude *prelude) {
   auto image = std::make_unique<cv8_image>();
   image->name = text(prelude->name);
   image->source = text(prelude->source);
   for (size_t i = 0; i < prelude->operation_count; i++) image->operations.push_back(text(prelude->operations[i]));
   for (size_t i = 0; i < prelude->entry_count; i++) image->entries.push_back(text(prelude->entries[i]));
   cv8::list_references(image.get());
+  return image;
+}
+
+cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error) {
+  auto image = image_of(prelude);
   *error = nullptr;
   if (snapshot && !cv8::make_snapshot(image.get(), error)) return nullptr;
   cv8::images_made();
@@ -143,3 +152,63 @@ void cv8_image_free(cv8_image *image) {
   delete[] image->blob.data;
   delete image;
 }
+
+// MARK: from process to process
+
+static_assert(CV8_KEY_BYTES == SHA256_DIGEST_LENGTH, "the key is a SHA-256");
+
+static void image_key(const cv8_image *image, uint8_t *key) {
+  SHA256_CTX hash;
+  SHA256_Init(&hash);
+  const auto add = [&hash](const std::string &part) {
+    const uint64_t count = part.size();
+    SHA256_Update(&hash, &count, sizeof count);
+    SHA256_Update(&hash, part.data(), part.size());
+  };
+  add("sluice snapshot 1");
+  add(v8::V8::GetVersion());
+  add(image->name);
+  add(image->source);
+  for (const std::string &name : image->operations) add(name);
+  add("");
+  for (const std::string &name : image->entries) add(name);
+  add("");
+  // A snapshot names what is outside of V8 by its place in this list.
+  for (const cv8::Builtin *one = cv8::builtins(); one->name != nullptr; one++) add(one->name);
+  SHA256_Final(key, &hash);
+}
+
+void cv8_image_key(const cv8_prelude *prelude, uint8_t *key) { image_key(image_of(prelude).get(), key); }
+
+uint8_t *cv8_image_export(const cv8_image *image, size_t *count) {
+  const auto size = static_cast<size_t>(image->blob.raw_size);
+  *count = 2 * CV8_KEY_BYTES + size;
+  auto *out = static_cast<uint8_t *>(malloc(*count));
+  if (out == nullptr || size == 0) {
+    free(out);
+    return nullptr;
+  }
+  image_key(image, out);
+  const auto *blob = reinterpret_cast<const uint8_t *>(image->blob.data);
+  SHA256(blob, size, out + CV8_KEY_BYTES);
+  memcpy(out + 2 * CV8_KEY_BYTES, blob, size);
+  return out;
+}
+
+cv8_image *cv8_image_import(const cv8_prelude *prelude, cv8_bytes exported) {
+  if (exported.count <= 2 * CV8_KEY_BYTES) return nullptr;
+  auto image = image_of(prelude);
+  uint8_t expected[CV8_KEY_BYTES];
+  image_key(image.get(), expected);
+  if (memcmp(expected, exported.bytes, sizeof expected) != 0) return nullptr;
+  const uint8_t *blob = exported.bytes + 2 * CV8_KEY_BYTES;
+  const size_t size = exported.count - 2 * CV8_KEY_BYTES;
+  SHA256(blob, size, expected);
+  if (memcmp(expected, exported.bytes + CV8_KEY_BYTES, sizeof expected) != 0) return nullptr;
+  auto *copy = new char[size];
+  memcpy(copy, blob, size);
+  image->blob = {copy, static_cast<int>(size)};
+  return image.release();
+}
+
+void cv8_data_free(uint8_t *data) { free(data); }

@@ -23,12 +23,14 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   void Free(void *data, size_t length) override;
   /// For memory that is filled at once, `zeroed` may be false.
   void *obtain(size_t length, bool zeroed);
+  /// Before anybody uses the isolate.
+  void set_quota(size_t quota) { quota_ = quota; }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
   size_t peak() const { return peak_.load(std::memory_order_relaxed); }
 
  private:
   bool take(size_t length);
-  const size_t quota_;
+  size_t quota_;
   std::atomic<size_t> used_{0}, peak_{0};
 };
 

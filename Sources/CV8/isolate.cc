@@ -196,6 +196,15 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   return nullptr;
 }
 
+void cv8_isolate_assign(cv8_isolate *isolate, cv8_bytes name, size_t external_bytes, void *operations) {
+  memset(isolate->name, 0, sizeof isolate->name);
+  memcpy(isolate->name, name.bytes, std::min(name.count, sizeof isolate->name - 1));
+  isolate->limits.external_bytes = external_bytes;
+  isolate->allocator->set_quota(external_bytes);
+  isolate->release(isolate->operations);
+  isolate->operations = operations;
+}
+
 void cv8_isolate_free(cv8_isolate *isolate) {
   isolate->perform = nullptr;
   if (isolate->depth > 0) {

@@ -16,6 +16,10 @@ public final class HookFunction {
     var lastUsed: UInt64 = 0
     private var rules: [HookRule] = []
     private var losses: [UInt64] = []
+    /// Why the isolate could not be made when it was last tried.
+    private(set) var loadFailure: HookLoadError?
+    /// Of the source's modules; may come later than the source.
+    public var bytecode: [String: [UInt8]] = [:]
 
     private var slots = SlotTable()
     public var callsUnderWay: Int { slots.inUse }
@@ -26,15 +30,29 @@ public final class HookFunction {
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0
 
-    init(_ source: HookSource, _ runtime: HookRuntime) throws(HookLoadError) {
+    init(_ source: HookSource, _ runtime: HookRuntime) {
         self.source = source
         self.runtime = runtime
         host = runtime.host
-        loaded = try makeIsolate()
     }
 
-    /// Whether the module has a handler for the phase; also while its isolate is lost.
-    public func handles(_ phase: HookPhase) -> Bool { handlers & (1 << phase.rawValue) != 0 }
+    func load() throws(HookLoadError) { loaded = try makeIsolate() }
+
+    /// Whether the module has a handler for the phase; also while its isolate is lost. Loads a function that was only
+    /// registered; one that cannot be loaded handles everything, so that its calls end in its policy.
+    public func handles(_ phase: HookPhase) -> Bool {
+        if handlers == 0, readyIsolate() == nil { return true }
+        return handlers & (1 << phase.rawValue) != 0
+    }
+
+    /// Its handlers are known.
+    public var wasLoaded: Bool { handlers != 0 }
+
+    /// Loads a function that was only registered, off the way of any request. False when there was nothing to do.
+    public func warmUp() -> Bool {
+        guard loaded == nil, handlers == 0, losses.isEmpty else { return false }
+        return readyIsolate() != nil
+    }
 
     /// Bytes of V8 heap and of ArrayBuffers in use.
     public var memoryInUse: UInt64 {
@@ -61,20 +79,22 @@ public final class HookFunction {
     private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
         let made: LoadedIsolate
         do throws(JSError) {
-            made = try LoadedIsolate(source, HookOperations(self))
+            made = try LoadedIsolate(source, HookOperations(self), host.takeSpare(SpareKind(source.limits)))
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
         try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
         for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
         tally.isolatesMade += 1
+        tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)
+        tally.cachesRefused += UInt64(made.isolate.cacheCounts.refused)
         return made
     }
 
     private func evaluate(_ made: LoadedIsolate) throws(HookLoadError) {
         let module: JSValue
         do throws(CallFailure) {
-            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules))
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, caches: bytecode))
         } catch {
             switch error {
             case .threw(let thrown): throw loadError(thrown)
@@ -139,8 +159,13 @@ public final class HookFunction {
         let now = host.now
         losses.removeAll { now &- $0 > 10_000_000_000 }
         guard losses.count < 5 else { return nil }
-        loaded = try? makeIsolate()
-        if loaded == nil { losses.append(now) }
+        do throws(HookLoadError) {
+            loaded = try makeIsolate()
+            loadFailure = nil
+        } catch {
+            loadFailure = error
+            losses.append(now)
+        }
         return loaded
     }
 
@@ -236,7 +261,11 @@ struct SlotTable {
 final class LoadedIsolate {
     let isolate: Isolate
 
-    init(_ source: HookSource, _ operations: HookOperations) throws(JSError) {
+    init(_ source: HookSource, _ operations: HookOperations, _ spare: HookSpare?) throws(JSError) {
+        if let taken = spare?.isolate.take(name: source.name, externalBytes: source.limits.externalBytes, operations: operations) {
+            isolate = taken
+            return
+        }
         var limits = IsolateLimits()
         limits.heapBytes = source.limits.memoryBytes
         limits.externalBytes = source.limits.externalBytes

@@ -35,7 +35,15 @@ public final class HookRuntime {
 
     /// Compiles and evaluates a function. Nothing of it runs for a request before `start`.
     public func load(_ source: HookSource) throws(HookLoadError) -> HookFunction {
-        let function = try HookFunction(source, self)
+        let function = HookFunction(source, self)
+        try function.load()
+        functions.append(function)
+        return function
+    }
+
+    /// A function that is loaded when it is first asked for: for sources that were loaded elsewhere before.
+    public func register(_ source: HookSource) -> HookFunction {
+        let function = HookFunction(source, self)
         functions.append(function)
         return function
     }

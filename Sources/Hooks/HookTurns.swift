@@ -25,7 +25,8 @@ extension HookFunction {
         begin(call, binding, phase, exchange)
         tally.calls += 1
         guard let isolate = readyIsolate() else {
-            let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
+            let failure = HookFailure(.unavailable, call, loadFailure.map { "the function cannot be loaded: \($0)" }
+                ?? "the function's isolate was lost too often; it is made again later")
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
         }

@@ -221,6 +221,9 @@ public struct HookCounters: Sendable {
     public var bodyBytesWritten: UInt64 = 0
     public var javaScriptNanoseconds: UInt64 = 0
     public var isolatesMade: UInt64 = 0
+    /// Modules whose bytecode was at hand, and those whose bytecode V8 did not take.
+    public var cachesUsed: UInt64 = 0
+    public var cachesRefused: UInt64 = 0
     public var logBytesDropped: UInt64 = 0
     /// Fields that a hook wanted to set and that belong to the gateway.
     public var fieldsRefused: UInt64 = 0
