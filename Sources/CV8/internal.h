@@ -89,7 +89,7 @@ class SourceText final : public v8::String::ExternalOneByteStringResource {
 }  // namespace cv8
 
 struct cv8_image {
-  std::string name, source;
+  std::string name, source, rehearsal;  // the source as a function expression
   cv8::SourceText text{&source};
   std::vector<intptr_t> references;  // what the snapshot refers to outside of V8, and a 0
   std::vector<std::string> operations, entries;

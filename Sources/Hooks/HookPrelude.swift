@@ -45,6 +45,9 @@ enum HookPrelude {
         return "\"use strict\";\n" + files.map { texts[$0] ?? "throw new Error('no \($0).js')" }.joined(separator: "\n")
     }
 
+    /// What hooks do first, so that its code is compiled in the snapshot.
+    static var rehearsal: String { EmbeddedText.files.first { "\($0.name)" == "rehearsal" }?.text ?? "" }
+
     static var operations: [String] { HookOperation.allCases.map { "\($0)" } }
     static var entries: [String] { HookEntry.allCases.map { "\($0)" } }
 
@@ -53,11 +56,11 @@ enum HookPrelude {
             defer { bytes = [] }
             return bytes
         }
-        if !offered.isEmpty, let ready = Prelude(name: name, source: source, operations: operations, entries: entries, exported: offered) {
+        if !offered.isEmpty, let ready = Prelude(name: name, source: source, operations: operations, entries: entries, rehearsal: rehearsal, exported: offered) {
             return (.success(ready), false)
         }
         do throws(JSError) {
-            return (.success(try Prelude(name: name, source: source, operations: operations, entries: entries)), true)
+            return (.success(try Prelude(name: name, source: source, operations: operations, entries: entries, rehearsal: rehearsal)), true)
         } catch {
             return (.failure(error), true)
         }

@@ -48,7 +48,15 @@ public enum HookSnapshot {
 
     /// What names the snapshot of this build.
     public static func key() -> [UInt8] {
-        Prelude.key(name: HookPrelude.name, source: HookPrelude.source, operations: HookPrelude.operations, entries: HookPrelude.entries)
+        Prelude.key(name: HookPrelude.name, source: HookPrelude.source, operations: HookPrelude.operations, entries: HookPrelude.entries,
+            rehearsal: HookPrelude.rehearsal)
+    }
+
+    /// Whether it is a snapshot of this build, and whole. Does not start V8.
+    public static func isSound(_ bytes: [UInt8]) -> Bool {
+        Prelude.isSound(
+            bytes, name: HookPrelude.name, source: HookPrelude.source, operations: HookPrelude.operations, entries: HookPrelude.entries,
+            rehearsal: HookPrelude.rehearsal)
     }
 
     /// To be called before anything else of this room: what `made()` gave in another process of this program.

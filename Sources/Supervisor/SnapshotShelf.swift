@@ -2,9 +2,9 @@ import Reactor
 
 /// The startup snapshot of this build: made by the first worker that ever started, kept on disk, handed to all others.
 ///
-/// The supervisor never looks inside. V8 trusts a snapshot, so one is taken only from this user's own folder, and from a
-/// worker only if there was none when the worker was born and before it ran anybody's code (`WorkerContext.keep`); workers
-/// check the key and the checksum.
+/// The supervisor never runs it. V8 trusts a snapshot, so one is taken only from this user's own folder, and from a
+/// worker only if there was none when the worker was born and before it ran anybody's code (`WorkerContext.keep`); key and
+/// checksum are looked at here and by the worker that uses it.
 struct SnapshotShelf {
     /// Bytes; ours have about one million.
     private static let limit = 64 << 20
@@ -12,24 +12,27 @@ struct SnapshotShelf {
     let name: String
     private let key: [UInt8]
     private let folder: String?
+    private let isSound: @Sendable ([UInt8]) -> Bool
     /// Sealed.
     private(set) var memory: SharedDescriptor?
 
     /// - Parameters:
     ///   - key: what a snapshot of this build begins with; empty for no snapshots at all.
     ///   - folder: nil: nothing is kept on disk.
-    init(key: [UInt8], folder: String?) {
+    ///   - isSound: whether bytes are a whole snapshot of this build.
+    init(key: [UInt8], folder: String?, isSound: @escaping @Sendable ([UInt8]) -> Bool) {
         self.key = key
+        self.isSound = isSound
         self.folder = folder
         name = "snapshot-" + key.prefix(16).map { hexadecimal($0) }.joined()
         guard !key.isEmpty, let folder, let bytes = try? CacheFolder.read(name, in: folder, limit: Self.limit) else { return }
         adopt(bytes)
     }
 
-    /// False when it is of another build.
+    /// False when it is of another build or damaged.
     @discardableResult
     private mutating func adopt(_ bytes: [UInt8]) -> Bool {
-        guard bytes.count > key.count, bytes.starts(with: key), let sealed = try? SealedMemory.create(name: "sluice-snapshot", bytes)
+        guard isSound(bytes), let sealed = try? SealedMemory.create(name: "sluice-snapshot", bytes)
         else { return false }
         memory = SharedDescriptor(sealed)
         return true

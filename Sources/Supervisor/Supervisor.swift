@@ -81,7 +81,7 @@ public final class Supervisor {
         current = Generation(number: 1, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
-        snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder)
+        snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
         _ = strikes.adopt(loaded.bundle.functions)
     }
 

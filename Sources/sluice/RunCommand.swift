@@ -58,6 +58,7 @@ struct RunCommand: ParsableCommand {
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
         options.snapshotKey = HookSnapshot.key()
+        options.snapshotIsSound = { HookSnapshot.isSound($0) }
         options.cacheFolder = cache == "off" ? nil : cache ?? CacheFolder.path
         options.workerSettings = [
             "log-format": logFormat.rawValue, "ticket-key": TicketSecret.make(),

@@ -97,10 +97,27 @@ import Testing
         #expect(run(isolate, 3) == 7)
     }
 
+    @Test func whatIsRehearsedLeavesNothingButCompiledCode() throws {
+        let source = "let calls = 0; globalThis.shared = (globalThis.shared ?? 0) + 1; return { run(n) { calls++; return native.echo(n) + calls; } };"
+        let rehearsal = "const one = prelude({ echo: () => 1 }); if (one.run(1) !== 2) throw new Error('no rehearsal'); return () => { delete globalThis.shared; };"
+        let prelude = try Prelude(name: "r.js", source: source, operations: ["echo"], entries: ["run"], rehearsal: rehearsal)
+        let isolate = try Isolate(name: "f", prelude: prelude, operations: Doubling())
+        #expect(run(isolate, 20) == 41)
+        #expect(run(isolate, 20) == 42)
+    }
+
+    @Test func aRehearsalThatFailsIsTold() throws {
+        #expect(throws: JSError.self) {
+            try Prelude(name: "r.js", source: "return { run() {} };", operations: [], entries: ["run"], rehearsal: "return () => { throw new Error('no'); };")
+        }
+    }
+
     @Test func aSnapshotOfSomethingElseOrADamagedOneIsNotTaken() throws {
         let exported = try prelude().exported
         func taken(_ source: String, _ bytes: [UInt8]) -> Bool {
-            Prelude(name: "spare.js", source: source, operations: ["echo"], entries: ["run"], exported: bytes) != nil
+            let taken = Prelude(name: "spare.js", source: source, operations: ["echo"], entries: ["run"], exported: bytes) != nil
+            #expect(taken == Prelude.isSound(bytes, name: "spare.js", source: source, operations: ["echo"], entries: ["run"]))
+            return taken
         }
         #expect(!taken(Self.source + " ", exported))
         for place in [0, 40, 64, exported.count / 2, exported.count - 1] {

@@ -54,6 +54,7 @@ typedef enum {
 typedef struct { const uint8_t *bytes; size_t count; } cv8_bytes;
 typedef struct {
   cv8_bytes name, source;
+  cv8_bytes rehearsal;          // may be empty; see Prelude.swift
   const cv8_bytes *operations;  // names of the methods of `native`; the index is the operation's number
   size_t operation_count;
   const cv8_bytes *entries;     // names of the functions that the prelude returns; the index is the handle
@@ -72,6 +73,8 @@ uint8_t *cv8_image_export(const cv8_image *image, size_t *count);
 /// An image of what cv8_image_export gave. Null, without an error, when it is not of this prelude and build or is damaged.
 /// What is inside is trusted: V8 does not defend itself against a snapshot made to hurt.
 cv8_image *cv8_image_import(const cv8_prelude *prelude, cv8_bytes exported);
+/// Whether cv8_image_import would take it. Needs no engine.
+bool cv8_image_is_sound(const cv8_prelude *prelude, cv8_bytes exported);
 void cv8_data_free(uint8_t *data);
 /// Every isolate made from the image must be gone: V8 reads the blob as long as they live.
 void cv8_image_free(cv8_image *image);
