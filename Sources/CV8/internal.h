@@ -47,6 +47,14 @@ struct ModuleRecord {
   std::vector<int32_t> links;  // by request index
 };
 
+/// What belongs to a world that the isolate is not in.
+struct World {
+  bool exists = false;
+  v8::Global<v8::Context> context;
+  std::vector<v8::Global<v8::Value>> handles;
+  std::vector<int32_t> free_handles;
+};
+
 struct Rejection {
   v8::Global<v8::Promise> promise;
   v8::Global<v8::Value> reason;
@@ -110,6 +118,9 @@ struct cv8_isolate {
   // The entries come first, then what Swift keeps. `free_handles` are holes.
   std::vector<v8::Global<v8::Value>> handles;
   std::vector<int32_t> free_handles;
+  // By number; the one the isolate is in stands empty here.
+  std::vector<cv8::World> worlds;
+  int32_t world = 0;
   std::vector<cv8::ModuleRecord> modules;
   std::vector<cv8::Rejection> rejections;
   uint64_t rejections_dropped = 0;
@@ -208,6 +219,8 @@ void mark_stopped(cv8_isolate *isolate, int32_t reason);
 
 // isolate.cc
 void configure(v8::Isolate *isolate);
+/// A context with its entries becomes the isolate's own; null when all went well.
+cv8_error *boot(cv8_isolate *isolate);
 void set_stack_limit(cv8_isolate *isolate, cv8::Thread *thread);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);

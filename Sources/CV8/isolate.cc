@@ -154,7 +154,7 @@ static cv8_error *collect_entries(cv8_isolate *isolate, v8::Local<v8::Context> c
   return nullptr;
 }
 
-static cv8_error *boot(cv8_isolate *isolate) {
+cv8_error *boot(cv8_isolate *isolate) {
   IsolateEntry entry(isolate);
   v8::HandleScope scope(isolate->v8);
   v8::Local<v8::Context> context = v8::Context::New(isolate->v8);
@@ -218,6 +218,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
     v8::Isolate::Scope scope(isolate->v8);
     isolate->handles.clear();
     isolate->modules.clear();
+    isolate->worlds.clear();
     isolate->rejections.clear();
     isolate->handled_late.clear();
     cv8::Resource::free_all(isolate);

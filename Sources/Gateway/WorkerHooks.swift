@@ -14,6 +14,7 @@ struct FunctionKey: Hashable {
     var limits: FunctionLimits
     var upstreams: [String]
     var placement: FunctionPlacement
+    var isolation: Function.Isolation
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(name)
@@ -22,7 +23,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.placement == b.placement && a.modules == b.modules
+            && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
     }
 }
 
@@ -193,6 +194,7 @@ extension HookSource {
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
         untrusted = key.placement.untrusted
+        isolation = key.isolation == .request ? .request : .worker
     }
 }
 
@@ -254,8 +256,11 @@ final class GatewayHookHost: HookHost {
         worker.schedule(timer, after: wait)
     }
 
+    override func wantsTidying() { deadlineMoved(to: worker.nowNanoseconds) }
+
     fileprivate func fire() {
         hooks?.runtime.fireTimers(worker.nowNanoseconds)
+        hooks?.runtime.tidy()
         if let next = hooks?.runtime.nextDeadline { deadlineMoved(to: next) }
     }
 }
@@ -332,6 +337,7 @@ extension FunctionKey {
         main = function.module.path
         limits = function.limits
         placement = FunctionPlacement(function)
+        isolation = function.isolation
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
         modules = [:]
         for path in function.moduleFiles {

@@ -69,7 +69,13 @@ public final class HookFunction {
             throw loadError("the arguments of rule \"\(rule.name)\" are larger than 100 KiB")
         }
         let index = Int32(rules.count)
-        if let loaded { try install(rule, index, in: loaded) }
+        if let loaded {
+            // Worlds that are ready lack the rule.
+            loaded.usedWorlds += loaded.readyWorlds
+            loaded.readyWorlds.removeAll()
+            if source.isolation == .request { loaded.isolate.enterWorld(0) }
+            try install(rule, index, in: loaded)
+        }
         rules.append(rule)
         return HookBinding(index: index)
     }
@@ -83,12 +89,17 @@ public final class HookFunction {
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
-        try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
-        for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
+        try furnish(made)
         tally.isolatesMade += 1
         tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)
         tally.cachesRefused += UInt64(made.isolate.cacheCounts.refused)
         return made
+    }
+
+    /// Loads the module and the rules' arguments into the world that the isolate is in.
+    func furnish(_ made: LoadedIsolate) throws(HookLoadError) {
+        try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
+        for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
     }
 
     private func evaluate(_ made: LoadedIsolate) throws(HookLoadError) {
@@ -147,7 +158,7 @@ public final class HookFunction {
             line: ours ? 0 : error.line, column: ours ? 0 : error.column, sourceLine: ours ? "" : error.sourceLine)
     }
 
-    private func loadError(_ message: String) -> HookLoadError {
+    func loadError(_ message: String) -> HookLoadError {
         HookLoadError(function: name, message: message, file: source.main, line: 0, column: 0, sourceLine: "")
     }
 
@@ -205,6 +216,7 @@ public final class HookFunction {
         guard slots.close(call.slot, call) else { return }
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
         call.slot = -1
+        if call.world >= 0 { takeWorld(from: call) }
         call.exchange = nil
         call.edits.reset()
         call.streams.pulls = 0
@@ -260,6 +272,9 @@ struct SlotTable {
 /// An isolate and what belongs to it.
 final class LoadedIsolate {
     let isolate: Isolate
+    /// With `isolation: request`: worlds that wait for a call, worlds that calls have left, and all but world 0.
+    var readyWorlds: [Int32] = [], usedWorlds: [Int32] = []
+    var worldsInUse = 0
 
     init(_ source: HookSource, _ operations: HookOperations, _ spare: HookSpare?) throws(JSError) {
         if let taken = spare?.isolate.take(name: source.name, externalBytes: source.limits.externalBytes, operations: operations) {

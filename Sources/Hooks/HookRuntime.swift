@@ -13,6 +13,8 @@ public final class HookRuntime {
     public let host: HookHost
     public private(set) var functions: [HookFunction] = []
     var deadlines = Deadlines()
+    /// Functions whose calls left worlds behind.
+    var untidied: [HookFunction] = []
     let started: UInt64
 
     public init(host: HookHost) {

@@ -96,6 +96,15 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
 void cv8_isolate_free(cv8_isolate *isolate);
 /// Gives an isolate that was made ahead to whom it will serve. The old operations are released.
 void cv8_isolate_assign(cv8_isolate *isolate, cv8_bytes name, size_t external_bytes, void *operations);
+// A world is a context with entries of its own in the same isolate: nothing that scripts of one leave behind is seen in
+// another. An isolate is born with world 0 and is always in one; calls and kept values belong to the one it is in.
+/// The number of a new world, from the snapshot; -1 with an error. The isolate stays in the world it was in.
+int32_t cv8_world_make(cv8_isolate *isolate, cv8_error **error);
+/// Not while a script runs.
+void cv8_world_enter(cv8_isolate *isolate, int32_t world);
+/// Lets go of a world that the isolate is not in, with all values kept of it.
+void cv8_world_free(cv8_isolate *isolate, int32_t world);
+size_t cv8_world_count(const cv8_isolate *isolate);
 /// A dedicated thread stays inside the isolate it used last, which makes calls cheaper. Before such an isolate is
 /// used on another thread, the dedicated one must call cv8_isolate_leave_thread.
 void cv8_thread_dedicate(bool dedicated);
