@@ -144,8 +144,9 @@ extension ExchangeRunner {
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
         generation.series.countPolicy(function: function)
-        var policy = generation.configuration.functions[function].onError
-        if failure.passThrough || station == .errorRules { policy = .continue }
+        let settings = generation.configuration.functions[function]
+        var policy = settings.onError
+        if failure.passThrough && !settings.security || station == .errorRules { policy = .continue }
         if policy == .continue, !canContinue { policy = .respond(status: 500) }
         worker.noteHookFailure(failure, policy.word, request: requestID.text)
         switch policy {

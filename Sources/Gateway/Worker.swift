@@ -80,11 +80,15 @@ public final class Worker: Reactor {
     }
 
     private func begin() throws {
+        HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
+        if !context.bundle.functions.isEmpty { try hooks.startPool(functions: context.bundle.functions.count) }
+        hooks.trusts = context.generation > 1
+        shareSnapshot()
         hooks.move(context.moved, fatal: context.moved)
         shelf = try GenerationShelf(reactor: self)
         let first = try makeGeneration(context.generation, PreparedConfiguration(context.bundle))
@@ -93,6 +97,7 @@ public final class Worker: Reactor {
         first.upstreams.start()
         try openAccessLog(first.configuration.accessLog.destination)
         hooks.fenced = Set(context.fenced)
+        hooks.prepare(for: first.functions.functions)
         try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
@@ -120,6 +125,12 @@ public final class Worker: Reactor {
         options.killAfterMilliseconds = 250
         guard V8Engine.start(options) else { return }
         V8Engine.dedicateThisThread()
+    }
+
+    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
+    private func shareSnapshot() {
+        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
+        context.keep(snapshot: made.bytes)
     }
 
     private func openAccessLog(_ destination: AccessLog.Destination) throws {
@@ -272,6 +283,9 @@ public final class Worker: Reactor {
     }
 
     private func swap(_ number: UInt64, _ prepared: PreparedConfiguration) throws {
+        // A scratch process has tried what comes by a reload.
+        hooks?.trusts = true
+        if !prepared.configuration.functions.isEmpty, let hooks, hooks.pool == nil { try hooks.startPool(functions: 0) }
         let next = try makeGeneration(number, prepared)
         let old = generation
         generation = next
@@ -279,6 +293,7 @@ public final class Worker: Reactor {
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
         old?.retire()
+        hooks?.prepare(for: next.functions.functions)
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
     }

@@ -14,6 +14,7 @@ struct FunctionKey: Hashable {
     var limits: FunctionLimits
     var upstreams: [String]
     var placement: FunctionPlacement
+    var isolation: Function.Isolation
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(name)
@@ -22,7 +23,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.placement == b.placement && a.modules == b.modules
+            && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
     }
 }
 
@@ -62,6 +63,12 @@ final class WorkerHooks {
     var fenced: Set<String> = []
     /// Functions that run in a cordon unless they are pinned, by name.
     private var moved: Set<String> = []
+    /// nil in a rehearsal.
+    private(set) var pool: IsolatePool?
+    private lazy var warmer = FunctionWarmer(self)
+    /// Functions of the generation that is being made were loaded by another process before: here they may wait for their
+    /// first call.
+    var trusts = false
 
     init(worker: Worker) {
         self.worker = worker
@@ -79,12 +86,32 @@ final class WorkerHooks {
         if worker.control != nil, shared.belongsInCordon(moved) {
             shared.moveOut(to: cordons)
         } else {
-            shared.adopt(try runtime.load(HookSource(key)))
+            let source = HookSource(key)
+            shared.adopt(trusts && worker.control != nil ? runtime.register(source) : try runtime.load(source))
         }
         loaded[key] = shared
         countIsolates()
         return shared
     }
+
+    /// Isolates for the first functions are made while the configuration is still being read.
+    func startPool(functions: Int) throws(SystemError) {
+        let pool = try IsolatePool(reactor: worker, metrics: worker.metrics)
+        self.pool = pool
+        host.isolates = pool
+        pool.expect(Array(repeating: SpareKind(HookLimits()), count: functions))
+    }
+
+    /// A generation is in use: what it may need soon is made ready beside the requests.
+    func prepare(for functions: [SharedFunction]) {
+        guard let pool else { return }
+        let inline = functions.compactMap { $0.isRemote ? nil : $0.function }
+        pool.expect(inline.map { SpareKind($0.source.limits) })
+        warmer.begin()
+        pool.compile(inline) { [weak self] in self?.warmer.add($0) }
+    }
+
+    func isLoaded(_ function: HookFunction) -> Bool { loaded.values.contains { $0.function === function } }
 
     /// Bytes that the isolates of one worker may hold together before idle ones are given up.
     static let isolateBytes: UInt64 = 1_280 << 20
@@ -100,7 +127,7 @@ final class WorkerHooks {
         countIsolates()
     }
 
-    private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
+    func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
 
     /// The supervisor's word on which functions held workers up, and which of them cost one.
     func move(_ names: [String], fatal: [String]) {
@@ -167,6 +194,7 @@ extension HookSource {
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
         untrusted = key.placement.untrusted
+        isolation = key.isolation == .request ? .request : .worker
     }
 }
 
@@ -185,6 +213,8 @@ extension HookLimits {
 final class GatewayHookHost: HookHost {
     let worker: Worker
     unowned var hooks: WorkerHooks?
+    /// Isolates made ahead.
+    var isolates: IsolatePool?
     private let timer = HookTimer()
     private var loading: RunningLabel
 
@@ -213,6 +243,8 @@ final class GatewayHookHost: HookHost {
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }
 
+    override func takeSpare(_ kind: SpareKind) -> HookSpare? { isolates?.take(kind) }
+
     override func log(_ level: Int, function: HookFunction, call: Hooks.HookCall?, text: String) {
         let names = ["debug", "info", "warning", "error"]
         let id = (call as? GatewayHookCall)?.requestID.text ?? ""
@@ -224,8 +256,11 @@ final class GatewayHookHost: HookHost {
         worker.schedule(timer, after: wait)
     }
 
+    override func wantsTidying() { deadlineMoved(to: worker.nowNanoseconds) }
+
     fileprivate func fire() {
         hooks?.runtime.fireTimers(worker.nowNanoseconds)
+        hooks?.runtime.tidy()
         if let next = hooks?.runtime.nextDeadline { deadlineMoved(to: next) }
     }
 }
@@ -251,8 +286,8 @@ struct GenerationHooks {
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]
-            // What a cordon has not loaded yet, the trial of the configuration has looked at.
-            if let function = shared.function, let complaint = GenerationHooks.missingHandler(
+            // What has not been loaded yet, here or in a cordon, the trial of the configuration has looked at.
+            if let function = shared.function, function.wasLoaded, let complaint = GenerationHooks.missingHandler(
                 use.phase, function, configuration.functions[use.call.function], configuration)
             {
                 throw GenerationError(description: complaint)
@@ -302,6 +337,7 @@ extension FunctionKey {
         main = function.module.path
         limits = function.limits
         placement = FunctionPlacement(function)
+        isolation = function.isolation
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
         modules = [:]
         for path in function.moduleFiles {

@@ -20,6 +20,8 @@ open class HookCall {
     final var epoch: Int32 = 0
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
+    /// With `isolation: request`; -1: that of the function.
+    final var world: Int32 = -1
     final var streams = StreamProgress()
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()

@@ -25,9 +25,14 @@ extension HookFunction {
         begin(call, binding, phase, exchange)
         tally.calls += 1
         guard let isolate = readyIsolate() else {
-            let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
+            let failure = HookFailure(.unavailable, call, loadFailure.map { "the function cannot be loaded: \($0)" }
+                ?? "the function's isolate was lost too often; it is made again later")
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
+        }
+        if source.isolation == .request, !giveWorld(to: call, isolate) {
+            tally.countFailure(.unavailable)
+            return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
@@ -97,6 +102,7 @@ extension HookFunction {
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
         host.willRun(self, call)
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         let used = call.cpuNanoseconds / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
         loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
@@ -151,6 +157,7 @@ extension HookFunction {
     /// Lets the prelude drop what it keeps for a call that will not go on.
     func forget(_ call: HookCall) {
         guard let loaded, call.slot >= 0 else { return }
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         loaded.isolate.beginTurn(cpuMicroseconds: 5_000, wallMilliseconds: 1_000)
         _ = loaded.isolate.call(HookEntry.abandon.rawValue, call.slot, call.epoch)
         loaded.isolate.endTurn()

@@ -56,12 +56,21 @@ public struct HookSource: Sendable {
     public var upstreams: [String] = []
     /// Plain text granted as `env.NAME`.
     public var variables: [String: String] = [:]
+    /// What calls of the function share.
+    public var isolation = Isolation.worker
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
     /// Bodies that the function makes as streams are read to their end before its result: for a host that cannot take
     /// them chunk by chunk.
     public var collectsStreams = false
+
+    public enum Isolation: Sendable {
+        /// One world for all calls of the function on a worker: what a module keeps in variables stays.
+        case worker
+        /// A world for each call, in which nobody was before.
+        case request
+    }
 
     public init(name: String, main: String, modules: [String: String]) {
         self.name = name
@@ -221,6 +230,10 @@ public struct HookCounters: Sendable {
     public var bodyBytesWritten: UInt64 = 0
     public var javaScriptNanoseconds: UInt64 = 0
     public var isolatesMade: UInt64 = 0
+    public var worldsMade: UInt64 = 0
+    /// Modules whose bytecode was at hand, and those whose bytecode V8 did not take.
+    public var cachesUsed: UInt64 = 0
+    public var cachesRefused: UInt64 = 0
     public var logBytesDropped: UInt64 = 0
     /// Fields that a hook wanted to set and that belong to the gateway.
     public var fieldsRefused: UInt64 = 0

@@ -29,6 +29,7 @@ public final class Supervisor {
     /// Sockets of waiting workers, by the index of their owner.
     var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
+    var snapshots: SnapshotShelf
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0
@@ -80,6 +81,7 @@ public final class Supervisor {
         current = Generation(number: 1, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
+        snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
         _ = strikes.adopt(loaded.bundle.functions)
     }
 

@@ -21,6 +21,12 @@ public struct SupervisorOptions: Sendable {
     public var certificateMarks: [String] = []
     /// Shown by /status and /metrics.
     public var version = "0"
+    /// What a startup snapshot of this build begins with; empty: every worker makes its own.
+    public var snapshotKey: [UInt8] = []
+    /// Whether bytes are a whole snapshot of this build.
+    public var snapshotIsSound: @Sendable ([UInt8]) -> Bool = { _ in false }
+    /// Where the snapshot is kept between starts; nil: nowhere.
+    public var cacheFolder: String?
     /// Handed to every worker as they are.
     public var workerSettings: [String: String] = [:]
     /// Arguments that make this program a worker.

@@ -194,6 +194,10 @@ extension Counter {
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + one(.isolatesSpare, "isolates_spare", .gauge, "JavaScript isolates made ahead that wait for a function.")
+            + series(
+                "isolates_taken_total", .counter, "Isolates that functions got, by whether one was ready.", "from",
+                [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
             + series(

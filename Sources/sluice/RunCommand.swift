@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hooks
 import Reactor
 import Rules
 import Supervisor
@@ -30,6 +31,10 @@ struct RunCommand: ParsableCommand {
         "Where commands such as \"sluice reload\" reach it, in place of a socket in the runtime folder; \"off\" for nowhere.", valueName: "path"))
     var control: String?
 
+    @Option(help: ArgumentHelp(
+        "Folder for what makes the next start quicker, in place of the user's cache folder; \"off\" for none.", valueName: "path"))
+    var cache: String?
+
     @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
     var watch = false
 
@@ -54,6 +59,9 @@ struct RunCommand: ParsableCommand {
         options.watches = watch
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
+        options.snapshotKey = HookSnapshot.key()
+        options.snapshotIsSound = { HookSnapshot.isSound($0) }
+        options.cacheFolder = cache == "off" ? nil : cache ?? CacheFolder.path
         options.workerSettings = [
             "log-format": logFormat.rawValue, "ticket-key": TicketSecret.make(),
             "workers": String(workers ?? ProcessSetup.cpuCount),

@@ -195,6 +195,7 @@ extension WireWriter {
         string(source.name)
         string(source.main)
         flag(source.untrusted)
+        flag(source.isolation == .request)
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
             string(path)
@@ -233,6 +234,7 @@ extension WireReader {
     mutating func source() throws(WireError) -> HookSource {
         var source = HookSource(name: try string(), main: try string(), modules: [:])
         source.untrusted = try flag()
+        source.isolation = try flag() ? .request : .worker
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()
             source.modules[path] = try string()

@@ -243,6 +243,8 @@ enum Schema {
         SchemaKey("limits", .object(functionLimits), "Budget of one call."),
         SchemaKey("timeout", .time, "The same as `limits.wall`."),
         SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
+        SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
+        SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
         SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),

@@ -173,7 +173,18 @@ public struct Function: Sendable {
     /// Functions of one tenant share a process; empty: a tenant of its own.
     public var tenant = ""
     public var lane = Lane.auto
+    public var isolation = Isolation.worker
+    /// It protects something: its failures deny.
+    public var security = false
     public var position: SourcePosition
+
+    /// What its calls share.
+    public enum Isolation: String, Sendable, CaseIterable {
+        /// The module's variables, on one worker.
+        case worker
+        /// Nothing.
+        case request
+    }
 
     /// Where a function runs.
     public enum Lane: String, Sendable, CaseIterable {
