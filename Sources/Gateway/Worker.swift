@@ -39,6 +39,7 @@ public final class Worker: Reactor {
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
+    private(set) lazy var stores = WorkerStores(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
     /// The number of the connection accepted last, since the overload watch looked.
@@ -304,6 +305,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
+        stores.publish(metrics)
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
@@ -334,7 +336,10 @@ public final class Worker: Reactor {
         stop()
     }
 
-    private func end() { accessLog?.flush() }
+    private func end() {
+        stores.finish()
+        accessLog?.flush()
+    }
 }
 
 /// Connections that can be asked to end when they next can.

@@ -195,6 +195,7 @@ extension Counter {
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
+            + keyValue
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
@@ -209,6 +210,23 @@ extension Counter {
             + series(
                 "hook_moves_total", .counter, "Functions that were moved into a process of their own, by reason.", "reason",
                 [(.hookMovesSlow, "slow"), (.hookMovesFatal, "fatal")])
+    }
+
+    private static var keyValue: [CounterSeries] {
+        series(
+            "kv_requests_total", .counter, "What hooks asked of key-value namespaces.", "operation",
+            [(.kvGets, "get"), (.kvPuts, "put"), (.kvDeletes, "delete"), (.kvLists, "list")])
+            + series(
+                "kv_failures_total", .counter, "Requests to key-value namespaces that failed, by reason.", "reason",
+                [
+                    (.kvFailuresFull, "full"), (.kvFailuresBusy, "busy"), (.kvFailuresTimeout, "timeout"),
+                    (.kvFailuresUnreachable, "unreachable"), (.kvFailuresRefused, "refused"), (.kvFailuresBroken, "broken"),
+                ])
+            + series(
+                "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
+                [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
+            + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
+            + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
     }
 
     private static var bytes: [CounterSeries] {

@@ -108,6 +108,9 @@ enum ConfigurationFile {
                     .fileUnreadable, "\(file.path): \(words(error))", at: file.position, in: configuration, read))
             }
         }
+        SecretFiles.read(configuration, into: &files) { secret, words in
+            complaints.append(Diagnostic(.secret, words, at: secret.position, in: configuration, read))
+        }
         return files
     }
 

@@ -1,0 +1,48 @@
+/// What functions are granted beside upstreams: namespaces, secrets, plain texts.
+
+/// A key-value namespace.
+public struct KeyValueNamespace: Sendable, Equatable {
+    public enum Place: Sendable, Equatable {
+        /// A folder on this machine; nil: one of the gateway's own, by the namespace's name.
+        case disk(path: String?)
+    }
+    public var name: String
+    public var place: Place
+    /// Bytes that its file may have.
+    public var size = 64 << 20
+    /// Bytes of one value.
+    public var largestValue = 1 << 20
+    public var position: SourcePosition
+}
+
+/// A text that never stands in a rule file and is never shown.
+public struct Secret: Sendable, Equatable {
+    public enum Source: Sendable, Equatable {
+        case file(FileReference)
+        /// The systemd credential of its name, else the variable of the environment.
+        case byName
+        /// A variable of the gateway's environment.
+        case environment(String)
+        /// A systemd credential.
+        case credential(String)
+    }
+    public var name: String
+    public var source: Source
+    /// What `sluice test` has in its place.
+    public var testValue: String
+    public var position: SourcePosition
+
+    /// The key of its value in the bundle that workers get.
+    public var bundlePath: String { "secret:\(name)" }
+    /// Bytes at most.
+    public static let largest = 64 << 10
+}
+
+extension Function {
+    /// `env.NAME` of a namespace.
+    public struct StoreBinding: Sendable, Equatable {
+        public var name: String
+        /// Index into `Configuration.namespaces`.
+        public var namespace: Int
+    }
+}
