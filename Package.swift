@@ -85,7 +85,7 @@ let package = Package(
         // Floor 3
         room("Rules", ["HTTP", "Patterns", "Codings", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
-        room("Stores", ["KeyValue", "Reactor", "CLMDB"]),
+        room("Stores", ["KeyValue", "TLS", "Reactor", "Buffers", "CLMDB"]),
         // Floor 4
         room("Hooks", ["Isolates", "KeyValue", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
         .plugin(name: "EmbedText", capability: .buildTool()),
@@ -125,7 +125,7 @@ let package = Package(
         tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
         tests("KeyValue", ["KeyValue"]),
-        tests("Stores", ["Stores", "KeyValue", "Reactor"]),
+        tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
         tests("Hooks", ["Hooks", "KeyValue", "HTTP", "Buffers"]),
         tests("Cordon", ["Cordon", "Reactor", "Buffers", "CordonProbe"]),
         // Confines itself and tries to break out.

@@ -54,7 +54,7 @@ final class ServingGeneration {
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
             reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage)
-        namespaces = try worker.stores.open(configuration.namespaces)
+        namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }

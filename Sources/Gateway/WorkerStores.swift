@@ -3,12 +3,15 @@ import KeyValue
 import Reactor
 import Rules
 import Stores
+import TLS
 import Telemetry
+import Upstream
 
 /// A namespace as the hooks of one generation reach it.
 final class OpenNamespace {
     enum Place {
         case disk(EmbeddedStore)
+        case redis(RedisStore)
         /// Of a rehearsal, by name.
         case memory
     }
@@ -29,6 +32,8 @@ final class WorkerStores: Channel {
     /// By folder. Never closed while the process lives: LMDB's locks allow no second opening.
     private var disks: [String: EmbeddedStore] = [:]
     private var writer: StoreWriter?
+    /// Those that some generation still uses.
+    private var clients: [WeakClient] = []
     private var memories: [String: MemoryStore] = [:]
     private var answers: [Answer] = []
     private let sweeper = SweepTimer()
@@ -58,16 +63,19 @@ final class WorkerStores: Channel {
     // MARK: Opening
 
     /// - Throws: `GenerationError` when a namespace cannot be opened.
-    func open(_ namespaces: [KeyValueNamespace]) throws(GenerationError) -> [OpenNamespace] {
+    func open(_ configuration: Configuration, _ files: FileBundle) throws(GenerationError) -> [OpenNamespace] {
         var opened: [OpenNamespace] = []
-        for namespace in namespaces { opened.append(try open(namespace)) }
+        for namespace in configuration.namespaces { opened.append(try open(namespace, configuration, files)) }
         return opened
     }
 
-    private func open(_ namespace: KeyValueNamespace) throws(GenerationError) -> OpenNamespace {
+    private func open(_ namespace: KeyValueNamespace, _ configuration: Configuration, _ files: FileBundle) throws(GenerationError) -> OpenNamespace {
         if worker.stage != nil { return OpenNamespace(namespace.name, .memory) }
         switch namespace.place {
         case .disk(let path): return OpenNamespace(namespace.name, .disk(try openDisk(namespace, path)))
+        case .redis(let place):
+            let client = try client(try RedisSettings(place, configuration, files), namespace.name)
+            return OpenNamespace(namespace.name, .redis(RedisStore(client, prefix: place.prefix)))
         }
     }
 
@@ -92,6 +100,22 @@ final class WorkerStores: Channel {
         }
     }
 
+    /// The way to a Redis: one for all namespaces that are there.
+    func client(_ settings: RedisSettings, _ name: String) throws(GenerationError) -> RedisClient {
+        clients.removeAll { $0.client == nil }
+        if let kept = clients.lazy.compactMap(\.client).first(where: { $0.settings == settings }) { return kept }
+        do throws(StoreFailure) {
+            let client = try RedisClient(settings, reactor: worker, pool: worker.pool) { [weak worker] name, use in
+                guard let resolver = worker?.resolver else { return use([]) }
+                resolver.addresses(of: name, use)
+            }
+            clients.append(WeakClient(client: client))
+            return client
+        } catch {
+            throw GenerationError(description: "kv \"\(name)\": \(error.message)")
+        }
+    }
+
     // MARK: Asking
 
     func perform(_ namespace: OpenNamespace, _ request: HookStoreRequest, for call: GatewayHookCall) {
@@ -99,6 +123,8 @@ final class WorkerStores: Channel {
         count(request.request)
         switch namespace.place {
         case .disk(let store):
+            store.perform(request.request, now: now) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
+        case .redis(let store):
             store.perform(request.request, now: now) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
         case .memory:
             let answer = memories[namespace.name, default: MemoryStore()].perform(request.request, now: now)
@@ -155,8 +181,15 @@ final class WorkerStores: Channel {
         }
     }
 
-    /// One worker tells of files that all share.
     func publish(_ metrics: Metrics) {
+        let live = clients.compactMap(\.client)
+        for client in live {
+            let (connects, losses) = client.takeCounts()
+            metrics.add(.redisConnects, connects)
+            metrics.add(.redisLosses, losses)
+        }
+        metrics.set(.redisConnected, live.count { $0.isConnected })
+        // One worker tells of files that all share.
         guard worker.context.worker == 0 else { return }
         metrics.set(.kvBytes, disks.values.reduce(0) { $0 + $1.used })
     }
@@ -217,6 +250,34 @@ final class WorkerStores: Channel {
 private final class SweepTimer: Timer {
     weak var stores: WorkerStores?
     override func fire() { stores?.sweep() }
+}
+
+private struct WeakClient {
+    weak var client: RedisClient?
+}
+
+extension RedisSettings {
+    init(_ place: RedisPlace, _ configuration: Configuration, _ files: FileBundle) throws(GenerationError) {
+        self.init(host: place.host, port: place.port)
+        path = place.path
+        database = place.database
+        user = place.user
+        timeout = UInt64(place.timeout)
+        if let secret = place.password.map({ configuration.secrets[$0] }) {
+            guard let bytes = files.files[secret.bundlePath] else {
+                throw GenerationError(description: "secret \"\(secret.name)\" is not in the configuration's bundle")
+            }
+            password = String(decoding: bytes, as: UTF8.self)
+        }
+        guard place.isSecure else { return }
+        var options = ClientOptions()
+        options.alpn = []
+        if let authorities = place.authorities {
+            options.trustedCertificates = files.files[authorities.path]
+            options.trustedName = authorities.path
+        }
+        tls = options
+    }
 }
 
 /// Where namespaces without a path are.

@@ -83,6 +83,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Entries taken out because they were over.
     case kvExpired
     case kvBytes
+    case redisConnects, redisLosses, redisConnected
     case reloadsApplied, reloadsRefused
     /// Time for which requests waited while a configuration was swapped in.
     case reloadMicroseconds

@@ -227,6 +227,10 @@ extension Counter {
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
             + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + series(
+                "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
+                [(.redisConnects, "made"), (.redisLosses, "lost")])
+            + one(.redisConnected, "redis_connected", .gauge, "Connections of workers to Redis that are there now.")
     }
 
     private static var bytes: [CounterSeries] {

@@ -52,3 +52,31 @@ import Testing
         #expect(result.diagnostics.contains { $0.code.rawValue == code && $0.message.contains(words) }, "\(result.diagnostics.text)")
     }
 }
+
+extension BindingTests {
+    @Test func `a namespace may be in Redis`() throws {
+        let result = rules("kv: {S: s, T: t, U: u}", top: """
+            secrets: {REDIS: {env: REDIS_PASSWORD}}
+            kv:
+              s: {redis: "redis://redis.example:7000/2", prefix: "shop:", timeout: 200ms, password: REDIS, user: sluice}
+              t: {redis: "rediss://[::1]", max_value: 2MiB}
+              u: {redis: "unix:/run/redis.sock"}
+            """)
+        let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
+        let places = configuration.namespaces.map { namespace -> RedisPlace? in if case .redis(let place) = namespace.place { place } else { nil } }
+        let (first, second, third) = (try #require(places[0]), try #require(places[1]), try #require(places[2]))
+        #expect(first.host == "redis.example" && first.port == 7000 && first.database == 2 && first.prefix == "shop:" && first.timeout == 200)
+        #expect(first.user == "sluice" && first.password.map { configuration.secrets[$0].source } == .environment("REDIS_PASSWORD"))
+        #expect(second.host == "::1" && second.port == 6379 && second.isSecure && second.prefix == "sluice:t:")
+        #expect(third.path == "/run/redis.sock")
+    }
+
+    @Test(arguments: [
+        ("redis://user:pa55word@host", "V007"), ("http://host", "V007"), ("redis://", "V007"), ("redis://host/x", "V007"), ("redis://host\", size: \"1MiB", "R011"),
+    ])
+    func `a URL that cannot be used is refused without repeating a password`(url: String, code: String) {
+        let result = rules("kv: {S: s}", top: "kv: {s: {redis: \"\(url)\"}}")
+        #expect(result.diagnostics.contains { $0.code.rawValue == code }, "\(result.diagnostics.text)")
+        #expect(!result.diagnostics.text.contains("pa55word"))
+    }
+}

@@ -4,6 +4,12 @@ extension Schema {
         SchemaKey("path", .file(mustExist: false), "Folder for its file, in a folder that exists. Default: `kv/NAME` in the state folder (`$STATE_DIRECTORY`, else `/var/lib/sluice` for root, else `~/.local/state/sluice`)."),
         SchemaKey("size", .size, "Largest size of its file, at least 128KiB; a put beyond it fails. Default 64MiB."),
         SchemaKey("max_value", .size, "Largest value, at most 25MiB. Default 1MiB."),
+        SchemaKey("redis", .text(maximum: 1024), "Keep it in a Redis that several gateways share, not on this disk: `redis://host:port/database`, `rediss://...` with TLS, or `unix:/path`. Without a password: that is a secret."),
+        SchemaKey("prefix", .text(maximum: 256), "What its keys in Redis begin with. Default `sluice:NAME:`."),
+        SchemaKey("timeout", .time, "For one request to Redis, and for a connection to it. Default 500ms."),
+        SchemaKey("user", .text(maximum: 256), "User for Redis. Default: none, the password alone."),
+        SchemaKey("password", .name, "Secret with the password for Redis."),
+        SchemaKey("ca", .file(mustExist: true), "PEM file of the authorities that sign the certificate of a `rediss://` server. Default: the system's."),
     ])
 
     static let secret = SchemaObject(title: "a secret", keys: [

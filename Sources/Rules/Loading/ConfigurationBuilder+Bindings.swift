@@ -8,6 +8,7 @@ extension ConfigurationBuilder {
         if name.hasPrefix("."), object["path"] == nil { reporter.report(.name, "`\(name)` cannot be the name of a folder", at: key.position, label: "give it a `path:`") }
         namespace.size = bounded(object["size"], (128 << 10)...(1 << 44)) ?? namespace.size
         namespace.largestValue = bounded(object["max_value"], 1...(25 << 20)) ?? namespace.largestValue
+        if let url = object["redis"], let place = redis(url, name, object) { namespace.place = .redis(place) }
         let twin = configuration.namespaces.first { $0.place == namespace.place && object["path"] != nil }
         if let twin { reporter.report(.duplicateName, "namespace `\(name)` has the same path as `\(twin.name)`", at: key.position) }
         namespaceIndex[name] = configuration.namespaces.count
@@ -23,6 +24,30 @@ extension ConfigurationBuilder {
             return nil
         }
         return value
+    }
+
+    private mutating func redis(_ url: Parsed, _ name: String, _ object: ParsedObject) -> RedisPlace? {
+        for key in ["path", "size"] {
+            if let other = object[key] { reporter.report(.actionShape, "a namespace in Redis has no `\(key)`", at: other.position) }
+        }
+        guard var place = RedisPlace(url: url.text ?? "") else {
+            reporter.report(
+                .url, "expected a Redis without user and password, found something else", at: url.position,
+                label: "write `redis://host:port`, `rediss://host:port/database` or `unix:/path`; the password is a secret named by `password:`")
+            return nil
+        }
+        place.prefix = object["prefix"]?.text ?? "sluice:\(name):"
+        place.timeout = max(object["timeout"]?.integer ?? place.timeout, 1)
+        place.user = object["user"]?.text ?? ""
+        place.authorities = file(object["ca"])
+        if let password = object["password"], let secret = password.text { place.password = secretNamed(secret, at: password) }
+        return place
+    }
+
+    /// One that `secrets:` defines, or one that is found by its name.
+    private mutating func secretNamed(_ name: String, at parsed: Parsed) -> Int? {
+        if secretIndex[name] == nil { add(Secret(name: name, source: .byName, testValue: "test-\(name)", position: parsed.position)) }
+        return secretIndex[name]
     }
 
     mutating func addSecret(_ key: Parsed, _ value: Parsed) {
@@ -56,8 +81,7 @@ extension ConfigurationBuilder {
         }
         for grant in object["secrets"]?.list ?? [] {
             guard let name = grant.text, isFree(grant, &taken) else { continue }
-            if secretIndex[name] == nil { add(Secret(name: name, source: .byName, testValue: "test-\(name)", position: grant.position)) }
-            if let index = secretIndex[name] { function.secrets.append(index) }
+            if let index = secretNamed(name, at: grant) { function.secrets.append(index) }
         }
         for entry in object["vars"]?.named ?? [] {
             guard let name = entry.key.text, let text = entry.value.text, isFree(entry.key, &taken) else { continue }
@@ -73,5 +97,28 @@ extension ConfigurationBuilder {
             return false
         }
         return true
+    }
+}
+
+extension RedisPlace {
+    /// `redis://host:port/database`, `rediss://...`, `unix:/path`.
+    init?(url: String) {
+        self.init()
+        if url.hasPrefix("unix:/") {
+            path = String(url.dropFirst(5))
+            return
+        }
+        isSecure = url.hasPrefix("rediss://")
+        guard isSecure || url.hasPrefix("redis://") else { return nil }
+        var rest = url.dropFirst(isSecure ? 9 : 8)
+        if let slash = rest.firstIndex(of: "/") {
+            let number = rest[rest.index(after: slash)...]
+            guard let database = number.isEmpty ? 0 : Int(number), (0...999).contains(database) else { return nil }
+            self.database = database
+            rest = rest[..<slash]
+        }
+        guard !rest.contains("@"), let parts = Names.split(String(rest)), !parts.host.isEmpty else { return nil }
+        host = parts.host
+        port = parts.port ?? 6379
     }
 }

@@ -25,8 +25,10 @@ struct ConfigurationBuilder {
         for root in roots {
             for entry in root["lists"]?.named ?? [] { addList(entry.key, entry.value) }
             for entry in root["upstreams"]?.named ?? [] { addUpstream(entry.key, entry.value) }
-            for entry in root["kv"]?.named ?? [] { addNamespace(entry.key, entry.value) }
             for entry in root["secrets"]?.named ?? [] { addSecret(entry.key, entry.value) }
+        }
+        for root in roots {
+            for entry in root["kv"]?.named ?? [] { addNamespace(entry.key, entry.value) }
         }
         for root in roots {
             for entry in root["functions"]?.named ?? [] { addFunction(entry.key, entry.value) }

@@ -5,6 +5,7 @@ public struct KeyValueNamespace: Sendable, Equatable {
     public enum Place: Sendable, Equatable {
         /// A folder on this machine; nil: one of the gateway's own, by the namespace's name.
         case disk(path: String?)
+        case redis(RedisPlace)
     }
     public var name: String
     public var place: Place
@@ -13,6 +14,24 @@ public struct KeyValueNamespace: Sendable, Equatable {
     /// Bytes of one value.
     public var largestValue = 1 << 20
     public var position: SourcePosition
+}
+
+/// A Redis, and what is this namespace's there.
+public struct RedisPlace: Sendable, Equatable {
+    public var host = ""
+    public var port: UInt16 = 6379
+    /// A Unix socket in the place of host and port.
+    public var path: String?
+    public var isSecure = false
+    public var database = 0
+    /// What its keys begin with.
+    public var prefix = ""
+    /// Milliseconds for one request.
+    public var timeout = 500
+    public var user = ""
+    /// Index into `Configuration.secrets`.
+    public var password: Int?
+    public var authorities: FileReference?
 }
 
 /// A text that never stands in a rule file and is never shown.
