@@ -54,6 +54,7 @@ let package = Package(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CCares", linkerSettings: [.linkedLibrary("cares")]),
+        .target(name: "CLMDB", linkerSettings: [.linkedLibrary("lmdb")]),
         .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
         .target(
             name: "CCodings",
@@ -70,6 +71,7 @@ let package = Package(
 
         // Floor 0
         room("Telemetry"),
+        room("KeyValue"),
         room("Buffers", ["CLinux"], settings: inlined),
         // Floor 1
         room("HTTP", ["Buffers"]),
@@ -84,14 +86,15 @@ let package = Package(
         // Floor 3
         room("Rules", ["HTTP", "Patterns", "Codings", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        room("Stores", ["KeyValue", "TLS", "Reactor", "Buffers", "CLMDB"]),
         // Floor 4
-        room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
+        room("Hooks", ["Isolates", "KeyValue", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
         .plugin(name: "EmbedText", capability: .buildTool()),
         // Floor 5
         room("Cordon", ["Hooks", "Isolates", "Reactor", "HTTP", "Buffers"]),
         // Floor 6
         room("Gateway", [
-            "Cordon", "Isolates", "Hooks", "Rules", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
+            "Cordon", "Isolates", "Hooks", "Rules", "Stores", "KeyValue", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
@@ -125,7 +128,9 @@ let package = Package(
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
-        tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
+        tests("KeyValue", ["KeyValue"]),
+        tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
+        tests("Hooks", ["Hooks", "KeyValue", "HTTP", "Buffers"]),
         tests("Cordon", ["Cordon", "Reactor", "Buffers", "CordonProbe"]),
         // Confines itself and tries to break out.
         .executableTarget(

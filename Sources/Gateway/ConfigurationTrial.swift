@@ -59,7 +59,7 @@ public enum ConfigurationTrial {
         var complaints: [Diagnostic] = []
         for function in configuration.functions {
             do {
-                loaded.append(try runtime.load(HookSource(FunctionKey(function, configuration, files))))
+                loaded.append(try runtime.load(HookSource(try FunctionKey(function, configuration, files))))
             } catch {
                 loaded.append(nil)
                 complaints.append(Diagnostic(.hookLoad, "\(error)", at: function.module.position, in: configuration, files))

@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import Hooks
+import KeyValue
 import Reactor
 import Rules
 import Telemetry
@@ -79,6 +80,17 @@ final class GatewayHookCall: Hooks.HookCall {
         subrequests.append(exchange)
         exchange.origin.upstream = granted[exchange.grantIndex]
         generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
+    }
+
+    override func store(_ request: HookStoreRequest) {
+        guard let generation, let bound else {
+            return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the exchange is over")))
+        }
+        let granted = generation.configuration.functions[bound.functionIndex].stores
+        guard granted.indices.contains(request.store) else {
+            return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the function was not granted this namespace")))
+        }
+        worker.stores.perform(generation.namespaces[granted[request.store].namespace], request, for: self)
     }
 
     override func cancelSubrequest(_ id: Int32) {

@@ -27,6 +27,8 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    /// By index into the configuration's.
+    let namespaces: [OpenNamespace]
     let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
@@ -53,6 +55,7 @@ final class ServingGeneration {
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
             reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
             board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.worker) : nil)
+        namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }

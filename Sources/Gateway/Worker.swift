@@ -39,6 +39,7 @@ public final class Worker: Reactor {
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
+    private(set) lazy var stores = WorkerStores(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
     /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
@@ -322,6 +323,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
+        stores.publish(metrics)
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
@@ -353,7 +355,10 @@ public final class Worker: Reactor {
         stop()
     }
 
-    private func end() { accessLog?.flush() }
+    private func end() {
+        stores.finish()
+        accessLog?.flush()
+    }
 }
 
 /// Connections that can be asked to end when they next can.

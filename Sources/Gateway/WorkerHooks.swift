@@ -13,6 +13,7 @@ struct FunctionKey: Hashable {
     var modules: [String: String]
     var limits: FunctionLimits
     var upstreams: [String]
+    var bindings = FunctionBindings()
     var placement: FunctionPlacement
     var isolation: Function.Isolation
 
@@ -23,7 +24,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
+            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
     }
 }
 
@@ -193,6 +194,9 @@ extension HookSource {
         self.init(name: key.name, main: key.main, modules: key.modules)
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
+        stores = key.bindings.stores
+        secrets = key.bindings.secrets
+        variables = key.bindings.variables
         untrusted = key.placement.untrusted
         isolation = key.isolation == .request ? .request : .worker
     }
@@ -281,7 +285,7 @@ struct GenerationHooks {
     /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
     init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
         for function in configuration.functions {
-            functions.append(try hooks.function(FunctionKey(function, configuration, files)))
+            functions.append(try hooks.function(try FunctionKey(function, configuration, files, isPlayed: hooks.worker.stage != nil)))
         }
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
@@ -332,13 +336,15 @@ struct GenerationHooks {
 }
 
 extension FunctionKey {
-    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) {
+    /// - Parameter isPlayed: in a rehearsal secrets are what the rule file says for tests.
+    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle, isPlayed: Bool = false) throws(GenerationError) {
         name = function.name
         main = function.module.path
         limits = function.limits
         placement = FunctionPlacement(function)
         isolation = function.isolation
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
+        bindings = try FunctionBindings(function, configuration, files, isPlayed: isPlayed)
         modules = [:]
         for path in function.moduleFiles {
             guard let bytes = files.files[path] else { continue }

@@ -58,6 +58,10 @@ public struct HookSource: Sendable {
     public var variables: [String: String] = [:]
     /// What calls of the function share.
     public var isolation = Isolation.worker
+    /// Text granted as `env.NAME` that no log line and no message may show.
+    public var secrets: [String: String] = [:]
+    /// Key-value namespaces granted as `env.NAME`. A request carries the index.
+    public var stores: [HookStoreGrant] = []
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
@@ -76,6 +80,14 @@ public struct HookSource: Sendable {
         self.name = name
         self.main = main
         self.modules = modules
+    }
+
+    /// Text that a script wrote, fit for a log: a secret's value is its name there. Short values are words that any
+    /// text may have; hiding them would tell where they are.
+    func hidingSecrets(in text: String) -> String {
+        var text = text
+        for (name, value) in secrets where value.utf8.count >= 6 { text = text.replacing(value, with: "[secret \(name)]") }
+        return text
     }
 }
 
@@ -162,7 +174,8 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     }
 
     init(_ kind: Kind, _ call: HookCall, _ message: String) {
-        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "", message: message)
+        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "",
+            message: call.function?.source.hidingSecrets(in: message) ?? message)
         file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
         memoryBytes = call.function?.memoryInUse ?? 0
@@ -224,6 +237,7 @@ public struct HookCounters: Sendable {
     public var calls: UInt64 = 0
     public var asynchronousCalls: UInt64 = 0
     public var subrequests: UInt64 = 0
+    public var storeRequests: UInt64 = 0
     public var bodiesRead: UInt64 = 0
     /// Bytes of bodies that entered JavaScript chunk by chunk, and that it made.
     public var bodyBytesRead: UInt64 = 0

@@ -97,6 +97,7 @@ private struct TestPlayer {
         let began = clock.now
         // A day passes between tests, so that limits and health of one do not reach into the next.
         gateway.pass(milliseconds: 86_400_000)
+        gateway.fill(test.entries.map { ($0.namespace, $0.key, $0.value ?? "") })
         var failures: [TestFailure] = []
         for (number, step) in test.steps.enumerated() {
             gateway.pass(milliseconds: step.wait)

@@ -78,6 +78,14 @@ public enum Counter: Int, CaseIterable, Sendable {
     case cordonDeaths, cordonRepeats
     /// Functions that moved into a cordon by themselves.
     case hookMovesSlow, hookMovesFatal
+    /// What hooks asked of key-value namespaces, and why it was not done.
+    case kvGets, kvPuts, kvDeletes, kvLists
+    case kvFailuresFull, kvFailuresBusy, kvFailuresTimeout, kvFailuresUnreachable, kvFailuresRefused, kvFailuresBroken
+    case kvBytesRead, kvBytesWritten
+    /// Entries taken out because they were over.
+    case kvExpired
+    case kvBytes
+    case redisConnects, redisLosses, redisConnected
     case reloadsApplied, reloadsRefused
     /// Time for which requests waited while a configuration was swapped in.
     case reloadMicroseconds

@@ -200,6 +200,7 @@ extension Counter {
                 [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
+            + keyValue
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
@@ -214,6 +215,27 @@ extension Counter {
             + series(
                 "hook_moves_total", .counter, "Functions that were moved into a process of their own, by reason.", "reason",
                 [(.hookMovesSlow, "slow"), (.hookMovesFatal, "fatal")])
+    }
+
+    private static var keyValue: [CounterSeries] {
+        series(
+            "kv_requests_total", .counter, "What hooks asked of key-value namespaces.", "operation",
+            [(.kvGets, "get"), (.kvPuts, "put"), (.kvDeletes, "delete"), (.kvLists, "list")])
+            + series(
+                "kv_failures_total", .counter, "Requests to key-value namespaces that failed, by reason.", "reason",
+                [
+                    (.kvFailuresFull, "full"), (.kvFailuresBusy, "busy"), (.kvFailuresTimeout, "timeout"),
+                    (.kvFailuresUnreachable, "unreachable"), (.kvFailuresRefused, "refused"), (.kvFailuresBroken, "broken"),
+                ])
+            + series(
+                "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
+                [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
+            + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
+            + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + series(
+                "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
+                [(.redisConnects, "made"), (.redisLosses, "lost")])
+            + one(.redisConnected, "redis_connected", .gauge, "Connections of workers to Redis that are there now.")
     }
 
     private static var bytes: [CounterSeries] {

@@ -52,6 +52,7 @@ public final class RehearsalGateway {
         worker.log.listener = nil
         answer.calls = stage.end()
         answer.log = log
+        answer.namespaces = worker.stores.rehearsed
         if let trace { answer.trace = (trace.text, trace.json) }
         return answer
     }
@@ -60,6 +61,9 @@ public final class RehearsalGateway {
     private func showTime() {
         V8Engine.setClock(milliseconds: Double(worker.wallSeconds) * 1000 + Double(worker.now % 1000))
     }
+
+    /// What namespaces hold from now on: these entries and nothing else.
+    public func fill(_ entries: [(namespace: String, key: String, value: String)]) { worker.stores.rehearse(entries) }
 
     /// Lets virtual time pass: windows of limits end, servers that were passed over are tried again.
     public func pass(milliseconds: Int) { worker.pass(UInt64(max(milliseconds, 0))) }

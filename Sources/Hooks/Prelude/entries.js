@@ -7,7 +7,7 @@
   const listeners = ["request", "response", "error", "fetch"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
-  const Azion = Object.freeze({ env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  const Azion = Object.freeze({ KV: realm.AzionKV, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
   realm.expose({ Azion });
 
   class BadReturn extends TypeError {}
@@ -17,6 +17,7 @@
     if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
+    realm.newStores(config.stores).forEach((store, index) => { granted[config.stores[index]] = store; });
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.collectsStreams = config.collects;
@@ -180,5 +181,8 @@
     bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
     bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
     bodyRoom: realm.bodyRoom,
+    stored(slot, epoch, id, kind, value, text) {
+      realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
+    },
   };
 }

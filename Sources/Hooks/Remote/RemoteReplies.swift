@@ -59,6 +59,9 @@ extension RemoteHooks {
             if call.exchange != nil { call.readBody(side) }
         case .sendToOrigin: try sendToOrigin(call, &wire)
         case .subrequest: try subrequest(call, &wire)
+        case .store:
+            guard let source = call.remote.function?.source else { throw WireError("a request of no function") }
+            call.store(try HookStoreRequest.read(from: &wire, call, source))
         case .cancelSubrequest:
             let id = Int32(bitPattern: try wire.number32())
             guard call.openSubrequests.contains(id) else { return }

@@ -71,7 +71,7 @@ extension ConfigurationBuilder {
                 function.upstreams.append(index)
             }
         }
-        function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
+        grant(&function, object)
         place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)

@@ -7,6 +7,8 @@ struct ConfigurationBuilder {
     var configuration = Configuration()
     var upstreamIndex: [String: Int] = [:]
     var functionIndex: [String: Int] = [:]
+    var namespaceIndex: [String: Int] = [:]
+    var secretIndex: [String: Int] = [:]
     var lists: [String: NamedList.Values] = [:]
     var siteIndex: [String: Int] = [:]
     var hostOwners: [HostPattern: Int] = [:]
@@ -23,6 +25,10 @@ struct ConfigurationBuilder {
         for root in roots {
             for entry in root["lists"]?.named ?? [] { addList(entry.key, entry.value) }
             for entry in root["upstreams"]?.named ?? [] { addUpstream(entry.key, entry.value) }
+            for entry in root["secrets"]?.named ?? [] { addSecret(entry.key, entry.value) }
+        }
+        for root in roots {
+            for entry in root["kv"]?.named ?? [] { addNamespace(entry.key, entry.value) }
         }
         for root in roots {
             for entry in root["functions"]?.named ?? [] { addFunction(entry.key, entry.value) }

@@ -105,6 +105,8 @@ enum Schema {
         SchemaKey("resolver", .object(resolver), "Who is asked for the addresses of servers."),
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
+        SchemaKey("kv", .named(.object(keyValue)), "Key-value namespaces that functions may be granted."),
+        SchemaKey("secrets", .named(.object(secret)), "Secrets that functions may be granted; where they are, never what they are."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),
         SchemaKey("tests", .list(.object(test)), "Test cases for `sluice test`."),
@@ -246,11 +248,10 @@ enum Schema {
         SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
         SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
-        SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
-    ])
+    ] + bindings)
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
         SchemaKey("cpu", .time, "Processor time. Default 50ms."),

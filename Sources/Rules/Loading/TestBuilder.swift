@@ -35,7 +35,9 @@ struct TestBuilder {
             steps = [step]
         }
         guard !steps.isEmpty else { return nil }
-        return TestCase(name: name, isFresh: object["fresh"]?.boolean ?? false, time: object["time"].flatMap(time), steps: steps, position: object.position)
+        return TestCase(
+            name: name, isFresh: object["fresh"]?.boolean ?? false, time: object["time"].flatMap(time), entries: entries(object["kv"]).map(\.entry),
+            steps: steps, position: object.position)
     }
 
     private func step(_ object: ParsedObject) -> TestStep? {
@@ -148,6 +150,20 @@ struct TestBuilder {
             reporter.report(.unknownRule, "no site has a rule `\(id)`", at: parsed.position, wrong: id, known: ruleIDs.sorted())
         }
         return id
+    }
+
+    /// Entries of namespaces with their places.
+    func entries(_ parsed: Parsed?) -> [(entry: TestEntry, at: Parsed)] {
+        (parsed?.named ?? []).flatMap { namespace -> [(entry: TestEntry, at: Parsed)] in
+            let name = namespace.key.text ?? ""
+            guard builder.resolve(name, in: builder.namespaceIndex, "namespace", .unknownNamespace, at: namespace.key.position) != nil else { return [] }
+            return namespace.value.named.map { item in
+                let node = item.value.node, text = node.scalar
+                let isAbsent = text == "null" || text == "~" || text == ""
+                let value = isAbsent ? nil : text ?? String(decoding: JSONValue.text(node), as: UTF8.self)
+                return (TestEntry(namespace: name, key: item.key.text ?? "", value: value, isJSON: text == nil), item.value)
+            }
+        }
     }
 
     func check(upstream parsed: Parsed) -> String {

@@ -16,6 +16,8 @@ public struct Configuration: Sendable {
     public var resolvers: [String] = []
     public var upstreams: [Upstream] = []
     public var functions: [Function] = []
+    public var namespaces: [KeyValueNamespace] = []
+    public var secrets: [Secret] = []
     public var lists: [NamedList] = []
     public var sites: [Site] = []
     /// Everything with a stable name, in the order of the files.
@@ -166,8 +168,11 @@ public struct Function: Sendable {
     public var onError: OnError = .respond(status: 500)
     /// Indices into `Configuration.upstreams` that `env.NAME.fetch()` may use.
     public var upstreams: [Int] = []
-    /// Names of secrets that `env` carries. Values never pass through the rule files.
-    public var secrets: [String] = []
+    public var stores: [StoreBinding] = []
+    /// Indices into `Configuration.secrets`. Values never pass through the rule files.
+    public var secrets: [Int] = []
+    /// Plain texts in `env`.
+    public var variables: [String: String] = [:]
     /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.
     public var untrusted = false
     /// Functions of one tenant share a process; empty: a tenant of its own.

@@ -6,10 +6,10 @@ from .source import Breach, Tree
 
 # A room imports only from floors below it; the cellar (C targets) only from the room that owns it.
 FLOORS = {
-    "Telemetry": 0, "Buffers": 0,
+    "Telemetry": 0, "Buffers": 0, "KeyValue": 0,
     "HTTP": 1, "Reactor": 1, "Patterns": 1, "Codings": 1,
     "HTTP1": 2, "HTTP2": 2, "TLS": 2, "Isolates": 2,
-    "Rules": 3, "Upstream": 3,
+    "Rules": 3, "Upstream": 3, "Stores": 3,
     "Hooks": 4,
     "Cordon": 5,
     "Gateway": 6, "Supervisor": 6, "Origin": 6,
@@ -18,13 +18,13 @@ FLOORS = {
 }
 CELLAR = {
     "CLinux": {"Reactor", "Buffers", "Telemetry"}, "COpenSSL": {"TLS"}, "CNghttp2": {"HTTP2"}, "CV8": {"Isolates"},
-    "CRE2": {"Patterns"}, "CCodings": {"Codings"},
+    "CRE2": {"Patterns"}, "CCodings": {"Codings"}, "CLMDB": {"Stores"},
     # Linked, not called.
     "CExclusivity": set(),
 }
 # The supervisor stands on the same floor as the gateway and starts it.
 NEIGHBOURS = {("Supervisor", "Gateway")}
-UNSAFE_ROOMS = {"Buffers", "Reactor", "TLS", "HTTP2", "Isolates", "Patterns", "Codings"}
+UNSAFE_ROOMS = {"Buffers", "Reactor", "TLS", "HTTP2", "Isolates", "Patterns", "Codings", "Stores"}
 UNSAFE = re.compile(r"(?<!@)\bunsafe\b|@unchecked\s+Sendable|nonisolated\(unsafe\)")
 REASON_WITHIN = 12
 
