@@ -55,6 +55,8 @@ final class ExchangeRunner: ForwardedExchange {
     var pipeline: BodyPipeline?
     /// Kept when the configuration may compress.
     var acceptedCodings = AcceptedCodings()
+    /// Of a WebSocket that passes through.
+    var frames: TunnelFrames?
     /// Copies of this request that may still need its body.
     var mirrors: [MirroredRequest] = []
     /// Calls that read or make a body, in the order in which it passes them (HookBodies.swift).
@@ -83,6 +85,7 @@ final class ExchangeRunner: ForwardedExchange {
         replacedRequestBody = false
         hookCalls.removeAll(keepingCapacity: true)
         hooks = HookState()
+        frames = nil
     }
 
     /// For origins that want a PROXY header. The address the client connected to is not kept: the listener's stands for it.
@@ -245,6 +248,7 @@ final class ExchangeRunner: ForwardedExchange {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
         worker.metrics.add(.tunnelsOpened)
+        watchTunnel()
         deliver()
         stream?.becomeTunnel()
     }

@@ -183,7 +183,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         sent = 0
         let wishes = parser.take()
         let body = HTTP1Connection.setScheme(&runner.request, listener.scheme)
-        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection && worker.keepsConnections
+        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection
         decoder = BodyDecoder(
             body, trailerBytes: listener.limits.trailerBytes, trailerFields: listener.limits.trailerFields)
         awaitsContinue = wishes.expectsContinue && body != .none

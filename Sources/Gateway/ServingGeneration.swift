@@ -54,7 +54,7 @@ final class ServingGeneration {
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
             reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
-            board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.worker) : nil)
+            board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
         namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }

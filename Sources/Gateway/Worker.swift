@@ -47,8 +47,9 @@ public final class Worker: Reactor {
     var closesIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
-    private let drainTimer = DrainTimer()
     private(set) var isDraining = false
+    /// While it drains: idle connections may send one more request.
+    var idleMayLinger = false
     private(set) var handshakes: [ObjectIdentifier: Channel] = [:]
     var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
@@ -77,7 +78,6 @@ public final class Worker: Reactor {
         log = WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
         try super.init()
         publisher.worker = self
-        drainTimer.worker = self
     }
 
     private func begin() throws {
@@ -295,6 +295,7 @@ public final class Worker: Reactor {
         next.upstreams.start()
         old?.retire()
         hooks?.prepare(for: next.functions.functions)
+        limitOlderExchanges(number, milliseconds: next.configuration.drain.reload)
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
     }
@@ -330,25 +331,21 @@ public final class Worker: Reactor {
         generation?.tallies.flush()
         generation?.series.flush()
         generation?.upstreams.tick()
-        context.shared.beat(worker: context.worker, now: nowNanoseconds)
-        metrics.withWords { context.shared.publish(worker: context.worker, $0) }
+        context.shared.beat(worker: context.slot, now: nowNanoseconds)
+        metrics.withWords { context.shared.publish(worker: context.slot, $0) }
         schedule(publisher, after: 100)
     }
 
-    /// Stops accepting, lets running exchanges finish, closes what is idle.
-    func drain(milliseconds: UInt64) {
-        guard !isDraining else { return }
+    /// Takes what the kernel has queued, and nothing after it.
+    func stopAccepting() {
         for acceptor in acceptors { acceptor.acceptRestAndClose() }
         acceptors = []
         isDraining = true
-        for connection in Array(openConnections.values) { (connection as? any Drainable)?.drain() }
-        if connections == 0 { return finishDraining() }
-        schedule(drainTimer, after: milliseconds)
     }
 
-    fileprivate func drainTimeIsUp() { finishDraining() }
+    var connectionsNow: [Channel] { Array(openConnections.values) }
 
-    private func finishDraining() {
+    func finishDraining() {
         publish()
         accessLog?.flush()
         control?.drained()
@@ -365,6 +362,8 @@ public final class Worker: Reactor {
 protocol Drainable {
     func drain()
     func close()
+    /// Ends what began under a configuration older than this one, without waiting for it any longer; `.max`: everything.
+    func farewell(olderThan generation: UInt64)
     /// Ends a connection on which nothing is served; false when something is.
     func closeIfIdle() -> Bool
 }
@@ -372,11 +371,6 @@ protocol Drainable {
 private final class PublishTimer: Timer {
     unowned var worker: Worker?
     override func fire() { worker?.publish() }
-}
-
-private final class DrainTimer: Timer {
-    unowned var worker: Worker?
-    override func fire() { worker?.drainTimeIsUp() }
 }
 
 /// xoshiro256**: unique request ids without a system call each. Not for secrets.

@@ -23,6 +23,9 @@ extension Worker {
     /// A connection may be kept for another request.
     var keepsConnections: Bool { !isDraining && !closesIdleConnections }
 
+    /// Whether a connection is closed although its client was not told to send no more.
+    var closesIdleConnections: Bool { isDraining && !idleMayLinger || overload.state.closesIdle }
+
     /// New connections wait in the kernel's queue, or are taken again.
     func pauseAccepting(_ pause: Bool) {
         for acceptor in acceptors { acceptor.isPaused = pause }

@@ -106,6 +106,8 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // The worker itself
     case loopTurns
+    /// Exchanges that were ended because the time to drain was over.
+    case drainsCut
     case logLines, logLinesDropped
     /// Doubtful states that a debug build would have trapped on. Anything but zero is a bug report.
     case bugs

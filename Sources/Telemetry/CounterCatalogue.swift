@@ -274,6 +274,7 @@ extension Counter {
                     (.timeoutsUpstreamIdle, "upstream_idle"),
                 ])
             + one(.loopTurns, "loop_turns_total", .counter, "Turns of the event loop.")
+            + one(.drainsCut, "drain_cut_total", .counter, "Exchanges that were ended because the time to drain was over.")
             + one(.logLines, "log_lines_total", .counter, "Access log lines written.")
             + one(.logLinesDropped, "log_lines_dropped_total", .counter, "Log lines dropped because nobody read them.")
             + one(.bugs, "bugs_total", .counter, "Internal invariants found broken. Anything but zero is a bug.")

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "confine.h"
+#include "crash.h"
 #include "health.h"
 #include "local.h"
 #include "net.h"

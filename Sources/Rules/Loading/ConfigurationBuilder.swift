@@ -39,6 +39,11 @@ struct ConfigurationBuilder {
         single("forwarding", roots) { configuration.forwarding = OriginSettings(reporter: reporter).forwarding($0) }
         single("resolver", roots) { configuration.resolvers = OriginSettings(reporter: reporter).resolvers($0) }
         single("debug", roots) { configuration.debug = file($0["key_file"]).map { Debug(key: $0) } }
+        single("drain", roots) { object in
+            configuration.drain.reload = object["reload"]?.integer
+            if let time = object["upgrade"]?.integer { configuration.drain.upgrade = time }
+            if let time = object["stop"]?.integer { configuration.drain.stop = time }
+        }
         single("access_log", roots) { configuration.accessLog = accessLog($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }

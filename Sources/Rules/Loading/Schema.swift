@@ -99,6 +99,7 @@ enum Schema {
         SchemaKey("listeners", .list(.object(listener)), "Where clients connect."),
         SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
         SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
+        SchemaKey("drain", .object(drain), "How long what runs may go on when it has to end."),
         SchemaKey("debug", .object(debug), "Explaining live requests."),
         SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
         SchemaKey("forwarding", .object(forwarding), "Proxies in front of this gateway, and what origins are told of clients."),
@@ -153,6 +154,12 @@ enum Schema {
         SchemaKey(
             "key_file", .file(mustExist: true), required: true,
             "File with a key of at least 32 bytes. A request whose `Sluice-Trace` header is signed with it is explained in the log, see `sluice explain --sign`."),
+    ])
+
+    static let drain = SchemaObject(title: "`drain`", keys: [
+        SchemaKey("reload", .time, "What began under an older configuration, after a reload. Then WebSockets get a close frame, HTTP/2 a GOAWAY, and what still runs is cut. Default: as long as it likes."),
+        SchemaKey("upgrade", .time, "What runs in the old process after `sluice upgrade`. Default 30s."),
+        SchemaKey("stop", .time, "What runs after SIGTERM; `--drain-timeout` takes its place. Default 30s."),
     ])
 
     static let accessLog = SchemaObject(title: "`access_log`", keys: [

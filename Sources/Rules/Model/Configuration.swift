@@ -9,6 +9,7 @@ public struct Configuration: Sendable {
     public var accessLog = AccessLog()
     /// nil: no live request is explained.
     public var debug: Debug?
+    public var drain = Drain()
     /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
     public var limits = Limits()
     public var forwarding = Forwarding()
@@ -120,6 +121,16 @@ public struct Admin: Sendable {
 /// Explaining live requests.
 public struct Debug: Sendable {
     public var key: FileReference
+}
+
+/// How long what runs may go on, in milliseconds, by why it has to end.
+public struct Drain: Sendable, Equatable {
+    /// Under the configuration it began with, after a reload; nil: as long as it likes.
+    public var reload: Int?
+    /// In the old process, after an upgrade.
+    public var upgrade = 30_000
+    /// After SIGTERM.
+    public var stop = 30_000
 }
 
 public struct AccessLog: Sendable {
