@@ -44,7 +44,7 @@ public final class Worker: Reactor {
     private(set) lazy var overload = OverloadWatch(self)
     /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
     var refusesRequests = false
-    var closesIdleConnections = false
+    var shedsIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
     private(set) var isDraining = false

@@ -70,9 +70,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
-    case isolatesLive, isolatesEvicted
+    case isolatesLive
     /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
     case isolatesSpare, isolatesWarm, isolatesCold
+    case isolatesEvicted
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats
