@@ -158,7 +158,7 @@ listeners:
     address: "127.0.0.1:@SECURE@"
     tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}]}
 access_log: {path: "off"}
-limits: {requests_per_connection: 1000000000, connections_per_address: 100000}
+@LIMITS@
 upstreams:
   origin: {servers: ["http://127.0.0.1:@ORIGIN@"], keepalive: 256}
 @FUNCTIONS@

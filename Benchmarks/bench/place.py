@@ -67,12 +67,12 @@ class Contender:
 class Place:
     """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
 
-    def __init__(self, sluice: Path, keep: bool):
+    def __init__(self, sluice: Path, keep: bool, limits: str = "limits: {requests_per_connection: 1000000000, connections_per_address: 100000}"):
         self.sluice, self.keep = sluice, keep
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         self.processes: list[subprocess.Popen] = []
         self.contenders: dict[str, Contender] = {}
-        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100}
+        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100, "LIMITS": limits}
 
     def __enter__(self) -> "Place":
         www = self.folder / "www"

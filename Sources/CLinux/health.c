@@ -2,9 +2,9 @@
 
 #include "layout.h"
 
-// A claim is the time it ends, with the worker's number plus one in the low byte.
-static uint64_t claim_of(uint32_t worker, uint64_t until_ms) { return until_ms << 8 | ((worker + 1) & 0xff); }
-static int is_claim_of(uint64_t claim, uint32_t worker) { return (claim & 0xff) == ((worker + 1) & 0xff); }
+// A claim is the time it ends, with the worker's number plus one in the low 16 bits.
+static uint64_t claim_of(uint32_t worker, uint64_t until_ms) { return until_ms << 16 | ((worker + 1) & 0xffff); }
+static int is_claim_of(uint64_t claim, uint32_t worker) { return (claim & 0xffff) == ((worker + 1) & 0xffff); }
 
 // The entry while it is still this server's; it is in use then.
 static struct health_entry *entry_of(struct sluice_shared *region, int32_t slot, uint64_t key) {
@@ -59,7 +59,7 @@ int sluice_health_claim(struct sluice_shared *region, int32_t slot, uint64_t key
     if (!entry) return 1;
     touch(entry, now_ms);
     uint64_t claim = atomic_load_explicit(&entry->claim, memory_order_relaxed);
-    if (!is_claim_of(claim, worker) && claim >> 8 >= now_ms) return 0;
+    if (!is_claim_of(claim, worker) && claim >> 16 >= now_ms) return 0;
     return atomic_compare_exchange_strong(&entry->claim, &claim, claim_of(worker, until_ms));
 }
 

@@ -16,7 +16,7 @@ extension HTTP1Connection {
 
     /// Hands the rest of the body over to a pipe, once everything that was read before is queued.
     func startSplicing(_ runner: ExchangeRunner) {
-        guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, !runner.hasResponsePipe, transport.isPlain, runner.responseBody.isEmpty,
+        guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, !runner.hasResponsePipe, transport.takesPlainBytes, runner.responseBody.isEmpty,
             let origin = runner.originStream, origin.transportIsPlain, !origin.hasBufferedBytes,
             let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take()
         else { return }

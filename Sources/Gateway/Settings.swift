@@ -122,6 +122,7 @@ extension ListenerState {
         options.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
         options.alpn = protocols.contains(.http2) ? ["h2", "http/1.1"] : ["http/1.1"]
         options.ticketKeys = ticketKeys
+        options.usesKernel = tls.usesKernel
         options.rejectsUnknownNames = tls.refusesUnknownNames
         options.clients = tls.clients.map { ClientVerification($0, files) }
         options.ciphers = tls.ciphers

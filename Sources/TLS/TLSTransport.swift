@@ -99,6 +99,10 @@ public enum HandshakeResult: Sendable {
         return (context, name)
     }
 
+    /// The kernel makes the records of what is sent: plain bytes may go to the socket behind everything that was.
+    // SAFETY: the state belongs to this object.
+    public override var takesPlainBytes: Bool { unsafe io.map { unsafe $0.pointee.ktls != 0 && $0.pointee.kept_count == 0 } ?? false }
+
     var isServer: Bool { if case .server = context { true } else { false } }
 
     // MARK: Handshake

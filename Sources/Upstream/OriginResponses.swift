@@ -110,9 +110,11 @@ extension OriginConnection {
     /// answer yet, so it may become another attempt, or an error that says what it is.
     private func isCutShort() -> Bool {
         guard !decoder.endsWithConnection else { return false }
-        while !endOfInput, !input.isFull, receive() {}
-        guard state == .awaitingHead else { return true }
-        return endOfInput && OriginConnection.lacksEnd(input, decoder)
+        while OriginConnection.lacksEnd(input, decoder) {
+            if endOfInput { return true }
+            guard !input.isFull, receive() else { return state != .awaitingHead }
+        }
+        return false
     }
 
     private static func lacksEnd(_ input: borrowing ReadBuffer, _ decoder: BodyDecoder) -> Bool { !decoder.ends(within: input.bytes) }

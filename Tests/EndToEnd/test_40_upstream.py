@@ -3,6 +3,10 @@ import contextlib
 import json
 import os
 import signal
+from pathlib import Path
+import socket
+import ssl
+import threading
 
 import pytest
 
@@ -261,6 +265,30 @@ def test_https_origin_is_verified(start, certificates, tmp_path, trusted):
         assert answer.status == 200 and json.loads(answer.body)["target"] == "/over-tls"
     else:
         assert answer.status == 502 and "tls" in proxy_status(answer)
+
+
+@pytest.mark.parametrize("sni,asked,status", [(None, None, 200), ("localhost", "localhost", 200), ("other.test", "other.test", 502)])
+def test_the_name_that_is_asked_for_and_checked_is_configured(start, certificates, sni, asked, status):
+    names = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    context.sni_callback = lambda _, name, __: names.append(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    tls = f'tls: {{ca: "{certificates}/ca.crt"' + (f', sni: "{sni}"' if sni else "") + "}"
+    gateway = start(upstreams=f'secure:\n  servers: ["https://127.0.0.1:{listener.getsockname()[1]}"]\n  {tls}\n',
+                    request="- {name: secure, do: [{route: secure}]}")
+    assert gateway.fetch("http1", "GET", "/").status == status
+    thread.join(10)
+    listener.close()
+    assert names == [asked], "an address is no name to ask for"
 
 
 LIMITED = {

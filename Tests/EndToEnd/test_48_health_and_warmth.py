@@ -1,4 +1,5 @@
 """What workers know of origins together, and connections that are open before anybody needs them."""
+import asyncio
 import os
 import signal
 
@@ -109,3 +110,23 @@ def test_a_server_that_is_down_is_not_worn_out_and_warm_again_when_it_is_back(st
     gateway = start(upstreams=many([origin], "warm: 2"), request=ROUTE)
     wait_until(lambda: gateway.metric("sluice_upstream_failures_total", kind="connect") >= 2, "it was tried, and again later")
     assert gateway.metric("sluice_upstream_connections", state="idle") == 0
+
+
+def test_a_server_that_is_taken_out_finishes_what_it_began(start, pair):
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        await go_on.wait()
+        await exchange.send(b"half")
+
+    go_on = asyncio.Event()
+    pair[0].script = slow
+    gateway = start(upstreams=many(pair[:1], ""), request=ROUTE)
+    with gateway.http1() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.head().status == 200
+        gateway.reload(gateway.file.read_text().replace(str(pair[0].port), str(pair[1].port)))
+        wait_until(lambda: gateway.fetch("http1", "GET", "/").status == 200 and len(pair[1].requests) > 0, "new requests go elsewhere")
+        pair[0].call(go_on.set)
+        assert client.exactly(8) == b"halfhalf"
+    assert len(pair[0].requests) == 1
+    wait_until(lambda: pair[0].open_now == 0, "its connections are closed")

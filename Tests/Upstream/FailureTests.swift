@@ -80,6 +80,7 @@ import Upstream
         try world.end()
     }
 
+    /// Its end does not matter then, as rude as it may be.
     @Test(arguments: ["Content-Length: 5\r\n\r\nwhole", "Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", "\r\nwhole"])
     func aWholeAnswerBeforeTheEndIsTaken(answer: String) throws {
         let world = try World()

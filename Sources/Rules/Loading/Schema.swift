@@ -129,6 +129,7 @@ enum Schema {
         SchemaKey("suites", .text(maximum: 1024), "Cipher suites of TLS 1.3, separated by `:`."),
         SchemaKey("curves", .text(maximum: 1024), "Groups for key exchange, best first. Default `X25519:P-256:P-384`."),
         SchemaKey("client", .object(clientCertificates), "Ask clients for certificates."),
+        SchemaKey("kernel", .boolean, "Let the kernel encrypt answers where it can (kTLS). Default true."),
         SchemaKey("unknown_names", .choice(["serve", "refuse"]), "A name no certificate covers gets the first certificate (default), or no connection."),
         SchemaKey("other_hosts", .choice(["refuse", "serve"]), "Requests for hosts that the connection's certificate does not cover get 421 (default), or are served."),
     ])

@@ -84,6 +84,8 @@ public struct ListenerTLS: Sendable {
     public var clients: ClientCertificates?
     /// A name that no certificate covers ends the handshake.
     public var refusesUnknownNames = false
+    /// The kernel may make records.
+    public var usesKernel = true
     /// Requests for hosts that the connection's certificate does not cover get 421.
     public var refusesOtherNames = true
 }
