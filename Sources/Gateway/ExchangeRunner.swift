@@ -61,6 +61,10 @@ final class ExchangeRunner: ForwardedExchange {
     var requestStages: [BodyStage] = []
     var responseStages: [BodyStage] = []
 
+    /// Hooks that look at messages, should this exchange become a WebSocket, and who shows them.
+    var messageHooks: [BoundHook] = []
+    var webSocket: WebSocketRelay?
+
     init(worker: Worker) {
         self.worker = worker
         super.init()
@@ -72,6 +76,7 @@ final class ExchangeRunner: ForwardedExchange {
         if let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
+        if !messageHooks.isEmpty { forgetMessages() }
         super.reset()
         stream = nil
         rules.end()
@@ -189,6 +194,7 @@ final class ExchangeRunner: ForwardedExchange {
         origin.upstream = chosen
         rules.chooseBalanceKey(self)
         if !rules.mirrors.isEmpty { sendMirrors() }
+        keepMessagesReadable()
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -201,7 +207,7 @@ final class ExchangeRunner: ForwardedExchange {
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         guard !replacedRequestBody else { return true }
         for copy in mirrors { copy.take(slice.shared()) }
-        if let first = requestStages.first { first.intake.append(slice) } else { requestBody.append(slice) }
+        if let first = requestStages.first { first.intake.append(slice) } else { acceptTunneled(slice) }
         return true
     }
 
@@ -212,13 +218,17 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
+        if let webSocket { return webSocket.clientSent() }
         if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
         if station == .streaming || station == .idle { requestBody.removeAll() }
     }
 
-    override func originWantsBody() { if !stagesMakeMore(.request) { stream?.resumeRequestBody() } }
+    override func originWantsBody() {
+        if let webSocket { return webSocket.originHasRoom() }
+        if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
+    }
 
     override func originInterim() {
         guard station == .origin, response.status != 100 else { return }
@@ -241,6 +251,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
+        if let webSocket { return webSocket.originSent() }
         if stagesTakeResponse() { return }
         if station == .streaming { responseBodyGrew() }
     }
@@ -254,6 +265,7 @@ final class ExchangeRunner: ForwardedExchange {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
         worker.metrics.add(.tunnelsOpened)
+        beginRelay()
         deliver()
         stream?.becomeTunnel()
     }
