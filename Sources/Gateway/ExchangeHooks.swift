@@ -29,7 +29,10 @@ extension ExchangeRunner {
             return true
         }
         let function = bound.shared
+        if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
         let phase = hookPhase(function)
+        // It looks at messages only.
+        if phase == .webSocket { return true }
         countHookCall(phase)
         if !hooks.fenced.isEmpty, hooks.fenced.contains(function.key.name) {
             let failure = HookFailure(.unavailable, function: function.key.name, message: "the function is fenced: it stopped workers before")
@@ -49,7 +52,7 @@ extension ExchangeRunner {
         switch station {
         case .responseRules: .response
         case .errorRules: .error
-        default: function.handles(.request) ? .request : .fetch
+        default: function.handles(.request) ? .request : function.handles(.fetch) ? .fetch : .webSocket
         }
     }
 
@@ -59,11 +62,13 @@ extension ExchangeRunner {
         case .response: worker.metrics.add(.hookCallsResponse)
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
+        case .webSocket: worker.metrics.add(.hookCallsWebSocket)
         }
     }
 
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+        if let webSocket, webSocket.finished(call, outcome) { return }
         guard hooks.call === call else { return }
         if hookEnded(call, outcome) { advance() }
     }

@@ -63,6 +63,10 @@ final class ExchangeRunner: ForwardedExchange {
     var requestStages: [BodyStage] = []
     var responseStages: [BodyStage] = []
 
+    /// Hooks that look at messages, should this exchange become a WebSocket, and who shows them.
+    var messageHooks: [BoundHook] = []
+    var webSocket: WebSocketRelay?
+
     init(worker: Worker) {
         self.worker = worker
         super.init()
@@ -74,6 +78,7 @@ final class ExchangeRunner: ForwardedExchange {
         if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
+        if !messageHooks.isEmpty { forgetMessages() }
         super.reset()
         stream = nil
         rules.end()
@@ -188,6 +193,7 @@ final class ExchangeRunner: ForwardedExchange {
         originUpstream = chosen
         rules.chooseBalanceKey(self)
         if !rules.mirrors.isEmpty { sendMirrors() }
+        keepMessagesReadable()
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -200,7 +206,7 @@ final class ExchangeRunner: ForwardedExchange {
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         guard !replacedRequestBody else { return true }
         for copy in mirrors { copy.take(slice.shared()) }
-        if let first = requestStages.first { first.intake.append(slice) } else { requestBody.append(slice) }
+        if let first = requestStages.first { first.intake.append(slice) } else { acceptTunneled(slice) }
         return true
     }
 
@@ -211,13 +217,17 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
+        if let webSocket { return webSocket.clientSent() }
         if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
         if station == .streaming || station == .idle { requestBody.removeAll() }
     }
 
-    override func originWantsBody() { if !stagesMakeMore(.request) { stream?.resumeRequestBody() } }
+    override func originWantsBody() {
+        if let webSocket { return webSocket.originHasRoom() }
+        if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
+    }
 
     override func originInterim() {
         guard station == .origin, response.status != 100 else { return }
@@ -237,6 +247,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
+        if let webSocket { return webSocket.originSent() }
         if stagesTakeResponse() { return }
         if station == .streaming { responseBodyGrew() }
     }
@@ -249,6 +260,7 @@ final class ExchangeRunner: ForwardedExchange {
         }
         worker.metrics.add(.tunnelsOpened)
         watchTunnel()
+        beginRelay()
         deliver()
         stream?.becomeTunnel()
     }

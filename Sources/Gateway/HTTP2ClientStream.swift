@@ -220,9 +220,10 @@ final class HTTP2ClientStream: ClientStream {
     override func becomeTunnel() {
         guard let runner, tunnel == .asked else { return }
         tunnel = .open
-        runner.requestBody.append(contentsOf: &early)
+        let hasEarly = !early.isEmpty
+        runner.acceptTunneled(&early)
         if ended { runner.requestBodyEnded = true }
-        if ended || !runner.requestBody.isEmpty { runner.requestBodyArrived() }
+        if ended || hasEarly { runner.requestBodyArrived() }
         openWindow()
     }
 

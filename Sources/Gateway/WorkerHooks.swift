@@ -321,7 +321,7 @@ struct GenerationHooks {
 
     /// The handlers of which a function needs one to serve a phase, when it has none of them.
     static func missingHandlers(_ phase: Phase, _ loaded: HookFunction) -> String? {
-        let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
+        let wanted: [HookPhase] = phase == .request ? [.request, .fetch, .webSocket] : phase == .response ? [.response] : [.error]
         guard !wanted.contains(where: { loaded.handles($0) }) else { return nil }
         return wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
     }

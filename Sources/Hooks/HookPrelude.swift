@@ -10,6 +10,7 @@ enum HookOperation: Int, CaseIterable {
     case variable, setVariable, state, setState, failure
     case encode, decode, detach
     case rejected
+    case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
     case store
 }

@@ -310,6 +310,7 @@ extension HookCall {
             edits.applyResponse(&exchange.response)
             return .respond(edits.responseBody)
         default:
+            if phase == .webSocket { return .proceed(.unchanged) }
             edits.applyRequest(&exchange.request)
             if phase == .response { edits.applyResponse(&exchange.response) }
             return .proceed(phase == .response ? edits.responseBody : edits.requestBody)

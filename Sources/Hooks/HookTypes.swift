@@ -10,6 +10,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case error
     /// `fetch`: the whole exchange; the function calls the origin itself.
     case fetch
+    /// `onWebSocketMessage`: a message of a WebSocket that passes.
+    case webSocket = 5
 
     /// The name of the export, as messages say it.
     public var handlerName: StaticString {
@@ -18,6 +20,7 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .response: "onResponse"
         case .error: "onError"
         case .fetch: "fetch"
+        case .webSocket: "onWebSocketMessage"
         }
     }
 }

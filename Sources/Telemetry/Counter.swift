@@ -64,7 +64,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
-    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket
+    case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
     case hookCPUMicroseconds

@@ -176,7 +176,13 @@ extension Counter {
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
-                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"),
+                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
+                ])
+            + series(
+                "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
+                [
+                    (.webSocketMessagesPassed, "passed"), (.webSocketMessagesChanged, "changed"),
+                    (.webSocketMessagesDropped, "dropped"), (.webSocketMessagesClosed, "closed"),
                 ])
             + series(
                 "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",

@@ -225,7 +225,7 @@ extension OriginConnection {
         guard let exchange else { return false }
         if !input.isEmpty {
             guard hasRoom(exchange) else { return false }
-            exchange.responseBody.append(input.takeSlice(input.count))
+            exchange.receiveBody(input.takeSlice(input.count))
             exchange.originBodyArrived()
             return self.exchange === exchange
         }
@@ -234,8 +234,8 @@ extension OriginConnection {
 
     /// The origin sends no more; the client still may, until it ends too.
     func tunnelEnded(_ exchange: ForwardedExchange) -> Bool {
-        let first = !exchange.responseBodyEnded
-        exchange.responseBodyEnded = true
+        let first = !(exchange.responseIsTapped ? exchange.tappedBodyEnded : exchange.responseBodyEnded)
+        exchange.endBody()
         if requestDone {
             detach()
             close()

@@ -92,6 +92,11 @@ extension RemoteHooks {
         } else {
             call.state = try wire.array()
             try wire.vars(into: &exchange.vars)
+            if call.phase == .webSocket {
+                let from = call.message?.fromClient ?? true
+                call.message = try wire.message()
+                call.message?.fromClient = from
+            }
             countRefused(try call.edits.read(from: &wire))
             outcome = try apply(kind, call, exchange)
         }

@@ -91,6 +91,7 @@ open class RemoteServer: HookHost {
         call.number = number
         call.state = try wire.array()
         try wire.exchange(into: call.served)
+        call.message = phase == .webSocket ? try wire.message() : nil
         calls[number] = call
         guard let served, served.bindings.indices.contains(index), let binding = served.bindings[index] else {
             return finished(call, .failed(HookFailure(.unavailable, function: "", message: "the function could not be loaded")))
@@ -135,6 +136,7 @@ open class RemoteServer: HookHost {
             if case .failed(let failure) = outcome { return wire.failure(failure) }
             wire.array(call.state)
             wire.vars(call.served.vars)
+            if call.phase == .webSocket { wire.message(call.message) }
             wire.appendRaw(call.edited)
         }
         if call.isIdle { recycle(call) }
