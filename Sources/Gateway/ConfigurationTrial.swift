@@ -13,7 +13,7 @@ public enum ConfigurationTrial {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
         guard let configuration = result.configuration else { return result.diagnostics }
-        return debugKey(configuration, files) + certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
+        return debugKey(configuration, files) + egress(configuration, files) + certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
     }
 
     private static func debugKey(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
@@ -50,6 +50,16 @@ public enum ConfigurationTrial {
                     .authorities, "upstream \"\(upstream.name)\": \(error)", at: upstream.tls.authorities?.position ?? upstream.position,
                     in: configuration, files)
             }
+        }
+    }
+
+    private static func egress(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
+        guard let authorities = configuration.egress.authorities else { return [] }
+        do {
+            _ = try ClientContext(EgressSettings(configuration.egress, files).tls)
+            return []
+        } catch {
+            return [Diagnostic(.authorities, "egress: \(error)", at: authorities.position, in: configuration, files)]
         }
     }
 

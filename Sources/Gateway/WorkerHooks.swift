@@ -170,6 +170,7 @@ extension HookSource {
         stores = key.bindings.stores
         secrets = key.bindings.secrets
         variables = key.bindings.variables
+        reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
     }
 }

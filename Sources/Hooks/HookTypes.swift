@@ -58,6 +58,8 @@ public struct HookSource: Sendable {
     public var variables: [String: String] = [:]
     /// Text granted as `env.NAME` that no log line and no message may show.
     public var secrets: [String: String] = [:]
+    /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
+    public var reachesOutside = false
     /// Key-value namespaces granted as `env.NAME`. A request carries the index.
     public var stores: [HookStoreGrant] = []
     /// Of a stranger: the clock stands still while it runs.
@@ -72,6 +74,8 @@ public struct HookSource: Sendable {
         self.main = main
         self.modules = modules
     }
+
+    func mayAsk(_ upstream: Int) -> Bool { upstreams.indices.contains(upstream) || upstream == HookSubrequest.outside && reachesOutside }
 
     /// Text that a script wrote, fit for a log: a secret's value is its name there. Short values are words that any
     /// text may have; hiding them would tell where they are.
@@ -196,8 +200,9 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
 public final class HookSubrequest {
     /// Names the request to `subrequestFinished`; unique within the call.
     public let id: Int32
-    /// Index into `HookSource.upstreams`.
+    /// Index into `HookSource.upstreams`; `HookSubrequest.outside`: the URL's own server, `head.scheme` tells how.
     public let upstream: Int
+    public static let outside = -1
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []

@@ -83,6 +83,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Entries taken out because they were over.
     case kvExpired
     case kvBytes
+    /// Requests of hooks to hosts outside, and those refused: the host was not granted, or its address is not public.
+    case egressRequests, egressRefusedHost, egressRefusedAddress
     case redisConnects, redisLosses, redisConnected
     case reloadsApplied, reloadsRefused
     /// Time for which requests waited while a configuration was swapped in.

@@ -227,6 +227,10 @@ extension Counter {
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
             + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
+            + series(
+                "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",
+                [(.egressRefusedHost, "host"), (.egressRefusedAddress, "address")])
             + series(
                 "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
                 [(.redisConnects, "made"), (.redisLosses, "lost")])

@@ -16,6 +16,8 @@ final class OriginContext {
     var idleStreams: [MultiplexedStream] = []
     /// Plays the origins in a rehearsal; nil: they are real.
     let stage: OriginStage?
+    /// Which addresses may be connected to; nil: all.
+    var addresses: AddressPolicy?
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 

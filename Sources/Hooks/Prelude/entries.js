@@ -21,6 +21,7 @@
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.collectsStreams = config.collects;
+    realm.reachesOutside = config.outside;
     let mask = 0;
     for (let phase = 0; phase < 4; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;

@@ -106,6 +106,7 @@ enum Schema {
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
         SchemaKey("kv", .named(.object(keyValue)), "Key-value namespaces that functions may be granted."),
+        SchemaKey("egress", .object(egress), "How hosts outside are reached that functions are granted by `egress`."),
         SchemaKey("secrets", .named(.object(secret)), "Secrets that functions may be granted; where they are, never what they are."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),

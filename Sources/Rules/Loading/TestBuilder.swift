@@ -58,7 +58,10 @@ struct TestBuilder {
     }
 
     private func isUpstream(_ key: Parsed) -> Bool {
-        builder.resolve(key.text ?? "", in: builder.upstreamIndex, "upstream", .unknownUpstream, at: key.position) != nil
+        let host = (key.text ?? "").lowercased()
+        // A host that some function may ask by URL.
+        if builder.upstreamIndex[host] == nil, builder.configuration.functions.contains(where: { $0.egress.contains { $0.matches(host) } }) { return true }
+        return builder.resolve(key.text ?? "", in: builder.upstreamIndex, "upstream", .unknownUpstream, at: key.position) != nil
     }
 
     private func time(_ parsed: Parsed) -> Int? {
