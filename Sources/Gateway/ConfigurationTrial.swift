@@ -75,6 +75,10 @@ public enum ConfigurationTrial {
                 complaints.append(Diagnostic(.hookLoad, "\(error)", at: function.module.position, in: configuration, files))
             }
         }
+        for (function, loaded) in zip(configuration.functions, loaded) {
+            guard let first = function.schedules.first, let loaded, !loaded.handles(.scheduled) else { continue }
+            complaints.append(Diagnostic(.hookHandler, GenerationHooks.noHandler(function), at: first.position, in: configuration, files))
+        }
         let generation = Generation(configuration)
         for use in generation.hookUses {
             guard let function = loaded[use.call.function],

@@ -59,6 +59,7 @@ extension ExchangeRunner {
         case .response: worker.metrics.add(.hookCallsResponse)
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
+        case .scheduled: worker.metrics.add(.hookCallsScheduled)
         }
     }
 

@@ -11,6 +11,8 @@ import Upstream
 final class GatewayHookCall: Hooks.HookCall {
     let worker: Worker
     var runner: ExchangeRunner?
+    /// In the place of a runner, for a run by the clock.
+    var scheduled: ScheduledRun?
     var generation: ServingGeneration?
     var bound: BoundHook?
     var ruleIndex: Int32 = 0
@@ -34,7 +36,10 @@ final class GatewayHookCall: Hooks.HookCall {
         subrequests.removeAll()
     }
 
-    override func finished(_ outcome: HookOutcome) { runner?.hookFinished(self, outcome) }
+    override func finished(_ outcome: HookOutcome) {
+        if let scheduled { return scheduled.finished(self, outcome) }
+        runner?.hookFinished(self, outcome)
+    }
 
     override func released() { worker.hooks?.giveBack(self) }
 

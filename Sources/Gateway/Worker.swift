@@ -40,6 +40,7 @@ public final class Worker: Reactor {
     private var random: FastRandom
     private let publisher = PublishTimer()
     private(set) lazy var stores = WorkerStores(worker: self)
+    private(set) lazy var schedules = WorkerSchedules(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
     /// The number of the connection accepted last, since the overload watch looked.
@@ -96,6 +97,7 @@ public final class Worker: Reactor {
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
+        schedules.use(first)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
@@ -276,6 +278,7 @@ public final class Worker: Reactor {
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
+        schedules.use(next)
         old?.retire()
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)

@@ -87,7 +87,7 @@ public final class HookFunction {
         case .threw(let thrown): throw loadError(thrown)
         default:
             throw loadError(
-                "the module has no handler: export default { onRequest, onResponse, onError or fetch }, or addEventListener")
+                "the module has no handler: export default { onRequest, onResponse, onError, fetch or scheduled }, or addEventListener")
         }
     }
 

@@ -10,6 +10,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case error
     /// `fetch`: the whole exchange; the function calls the origin itself.
     case fetch
+    /// `scheduled`: nobody asked, it is time.
+    case scheduled
 
     /// The name of the export, as messages say it.
     public var handlerName: StaticString {
@@ -18,6 +20,7 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .response: "onResponse"
         case .error: "onError"
         case .fetch: "fetch"
+        case .scheduled: "scheduled"
         }
     }
 }
@@ -91,6 +94,9 @@ public struct HookRule: Sendable {
     public var name: String
     public var file: String
     public var line: Int
+    /// Text as JSON, for `arguments`.
+    public static func quoted(_ text: String) -> String { jsonText(text) }
+
     /// The rule's `args:` as JSON text; becomes `ctx.args`, frozen.
     public var arguments: String
 

@@ -64,7 +64,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
-    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsScheduled
+    /// Runs of schedules by what became of them; skipped: the run before went on.
+    case scheduledDone, scheduledFailed, scheduledSkipped
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
     case hookCPUMicroseconds

@@ -175,8 +175,11 @@ extension Counter {
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
-                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"),
+                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsScheduled, "scheduled"),
                 ])
+            + series(
+                "scheduled_runs_total", .counter, "Runs of schedules, by what became of them; skipped: the run before went on.", "result",
+                [(.scheduledDone, "done"), (.scheduledFailed, "failed"), (.scheduledSkipped, "skipped")])
             + series(
                 "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",
                 [

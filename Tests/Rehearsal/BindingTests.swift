@@ -98,4 +98,37 @@ import Testing
         #expect(result.problem == nil && result.failed == 0, "\(result.complaints)")
         #expect(result.outcomes.count == 8)
     }
+
+    @Test func `a schedule is run like a request`() {
+        let result = play(configuration(
+            request: "- {name: count, when: path == \"/seen\", do: [{run: f}]}",
+            top: """
+                kv: {seen: {}}
+                functions: {f: {file: f.js, kv: {SEEN: seen}, upstreams: [other], schedule: ["*/5 * * * *"]}}
+                """,
+            tests: """
+                - name: it counts
+                  time: 2026-11-26T00:30:00Z
+                  steps:
+                    - scheduled: f
+                      origins: {other: {body: pong}}
+                      expect: {kv: {seen: {last: "*/5 * * * * 1795653000000 pong"}}, hooks: {f: continue}, calls: {other: 1}}
+                    - send: {url: "https://a.example/seen"}
+                      expect: {body: "*/5 * * * * 1795653000000 pong"}
+                - name: it fails
+                  scheduled: f
+                  origins: {other: {fail: connect}}
+                  expect: {hooks: {f: error}, log_contains: "kind=error", kv: {seen: {last: null}}}
+                """), ["f.js": """
+                export default {
+                  async onRequest(request, env) { return new Response(await env.SEEN.get("last")); },
+                  async scheduled(event, env) {
+                    const pong = await (await env.other.fetch("/ping")).text();
+                    await env.SEEN.put("last", `${event.cron} ${event.scheduledTime} ${pong}`);
+                  },
+                };
+                """])
+        #expect(result.problem == nil && result.failed == 0, "\(result.complaints)")
+        #expect(result.outcomes.count == 2)
+    }
 }

@@ -102,3 +102,21 @@ extension BindingTests {
         #expect(result.configuration == nil, "\(text)")
     }
 }
+
+extension BindingTests {
+    @Test func `schedules are read, and a function that has one is used`() throws {
+        let result = load("""
+            sluice: 1
+            functions: {f: {file: f.js, schedule: ["*/5 * * * *", "@daily"], overlap: allow}, g: {file: f.js, schedule: "0 1 * * *"}}
+            """, ["f.js": ""])
+        let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
+        #expect(result.diagnostics.isEmpty, "\(result.diagnostics.text)")
+        #expect(configuration.functions[0].schedules.map(\.cron.text) == ["*/5 * * * *", "@daily"] && configuration.functions[0].mayOverlap)
+        #expect(configuration.functions[1].schedules.count == 1 && !configuration.functions[1].mayOverlap)
+    }
+
+    @Test(arguments: [("schedule: '* * *'", "V003"), ("schedule: ['@daily', '@daily']", "R005"), ("overlap: maybe", "V005")])
+    func `schedules that are none are told`(function: String, code: String) {
+        #expect(rules(function).diagnostics.contains { $0.code.rawValue == code })
+    }
+}

@@ -3,8 +3,8 @@
   const { phases, actions, openCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
-  const names = ["onRequest", "onResponse", "onError", "fetch"];
-  const listeners = ["request", "response", "error", "fetch"];
+  const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled"];
+  const listeners = ["request", "response", "error", "fetch", "scheduled"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
   const Azion = Object.freeze({ KV: realm.AzionKV, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
@@ -23,7 +23,7 @@
     realm.collectsStreams = config.collects;
     realm.reachesOutside = config.outside;
     let mask = 0;
-    for (let phase = 0; phase < 4; phase++) {
+    for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
     }
     if (typeof handlers.firewall === "function" || realm.hasListener("firewall")) mask |= 1;
@@ -36,7 +36,8 @@
     const { phase } = call;
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
-    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
+    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
+      : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
     return handler.call(handlers, first, env, newContext(call));
   }
 
@@ -52,6 +53,7 @@
   function settle(call, value) {
     const { slot, epoch, phase } = call;
     let code = codes.proceed, staged;
+    if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }

@@ -174,6 +174,9 @@ public struct Function: Sendable {
     public var secrets: [Int] = []
     /// Hosts outside that `fetch(url)` may ask.
     public var egress: [EgressGrant] = []
+    public var schedules: [Schedule] = []
+    /// Runs of one schedule may overlap.
+    public var mayOverlap = false
     /// Plain texts in `env`.
     public var variables: [String: String] = [:]
     /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.
