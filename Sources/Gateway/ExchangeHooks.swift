@@ -63,6 +63,7 @@ extension ExchangeRunner {
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
         case .webSocket: worker.metrics.add(.hookCallsWebSocket)
+        case .scheduled: worker.metrics.add(.hookCallsScheduled)
         }
     }
 

@@ -6,11 +6,13 @@ struct FunctionBindings: Equatable {
     var stores: [HookStoreGrant] = []
     var secrets: [String: String] = [:]
     var variables: [String: String] = [:]
+    var reachesOutside = false
 
     init() {}
 
     init(_ function: Function, _ configuration: Configuration, _ files: FileBundle, isPlayed: Bool) throws(GenerationError) {
         variables = function.variables
+        reachesOutside = !function.egress.isEmpty
         stores = function.stores.map { HookStoreGrant(name: $0.name, largestValue: configuration.namespaces[$0.namespace].largestValue) }
         for index in function.secrets {
             let secret = configuration.secrets[index]

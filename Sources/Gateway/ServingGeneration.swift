@@ -29,6 +29,8 @@ final class ServingGeneration {
     let functions: GenerationHooks
     /// By index into the configuration's.
     let namespaces: [OpenNamespace]
+    /// Hosts outside, for hooks.
+    let egress: EgressPool
     let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
@@ -55,6 +57,9 @@ final class ServingGeneration {
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
             reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
             board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
+        egress = EgressPool(
+            EgressSettings(configuration.egress, files), reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver,
+            stage: worker.stage)
         namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
@@ -67,5 +72,8 @@ final class ServingGeneration {
     }
 
     /// New requests go elsewhere: idle origin connections close, running exchanges finish.
-    func retire() { upstreams.retire() }
+    func retire() {
+        upstreams.retire()
+        egress.retire()
+    }
 }

@@ -40,6 +40,7 @@ public final class Worker: Reactor {
     private var random: FastRandom
     private let publisher = PublishTimer()
     private(set) lazy var stores = WorkerStores(worker: self)
+    private(set) lazy var schedules = WorkerSchedules(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
     /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
@@ -104,6 +105,7 @@ public final class Worker: Reactor {
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
+        schedules.use(first)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
@@ -293,6 +295,7 @@ public final class Worker: Reactor {
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
+        schedules.use(next)
         old?.retire()
         hooks?.prepare(for: next.functions.functions)
         limitOlderExchanges(number, milliseconds: next.configuration.drain.reload)

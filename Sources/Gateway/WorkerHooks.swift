@@ -164,10 +164,20 @@ final class WorkerHooks {
         return call
     }
 
+    /// The same for a run that no request asks for.
+    func takeCall(_ run: ScheduledRun, _ bound: BoundHook, _ generation: ServingGeneration) -> GatewayHookCall {
+        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        call.scheduled = run
+        call.generation = generation
+        call.bound = bound
+        return call
+    }
+
     /// Takes a call back; it is reused once the runtime is done with it (`released`).
     func giveBack(_ call: GatewayHookCall) {
         if call.isStreaming { call.producesFor = call.runner ?? call.producesFor }
         call.runner = nil
+        call.scheduled = nil
         guard call.isIdle else { return }
         call.forget()
         if idleCalls.count < 256 { idleCalls.append(call) }
@@ -197,6 +207,7 @@ extension HookSource {
         stores = key.bindings.stores
         secrets = key.bindings.secrets
         variables = key.bindings.variables
+        reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
         isolation = key.isolation == .request ? .request : .worker
     }
@@ -277,6 +288,7 @@ private final class HookTimer: Timer {
 /// The functions of one generation and their uses in rules.
 struct GenerationHooks {
     private(set) var functions: [SharedFunction] = []
+    private(set) var schedules: [ScheduledHook] = []
     /// By rule index: the `run` actions of the rule, told apart by where their arguments begin.
     private var bound: [[(arguments: UInt32, function: Int, hook: BoundHook)]] = []
 
@@ -287,6 +299,7 @@ struct GenerationHooks {
         for function in configuration.functions {
             functions.append(try hooks.function(try FunctionKey(function, configuration, files, isPlayed: hooks.worker.stage != nil)))
         }
+        schedules = try GenerationHooks.schedules(configuration, functions, hooks)
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]

@@ -145,7 +145,7 @@ final class HookOperations: NativeOperations {
             throw .error("the limit of \(function.source.limits.subrequests) sub-requests for one call was reached")
         }
         let upstream = try native.int(2)
-        guard function.source.upstreams.indices.contains(upstream) else { throw .typeError("no such upstream") }
+        guard function.source.mayAsk(upstream) else { throw .typeError("no such upstream") }
         let request = HookSubrequest(id: call.progress.nextSubrequest, upstream: upstream)
         try fill(request, native)
         call.progress.nextSubrequest += 1

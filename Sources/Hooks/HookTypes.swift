@@ -10,6 +10,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case error
     /// `fetch`: the whole exchange; the function calls the origin itself.
     case fetch
+    /// `scheduled`: nobody asked, it is time.
+    case scheduled
     /// `onWebSocketMessage`: a message of a WebSocket that passes.
     case webSocket = 5
 
@@ -21,6 +23,7 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .error: "onError"
         case .fetch: "fetch"
         case .webSocket: "onWebSocketMessage"
+        case .scheduled: "scheduled"
         }
     }
 }
@@ -63,6 +66,8 @@ public struct HookSource: Sendable {
     public var isolation = Isolation.worker
     /// Text granted as `env.NAME` that no log line and no message may show.
     public var secrets: [String: String] = [:]
+    /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
+    public var reachesOutside = false
     /// Key-value namespaces granted as `env.NAME`. A request carries the index.
     public var stores: [HookStoreGrant] = []
     /// Of a stranger: the clock stands still while it runs.
@@ -85,6 +90,8 @@ public struct HookSource: Sendable {
         self.modules = modules
     }
 
+    func mayAsk(_ upstream: Int) -> Bool { upstreams.indices.contains(upstream) || upstream == HookSubrequest.outside && reachesOutside }
+
     /// Text that a script wrote, fit for a log: a secret's value is its name there. Short values are words that any
     /// text may have; hiding them would tell where they are.
     func hidingSecrets(in text: String) -> String {
@@ -99,6 +106,9 @@ public struct HookRule: Sendable {
     public var name: String
     public var file: String
     public var line: Int
+    /// Text as JSON, for `arguments`.
+    public static func quoted(_ text: String) -> String { jsonText(text) }
+
     /// The rule's `args:` as JSON text; becomes `ctx.args`, frozen.
     public var arguments: String
 
@@ -208,8 +218,9 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
 public final class HookSubrequest {
     /// Names the request to `subrequestFinished`; unique within the call.
     public let id: Int32
-    /// Index into `HookSource.upstreams`.
+    /// Index into `HookSource.upstreams`; `HookSubrequest.outside`: the URL's own server, `head.scheme` tells how.
     public let upstream: Int
+    public static let outside = -1
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []

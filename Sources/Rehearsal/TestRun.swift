@@ -119,7 +119,11 @@ private struct TestPlayer {
         request.time = time
         var answer = RehearsedAnswer()
         for _ in 0..<step.count {
-            answer = gateway.play(request) { script.outcome($0) }
+            if let function = step.scheduled {
+                answer = gateway.playSchedule(of: function, time: request.time) { script.outcome($0) } ?? answer
+            } else {
+                answer = gateway.play(request) { script.outcome($0) }
+            }
             request.time = nil
             for rule in answer.rules { matches[rule, default: 0] += 1 }
         }
@@ -133,7 +137,7 @@ private struct TestPlayer {
             .expectation, miss.message, at: expectation.position, label: miss.label, context: "test \"\(test.name)\"")
         var text = diagnostic.text
         for line in miss.difference { text += "     \(line)\n" }
-        text += "   = \(AnswerText.summary(step.request, answer))\n"
+        text += "   = \(AnswerText.summary(step, answer))\n"
         return TestFailure(
             message: miss.message, file: diagnostic.file, line: Int(diagnostic.position.line),
             column: Int(diagnostic.position.column), text: text)
@@ -156,13 +160,15 @@ extension RehearsedRequest {
 
 /// One line about what happened.
 enum AnswerText {
-    static func summary(_ request: TestRequest, _ answer: RehearsedAnswer) -> String {
+    static func summary(_ step: TestStep, _ answer: RehearsedAnswer) -> String {
+        let request = step.request
         let url = "\(request.scheme == .https ? "https" : "http")://\(request.authority)\(request.target)"
         var parts = ["rules: \(answer.rules.isEmpty ? "none" : answer.rules.joined(separator: ", "))"]
         parts += answer.calls.map { "\($0.isSubrequest ? "sub-request" : "origin") \($0.upstream): \($0.request.method) \($0.request.target)" }
         parts += answer.hooks.map { "hook \($0.function) (\($0.phase)): \($0.outcome)" }
         if let error = answer.error { parts.append("error: \(error.name)\(error.note.isEmpty ? "" : " (\(error.note))")") }
         let result = answer.status == 0 ? "no answer" : "\(answer.status) \(StatusName.of(answer.status))"
+        if let function = step.scheduled { return Difference.shown("schedule of \(function); " + parts.joined(separator: "; ")) }
         return Difference.shown("\(request.method) \(url) -> \(result); " + parts.joined(separator: "; "))
     }
 }

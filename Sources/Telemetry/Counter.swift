@@ -64,8 +64,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
-    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
     case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
+    /// Runs of schedules by what became of them; skipped: the run before went on.
+    case scheduledDone, scheduledFailed, scheduledSkipped
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
     case hookCPUMicroseconds
@@ -87,6 +89,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Entries taken out because they were over.
     case kvExpired
     case kvBytes
+    /// Requests of hooks to hosts outside, and those refused: the host was not granted, or its address is not public.
+    case egressRequests, egressRefusedHost, egressRefusedAddress
     case redisConnects, redisLosses, redisConnected
     case reloadsApplied, reloadsRefused
     /// Time for which requests waited while a configuration was swapped in.

@@ -177,6 +177,7 @@ extension Counter {
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
                     (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
+                    (.hookCallsScheduled, "scheduled"),
                 ])
             + series(
                 "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
@@ -184,6 +185,9 @@ extension Counter {
                     (.webSocketMessagesPassed, "passed"), (.webSocketMessagesChanged, "changed"),
                     (.webSocketMessagesDropped, "dropped"), (.webSocketMessagesClosed, "closed"),
                 ])
+            + series(
+                "scheduled_runs_total", .counter, "Runs of schedules, by what became of them; skipped: the run before went on.", "result",
+                [(.scheduledDone, "done"), (.scheduledFailed, "failed"), (.scheduledSkipped, "skipped")])
             + series(
                 "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",
                 [
@@ -238,6 +242,10 @@ extension Counter {
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
             + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
+            + series(
+                "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",
+                [(.egressRefusedHost, "host"), (.egressRefusedAddress, "address")])
             + series(
                 "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
                 [(.redisConnects, "made"), (.redisLosses, "lost")])

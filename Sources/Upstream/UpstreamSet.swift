@@ -18,6 +18,8 @@ final class OriginContext {
     let stage: OriginStage?
     /// What other workers know of the servers; nil: there are none.
     let board: HealthBoard?
+    /// Which addresses may be connected to; nil: all.
+    var addresses: AddressPolicy?
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 

@@ -100,6 +100,7 @@ enum ConfigurationFile {
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
         for pair in configuration.upstreams.compactMap(\.tls.certificate) { wanted += [pair.certificate, pair.key] }
         for case .redis(let redis) in configuration.namespaces.map(\.place) { wanted += [redis.authorities].compactMap { $0 } }
+        if let authorities = configuration.egress.authorities { wanted.append(authorities) }
         if let debug = configuration.debug { wanted.append(debug.key) }
         for listener in configuration.listeners {
             wanted += listener.tls?.files ?? []

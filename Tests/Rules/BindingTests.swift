@@ -80,3 +80,43 @@ extension BindingTests {
         #expect(!result.diagnostics.text.contains("pa55word"))
     }
 }
+
+extension BindingTests {
+    @Test func `hosts outside are granted by scheme, name and port`() throws {
+        let result = rules(
+            "egress: [api.example.com, '*.Example.org', 'http://10.0.0.7:8080', 'https://[::1]:8443']",
+            top: "egress: {private: [10.0.0.0/24], timeouts: {connect: 1s}}")
+        let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
+        let grants = configuration.functions[0].egress
+        func allows(_ secure: Bool, _ host: String, _ port: UInt16) -> Bool { grants.contains { $0.allows(isSecure: secure, host, port) } }
+        #expect(allows(true, "api.example.com", 443) && !allows(false, "api.example.com", 80) && !allows(true, "api.example.com", 8443))
+        #expect(allows(true, "a.example.org", 443) && allows(true, "a.b.example.org", 443) && !allows(true, "example.org", 443))
+        #expect(!allows(true, "evilexample.org", 443) && !allows(true, ".example.org", 443) && !allows(true, "xapi.example.com", 443))
+        #expect(allows(false, "10.0.0.7", 8080) && allows(true, "::1", 8443))
+        #expect(configuration.egress.allowed == [AddressRange("10.0.0.0/24")] && configuration.egress.connect == 1_000)
+    }
+
+    @Test(arguments: ["*", "*.com", "https://", "ftp://host", "host/path", "a*.example.com", "user@host", "host:port", "*.10.0.0.1", ""])
+    func `grants that are too wide or no hosts are refused`(text: String) {
+        let result = rules("egress: [\"\(text)\"]")
+        #expect(result.configuration == nil, "\(text)")
+    }
+}
+
+extension BindingTests {
+    @Test func `schedules are read, and a function that has one is used`() throws {
+        let result = load("""
+            sluice: 1
+            functions: {f: {file: f.js, schedule: ["*/5 * * * *", "@daily"], overlap: allow}, g: {file: f.js, schedule: "0 1 * * *"}}
+            """, ["f.js": ""])
+        let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
+        #expect(result.diagnostics.isEmpty, "\(result.diagnostics.text)")
+        #expect(configuration.functions[0].schedules.map(\.cron.text) == ["*/5 * * * *", "@daily"] && configuration.functions[0].mayOverlap)
+        #expect(configuration.functions[1].schedules.count == 1 && !configuration.functions[1].mayOverlap)
+    }
+
+    @Test(arguments: [("schedule: '* * *'", "V003"), ("schedule: ['@daily', '@daily']", "R005"), ("overlap: maybe", "V005")])
+    func `schedules that are none are told`(function: String, code: String) {
+        #expect(rules(function).diagnostics.contains { $0.code.rawValue == code })
+    }
+}

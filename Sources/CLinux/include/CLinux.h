@@ -17,6 +17,7 @@
 #include "resources.h"
 #include "process.h"
 #include "ring.h"
+#include "schedules.h"
 #include "series.h"
 #include "shared.h"
 #include "text.h"

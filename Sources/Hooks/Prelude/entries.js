@@ -21,6 +21,7 @@
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.collectsStreams = config.collects;
+    realm.reachesOutside = config.outside;
     let mask = 0;
     for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
@@ -36,7 +37,8 @@
     if (phase === phases.webSocket) return invokeMessage(call);
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
-    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
+    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
+      : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
     return handler.call(handlers, first, env, newContext(call));
   }
 
@@ -72,6 +74,7 @@
     const { slot, epoch, phase } = call;
     if (phase === phases.webSocket) return settleMessage(call, value);
     let code = codes.proceed, staged;
+    if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }

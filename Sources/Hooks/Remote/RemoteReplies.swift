@@ -149,8 +149,8 @@ extension RemoteHooks {
         guard let function = call.remote.function, call.progress.subrequests < function.source.limits.subrequests else {
             throw WireError("more sub-requests than allowed")
         }
-        let id = Int32(bitPattern: try wire.number32()), upstream = Int(try wire.number32())
-        guard function.source.upstreams.indices.contains(upstream), !call.openSubrequests.contains(id) else {
+        let id = Int32(bitPattern: try wire.number32()), upstream = Int(Int32(bitPattern: try wire.number32()))
+        guard function.source.mayAsk(upstream), !call.openSubrequests.contains(id) else {
             throw WireError("a sub-request to nowhere")
         }
         let request = HookSubrequest(id: id, upstream: upstream)
@@ -165,7 +165,7 @@ extension RemoteHooks {
 extension HookSubrequest {
     func write(to wire: inout WireWriter) {
         wire.number32(UInt32(bitPattern: id))
-        wire.number32(UInt32(clamping: upstream))
+        wire.number32(UInt32(bitPattern: Int32(clamping: upstream)))
         wire.head(head)
         wire.array(body)
     }

@@ -196,6 +196,7 @@ extension WireWriter {
         string(source.main)
         flag(source.untrusted)
         flag(source.isolation == .request)
+        flag(source.reachesOutside)
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
             string(path)
@@ -245,6 +246,7 @@ extension WireReader {
         var source = HookSource(name: try string(), main: try string(), modules: [:])
         source.untrusted = try flag()
         source.isolation = try flag() ? .request : .worker
+        source.reachesOutside = try flag()
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()
             source.modules[path] = try string()

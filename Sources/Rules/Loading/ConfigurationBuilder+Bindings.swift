@@ -83,6 +83,7 @@ extension ConfigurationBuilder {
             guard let name = grant.text, isFree(grant, &taken) else { continue }
             if let index = secretNamed(name, at: grant) { function.secrets.append(index) }
         }
+        function.egress = egress(object["egress"])
         for entry in object["vars"]?.named ?? [] {
             guard let name = entry.key.text, let text = entry.value.text, isFree(entry.key, &taken) else { continue }
             function.variables[name] = text

@@ -72,6 +72,7 @@ extension ConfigurationBuilder {
             }
         }
         grant(&function, object)
+        schedules(&function, object)
         place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)

@@ -33,6 +33,7 @@ struct ConfigurationBuilder {
         for root in roots {
             for entry in root["functions"]?.named ?? [] { addFunction(entry.key, entry.value) }
         }
+        single("egress", roots) { addEgress($0) }
         single("admin", roots) { object in
             if let address = object["address"]?.endpoint { configuration.admin = Admin(address: address, position: object.position) }
         }

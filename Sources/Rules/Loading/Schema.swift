@@ -107,6 +107,7 @@ enum Schema {
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
         SchemaKey("kv", .named(.object(keyValue)), "Key-value namespaces that functions may be granted."),
+        SchemaKey("egress", .object(egress), "How hosts outside are reached that functions are granted by `egress`."),
         SchemaKey("secrets", .named(.object(secret)), "Secrets that functions may be granted; where they are, never what they are."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),
@@ -259,7 +260,7 @@ enum Schema {
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
-    ] + bindings)
+    ] + bindings + schedule)
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
         SchemaKey("cpu", .time, "Processor time. Default 50ms."),

@@ -18,6 +18,7 @@ extension Schema {
     private static let stepKeys = [
         SchemaKey("wait", .time, "Time that passes before the request, on the test's clock."),
         SchemaKey("send", .object(testRequest), "The request of the client."),
+        SchemaKey("scheduled", .name, "Function whose schedule runs, in the place of a request."),
         SchemaKey("repeat", .integer(1...100_000), "Send it so many times; the last answer is looked at. Default 1."),
         SchemaKey("origin", .oneOrMany(.object(testAnswer)), "What every upstream answers, in turn; the last answer stays. Default: an empty 200."),
         SchemaKey("origins", .named(.oneOrMany(.object(testAnswer))), "The same by upstream, also for sub-requests of hooks."),

@@ -65,3 +65,36 @@ extension Function {
         public var namespace: Int
     }
 }
+
+/// How hooks reach hosts outside.
+public struct Egress: Sendable, Equatable {
+    /// Networks that are not public and may be connected to all the same.
+    public var allowed: [AddressRange] = []
+    public var authorities: FileReference?
+    /// Milliseconds.
+    public var connect = 2_000
+    public var firstByte = 30_000
+    public var idle = 30_000
+}
+
+/// A host that a function may ask by URL.
+public struct EgressGrant: Sendable, Equatable {
+    public var isSecure: Bool
+    /// Never `any`.
+    public var host: HostPattern
+    public var port: UInt16
+
+    /// - Parameter name: in lower case, an IPv6 address without brackets.
+    public func allows(isSecure: Bool, _ name: String, _ port: UInt16) -> Bool {
+        isSecure == self.isSecure && port == self.port && matches(name)
+    }
+
+    /// Whatever scheme and port.
+    func matches(_ name: String) -> Bool {
+        switch host {
+        case .exact(let exact): name == exact
+        case .wildcard(let domain): name.hasSuffix(".\(domain)") && name.utf8.count > domain.utf8.count + 1
+        case .any: false
+        }
+    }
+}

@@ -19,6 +19,7 @@ public struct Configuration: Sendable {
     public var functions: [Function] = []
     public var namespaces: [KeyValueNamespace] = []
     public var secrets: [Secret] = []
+    public var egress = Egress()
     public var lists: [NamedList] = []
     public var sites: [Site] = []
     /// Everything with a stable name, in the order of the files.
@@ -184,6 +185,11 @@ public struct Function: Sendable {
     public var stores: [StoreBinding] = []
     /// Indices into `Configuration.secrets`. Values never pass through the rule files.
     public var secrets: [Int] = []
+    /// Hosts outside that `fetch(url)` may ask.
+    public var egress: [EgressGrant] = []
+    public var schedules: [Schedule] = []
+    /// Runs of one schedule may overlap.
+    public var mayOverlap = false
     /// Plain texts in `env`.
     public var variables: [String: String] = [:]
     /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.

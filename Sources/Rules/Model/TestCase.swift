@@ -26,6 +26,8 @@ public struct TestEntry: Sendable {
 /// One request of a test.
 public struct TestStep: Sendable {
     public var request: TestRequest
+    /// Function whose schedule runs in the place of the request.
+    public var scheduled: String?
     /// Milliseconds that pass before.
     public var wait = 0
     public var count = 1
