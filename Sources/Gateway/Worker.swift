@@ -23,6 +23,7 @@ public final class Worker: Reactor {
     var date = HTTPDate()
     let coders = CoderPool()
     let mirrors = MirrorSet()
+    private(set) lazy var spans = SpanExporter(self)
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -88,7 +89,7 @@ public final class Worker: Reactor {
         generation = first
         resolver?.use(servers: first.configuration.resolvers)
         first.upstreams.start()
-        try openAccessLog(first.configuration.accessLog.destination)
+        accessLog = try AccessLogger(first.configuration.accessLog)
         hooks.fenced = Set(context.fenced)
         try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
@@ -117,14 +118,6 @@ public final class Worker: Reactor {
         options.killAfterMilliseconds = 250
         guard V8Engine.start(options) else { return }
         V8Engine.dedicateThisThread()
-    }
-
-    private func openAccessLog(_ destination: AccessLog.Destination) throws {
-        switch destination {
-        case .off: accessLog = AccessLogger(file: nil)
-        case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
-        case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
-        }
     }
 
     // MARK: Listeners
@@ -270,6 +263,7 @@ public final class Worker: Reactor {
 
     private func swap(_ number: UInt64, _ prepared: PreparedConfiguration) throws {
         let next = try makeGeneration(number, prepared)
+        try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
@@ -308,6 +302,8 @@ public final class Worker: Reactor {
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
+        tellOfLog()
         generation?.tallies.flush()
         generation?.series.flush()
         context.shared.beat(worker: context.slot, now: nowNanoseconds)

@@ -26,11 +26,17 @@ public final class TLSInfo: Sendable {
     /// Hexadecimal: the serial number, and SHA-256 of the certificate.
     public let clientSerial: String
     public let clientFingerprint: String
+    /// When the handshake began and ended, monotonic nanoseconds; 0 when that is not known.
+    public let handshakeBegan: UInt64
+    public let handshakeEnded: UInt64
 
     public init(
         version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false,
-        fingerprint: String = "", clientIssuer: String = "", clientSerial: String = "", clientFingerprint: String = ""
+        fingerprint: String = "", clientIssuer: String = "", clientSerial: String = "", clientFingerprint: String = "",
+        handshakeBegan: UInt64 = 0, handshakeEnded: UInt64 = 0
     ) {
+        self.handshakeBegan = handshakeBegan
+        self.handshakeEnded = handshakeEnded
         self.version = version
         self.cipher = cipher
         self.serverName = serverName

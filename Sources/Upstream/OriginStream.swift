@@ -79,6 +79,7 @@ public class OriginStream: Channel {
         self.exchange = exchange
         times = exchange.times
         exchange.originStream = self
+        if exchange.origin.attempts > 0 { exchange.anotherAttempt() }
         var origin = exchange.origin
         origin.attempts += 1
         origin.address = address.ip

@@ -15,15 +15,20 @@ import Testing
         return bytes + (masked ? [1, 2, 3, 4] : []) + Array(repeating: 0x88, count: length)
     }
 
+    private func pass(_ bytes: ArraySlice<UInt8>, _ frames: inout WebSocketFrames, stopping: Bool = false) -> Int {
+        let copy = Array(bytes)
+        return frames.pass(copy.span, stopping: stopping)
+    }
+
     @Test(arguments: [0, 1, 125, 126, 65535, 65536, 70000], [false, true]) func aFrameEndsWhereItsLengthSays(_ length: Int, _ masked: Bool) {
         let bytes = frame(length, masked: masked)
         var frames = WebSocketFrames()
         #expect(frames.isAtBoundary)
         // In every way of cutting it into two pieces near its head, and near its end.
         for cut in Array(0..<min(bytes.count, 16)) + [bytes.count - 1] {
-            #expect(frames.pass(bytes[..<cut].span) == cut)
+            #expect(pass(bytes[..<cut], &frames) == cut)
             #expect(frames.isAtBoundary == (cut == 0))
-            #expect(frames.pass(bytes[cut...].span) == bytes.count - cut)
+            #expect(pass(bytes[cut...], &frames) == bytes.count - cut)
             #expect(frames.isAtBoundary)
         }
     }
@@ -31,9 +36,9 @@ import Testing
     @Test func itStopsWhereTheNextFrameEnds() {
         let bytes = frame(200) + frame(3)
         var frames = WebSocketFrames()
-        _ = frames.pass(bytes[..<50].span)
-        #expect(frames.pass(bytes[50...].span, stopping: true) == frame(200).count - 50)
+        _ = pass(bytes[..<50], &frames)
+        #expect(pass(bytes[50...], &frames, stopping: true) == frame(200).count - 50)
         #expect(frames.isAtBoundary)
-        #expect(frames.pass(bytes.span, stopping: true) == 0)
+        #expect(pass(bytes[...], &frames, stopping: true) == 0)
     }
 }
