@@ -24,6 +24,7 @@ public final class Worker: Reactor {
     let coders = CoderPool()
     let mirrors = MirrorSet()
     private(set) lazy var spans = SpanExporter(self)
+    private var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -80,6 +81,7 @@ public final class Worker: Reactor {
     private func begin() throws {
         startV8()
         resolver = try Resolver(reactor: self)
+        tellOfNames()
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
@@ -304,6 +306,9 @@ public final class Worker: Reactor {
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
         metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
         tellOfLog()
+        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
+        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
+        clocks.look(self)
         generation?.tallies.flush()
         generation?.series.flush()
         context.shared.beat(worker: context.slot, now: nowNanoseconds)

@@ -100,6 +100,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case drainsCut
     case logLines, logLinesDropped, logLinesSkipped
     case spansSent, spansDropped, spanBatchesFailed
+    case nameLookupsFailed, namesUnresolved
+    case clockSteps
     /// Doubtful states that a debug build would have trapped on. Anything but zero is a bug report.
     case bugs
 

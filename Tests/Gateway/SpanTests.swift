@@ -35,6 +35,15 @@ import Testing
         #expect(book.attempts.count == 16)
     }
 
+    @Test func aStepOfTheClockIsSeenOnceAndItsSecondsAreNot() {
+        var watch = ClockWatch()
+        #expect(watch.step(wallSeconds: 1_000, monotonicMilliseconds: 5_000) == nil)
+        #expect(watch.step(wallSeconds: 1_010, monotonicMilliseconds: 15_999) == nil)
+        #expect(watch.step(wallSeconds: 4_611, monotonicMilliseconds: 16_000) == 3_600)
+        #expect(watch.step(wallSeconds: 4_612, monotonicMilliseconds: 17_000) == nil)
+        #expect(watch.step(wallSeconds: 1_013, monotonicMilliseconds: 18_000) == -3_600)
+    }
+
     private func hidden(_ query: String, _ names: [String]) -> String {
         var settings = AccessLog()
         settings.hiddenParameters = names
