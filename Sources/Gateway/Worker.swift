@@ -98,6 +98,7 @@ public final class Worker: Reactor {
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
+        clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }

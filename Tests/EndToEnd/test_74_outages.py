@@ -36,7 +36,7 @@ def test_a_clock_that_is_set_by_an_hour_both_ways_disturbs_nobody(certificates, 
                 spare = clock.with_suffix(".new")
                 spare.write_text(shift)
                 spare.rename(clock)
-                wait_until(lambda n=step: gateway.metric("sluice_clock_steps_total") >= n, "the step is counted")
+                wait_until(lambda n=step: gateway.metric("sluice_clock_steps_total") >= n, f"step {step} is counted")
                 for _ in range(20):
                     assert plain.request("GET", "/").status == 200
                     assert h2.request("GET", "/").status == 200
