@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -283,5 +284,46 @@ int sluice_thread_start(void (*run)(void *), void *context) {
         return -error;
     }
     pthread_detach(thread);
+    return 0;
+}
+
+// MARK: datagrams
+
+static int connected(int fd, const struct sockaddr *address, socklen_t length) {
+    if (fd < 0) return -errno;
+    if (connect(fd, address, length) == 0) return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+int sluice_datagram_local(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof address.sun_path) return -EINVAL;
+    memcpy(address.sun_path, path, length);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return connected(fd, (struct sockaddr *)&address, sizeof address);
+}
+
+int sluice_datagram(const struct sluice_address *address) {
+    struct sockaddr_storage storage;
+    socklen_t length = to_sockaddr(address, &storage);
+    int fd = socket(storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return connected(fd, (struct sockaddr *)&storage, length);
+}
+
+ssize_t sluice_send_parts(int fd, const void *first, size_t first_count, const void *second, size_t second_count) {
+    struct iovec parts[2] = {{(void *)first, first_count}, {(void *)second, second_count}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+    do sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+int sluice_host_name(char name[256]) {
+    if (gethostname(name, 255) < 0) return -errno;
+    name[255] = 0;
     return 0;
 }

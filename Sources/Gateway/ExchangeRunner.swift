@@ -57,6 +57,8 @@ final class ExchangeRunner: ForwardedExchange {
     var acceptedCodings = AcceptedCodings()
     /// Of a WebSocket that passes through.
     var frames: TunnelFrames?
+    /// This exchange is traced.
+    var spans: SpanBook?
     /// Copies of this request that may still need its body.
     var mirrors: [MirroredRequest] = []
     /// Calls that read or make a body, in the order in which it passes them (HookBodies.swift).
@@ -91,6 +93,7 @@ final class ExchangeRunner: ForwardedExchange {
         hookCalls.removeAll(keepingCapacity: true)
         hooks = HookState()
         frames = nil
+        spans = nil
     }
 
     /// For origins that want a PROXY header. The address the client connected to is not kept: the listener's stands for it.
@@ -128,6 +131,7 @@ final class ExchangeRunner: ForwardedExchange {
         requestID = worker.nextRequestID()
         keepOriginal()
         identify()
+        if let tracer = generation?.tracer { spans = tracer.begin(self) }
         if generation?.rules.changesBodies == true { keepAcceptedCodings() }
         worker.metrics.add(request.version == .http2 ? .requestsHTTP2 : request.version == .http11 ? .requestsHTTP11 : .requestsHTTP10)
         worker.metrics.add(.requestsActive)
@@ -137,6 +141,7 @@ final class ExchangeRunner: ForwardedExchange {
     func walk(_ station: Station, _ phase: Phase) {
         self.station = station
         if phase != .request, generation?.rules.readsRoundTrip == true { client.roundTrip = stream?.roundTrip }
+        if let spans { spans.enterPhase(phase, at: worker.preciseNow) }
         rules.enter(phase, self)
         advance()
     }
@@ -167,6 +172,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     func phaseDone() {
+        if let spans { spans.leavePhase(at: worker.preciseNow) }
         switch station {
         case .requestRules: forward()
         case .responseRules: if prepareBody() { deliver() }
@@ -227,6 +233,11 @@ final class ExchangeRunner: ForwardedExchange {
     override func originWantsBody() {
         if let webSocket { return webSocket.originHasRoom() }
         if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
+    }
+
+    /// The attempt before failed, and another one begins.
+    override func anotherAttempt() {
+        spans?.anotherAttempt(after: origin, at: worker.preciseNow, spanID: worker.nextRequestID().high | 1)
     }
 
     override func originInterim() {
@@ -373,24 +384,5 @@ final class ExchangeRunner: ForwardedExchange {
         dropStages(.response)
         log()
         worker.giveBack(self)
-    }
-
-    private func log() {
-        if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
-        let now = worker.nowNanoseconds
-        worker.metrics.add(.forwardedRequest, requestBytes)
-        let bytesSent = stream?.bytesSent ?? 0
-        worker.metrics.add(.forwardedResponse, bytesSent)
-        worker.metrics.subtract(.requestsActive)
-        let microseconds = (now &- started) / 1000
-        worker.metrics.observe(.requestDuration, microseconds: microseconds)
-        if let generation {
-            generation.tallies.count(matched: matchedRules)
-            generation.series.countSite(
-                site, status: statusSent, bytesIn: requestBytes, bytesOut: bytesSent, microseconds: microseconds, error: error)
-            generation.series.countOrigin(origin)
-        }
-        guard let logger = worker.accessLog, logger.isWanted else { return }
-        logger.log(self, bytesSent: bytesSent, protocolVersion: request.version, now: now)
     }
 }

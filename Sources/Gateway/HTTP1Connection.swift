@@ -77,6 +77,7 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     override var roundTrip: Int? { ConnectionFacts.roundTrip(fd) }
     override var bytesSent: Int { sent }
+    override var isFirst: Bool { requests == 1 }
     override var serving: ListenerState? { listener }
 
     override func ready(_ events: ReadyEvents) {

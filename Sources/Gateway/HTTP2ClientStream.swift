@@ -36,6 +36,7 @@ final class HTTP2ClientStream: ClientStream {
     init() { super.init(fd: -1) }
 
     override var bytesSent: Int { sent }
+    override var isFirst: Bool { stream?.id == 1 }
     override var clientProtocol: HTTPVersion { .http2 }
     override var roundTrip: Int? { stream?.owner?.connection.flatMap { ConnectionFacts.roundTrip($0.fd) } }
     override var serving: ListenerState? { stream?.owner?.listener }

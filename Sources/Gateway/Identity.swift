@@ -30,7 +30,7 @@ extension ExchangeRunner {
         if !isFromTrustedProxy { Claims.removeAll(&request) }
         if forwarding.fields != .forwarded { addXForwarded() }
         if forwarding.fields != .xForwarded { addForwarded() }
-        if forwarding.makesTraceparent { addTraceparent() }
+        if let spans { addTraceparent(of: spans) } else if forwarding.makesTraceparent { addTraceparent() }
     }
 
     private func addXForwarded() {
@@ -85,7 +85,8 @@ extension ExchangeRunner {
         _ = request.arena.append(requestID.digits.span)
         _ = request.arena.append("-")
         _ = request.arena.append(worker.nextRequestID().digits.span.extracting(first: 16))
-        _ = request.arena.append("-01")
+        // Not traced here: whoever comes next need not either.
+        _ = request.arena.append(generation?.tracer == nil ? "-01" : "-00")
         let value = request.arena.range(since: mark)
         request.appendField(name: request.arena.append("traceparent"), value: value)
     }

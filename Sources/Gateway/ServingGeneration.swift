@@ -38,6 +38,8 @@ final class ServingGeneration {
     let series: SeriesCounters
     /// nil: no live request is explained.
     let tracing: LiveTracing?
+    /// nil: no spans are made.
+    let tracer: Tracer?
     private unowned var worker: Worker?
 
     init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
@@ -51,6 +53,7 @@ final class ServingGeneration {
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
         tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files)
+        tracer = worker.stage != nil ? nil : Tracer(configuration)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(

@@ -23,6 +23,8 @@ public final class Worker: Reactor {
     var date = HTTPDate()
     let coders = CoderPool()
     let mirrors = MirrorSet()
+    private(set) lazy var spans = SpanExporter(self)
+    private var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -85,6 +87,7 @@ public final class Worker: Reactor {
         HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
+        tellOfNames()
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
@@ -97,7 +100,7 @@ public final class Worker: Reactor {
         generation = first
         resolver?.use(servers: first.configuration.resolvers)
         first.upstreams.start()
-        try openAccessLog(first.configuration.accessLog.destination)
+        accessLog = try AccessLogger(first.configuration.accessLog)
         hooks.fenced = Set(context.fenced)
         hooks.prepare(for: first.functions.functions)
         try hooks.cordons.waitForFirst()
@@ -106,6 +109,7 @@ public final class Worker: Reactor {
         tickets.start()
         overload.start()
         schedules.use(first)
+        clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
@@ -134,14 +138,6 @@ public final class Worker: Reactor {
     private func shareSnapshot() {
         guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
         context.keep(snapshot: made.bytes)
-    }
-
-    private func openAccessLog(_ destination: AccessLog.Destination) throws {
-        switch destination {
-        case .off: accessLog = AccessLogger(file: nil)
-        case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
-        case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
-        }
     }
 
     // MARK: Listeners
@@ -290,6 +286,7 @@ public final class Worker: Reactor {
         hooks?.trusts = true
         if !prepared.configuration.functions.isEmpty, let hooks, hooks.pool == nil { try hooks.startPool(functions: 0) }
         let next = try makeGeneration(number, prepared)
+        try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
@@ -331,6 +328,11 @@ public final class Worker: Reactor {
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
+        tellOfLog()
+        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
+        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
+        clocks.look(self)
         generation?.tallies.flush()
         generation?.series.flush()
         generation?.upstreams.tick()

@@ -26,11 +26,17 @@ public final class TLSInfo: Sendable {
     /// Hexadecimal: the serial number, and SHA-256 of the certificate.
     public let clientSerial: String
     public let clientFingerprint: String
+    /// When the handshake began and ended, monotonic nanoseconds; 0 when that is not known.
+    public let handshakeBegan: UInt64
+    public let handshakeEnded: UInt64
 
     public init(
         version: String, cipher: String, serverName: String, clientSubject: String = "", clientVerified: Bool = false,
-        fingerprint: String = "", clientIssuer: String = "", clientSerial: String = "", clientFingerprint: String = ""
+        fingerprint: String = "", clientIssuer: String = "", clientSerial: String = "", clientFingerprint: String = "",
+        handshakeBegan: UInt64 = 0, handshakeEnded: UInt64 = 0
     ) {
+        self.handshakeBegan = handshakeBegan
+        self.handshakeEnded = handshakeEnded
         self.version = version
         self.cipher = cipher
         self.serverName = serverName
@@ -124,6 +130,7 @@ open class Exchange {
     /// Parts of `origin`, for those who need one: `origin` is read and written as a whole.
     public final var originUpstream: Int { get { values.origin.upstream } set { values.origin.upstream = newValue } }
     public final var originServer: Int { get { values.origin.server } set { values.origin.server = newValue } }
+    public final var originAttempts: Int { values.origin.attempts }
     public final var originConnectStart: UInt64 { get { values.origin.connectStart } set { values.origin.connectStart = newValue } }
     public final var originRequestSent: UInt64 { get { values.origin.requestSent } set { values.origin.requestSent = newValue } }
     public final var originFirstByte: UInt64 { get { values.origin.firstByte } set { values.origin.firstByte = newValue } }

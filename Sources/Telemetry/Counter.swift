@@ -114,7 +114,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case loopTurns
     /// Exchanges that were ended because the time to drain was over.
     case drainsCut
-    case logLines, logLinesDropped
+    case logLines, logLinesDropped, logLinesSkipped
+    case spansSent, spansDropped, spanBatchesFailed
+    case nameLookupsFailed, namesUnresolved
+    case clockSteps
     /// Doubtful states that a debug build would have trapped on. Anything but zero is a bug report.
     case bugs
 

@@ -291,6 +291,14 @@ extension Counter {
             + one(.drainsCut, "drain_cut_total", .counter, "Exchanges that were ended because the time to drain was over.")
             + one(.logLines, "log_lines_total", .counter, "Access log lines written.")
             + one(.logLinesDropped, "log_lines_dropped_total", .counter, "Log lines dropped because nobody read them.")
+            + one(.logLinesSkipped, "log_lines_sampled_out_total", .counter, "Access log lines that sampling left out.")
+            + series(
+                "spans_total", .counter, "Spans of traced requests, by what became of them.", "result",
+                [(.spansSent, "sent"), (.spansDropped, "dropped")])
+            + one(.spanBatchesFailed, "span_batches_failed_total", .counter, "Batches of spans that the collector did not take.")
+            + one(.nameLookupsFailed, "name_lookups_failed_total", .counter, "Lookups of servers' names that gave no address.")
+            + one(.namesUnresolved, "names_unresolved", .gauge, "Names of servers whose last lookup gave no address, of all workers.")
+            + one(.clockSteps, "clock_steps_total", .counter, "Times that the wall clock was seen to jump, of all workers.")
             + one(.bugs, "bugs_total", .counter, "Internal invariants found broken. Anything but zero is a bug.")
     }
 }

@@ -93,6 +93,8 @@ open class ForwardedExchange: Exchange {
 
     /// A final head is in `response`. Without a body `responseBodyEnded` is already true and nothing follows.
     open func originResponded() {}
+    /// An attempt failed (`origin` still tells of it), and another one begins.
+    open func anotherAttempt() {}
     /// An interim head (1xx, not 101) is in `response`.
     open func originInterim() {}
     /// `responseBody` grew, or `responseBodyEnded` became true.

@@ -79,6 +79,7 @@ public class OriginStream: Channel {
         self.exchange = exchange
         times = exchange.times
         exchange.originStream = self
+        if exchange.originAttempts > 0 { exchange.anotherAttempt() }
         exchange.noteOriginAttempt(address.ip, port: address.port)
         server.exchangeBegan()
     }

@@ -9,7 +9,7 @@ import Testing
 
     @Test func everyMessageComesBackAsItWas() throws {
         let all: [TakeoverMessage] = [
-            .shared, .listener(configured: listener, port: 80, index: 3), .listener(configured: listener, port: 1, index: -1),
+            .shared, .listener(configured: listener, port: .max, index: 3), .listener(configured: listener, port: 1, index: -1),
             .admin(name: "127.0.0.1:0", endpoint: "127.0.0.1:0"), .facts(["generation": "7", "": ""]),
             .strikes(function: "f", fingerprint: .max, strikes: 1, cordonStrikes: 9, moved: true),
             .token(secret: "s", role: "read", name: "n", expires: 12), .end, .totals(["sluice_x_total{}": .max]),

@@ -45,7 +45,8 @@ struct ConfigurationBuilder {
             if let time = object["upgrade"]?.integer { configuration.drain.upgrade = time }
             if let time = object["stop"]?.integer { configuration.drain.stop = time }
         }
-        single("access_log", roots) { configuration.accessLog = accessLog($0) }
+        single("tracing", roots) { configuration.tracing = tracing($0) }
+        single("access_log", roots) { configuration.accessLog = AccessLogReader(reporter: reporter).read($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }
         }
@@ -146,15 +147,19 @@ struct ConfigurationBuilder {
         return protocols
     }
 
-    private func accessLog(_ object: ParsedObject) -> AccessLog {
-        var log = AccessLog()
-        log.position = object.position
-        switch object["path"]?.text {
-        case nil, "stdout": log.destination = .stdout
-        case "off": log.destination = .off
-        case let path?: log.destination = .file(path)
+    private func tracing(_ object: ParsedObject) -> Tracing? {
+        guard let name = object["upstream"], let text = name.text,
+            let index = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: name.position)
+        else { return nil }
+        var tracing = Tracing(upstream: index)
+        if let path = object["path"] {
+            tracing.path = path.text ?? ""
+            if !tracing.path.hasPrefix("/") { reporter.report(.text, "a path begins with `/`", at: path.position) }
         }
-        return log
+        if let share = object["sample"]?.integer { tracing.sample = share }
+        if let service = object["service"]?.text { tracing.service = service }
+        tracing.headers = (object["headers"]?.named ?? []).map { .init(name: $0.key.text ?? "", value: $0.value.text ?? "") }
+        return tracing
     }
 
     private func checkAddresses() {

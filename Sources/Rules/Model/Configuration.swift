@@ -10,6 +10,8 @@ public struct Configuration: Sendable {
     /// nil: no live request is explained.
     public var debug: Debug?
     public var drain = Drain()
+    /// nil: nothing is traced.
+    public var tracing: Tracing?
     /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
     public var limits = Limits()
     public var forwarding = Forwarding()
@@ -126,6 +128,23 @@ public struct Debug: Sendable {
     public var key: FileReference
 }
 
+/// Spans of requests for a collector that takes OTLP over HTTP.
+public struct Tracing: Sendable, Equatable {
+    /// The collector: index into `Configuration.upstreams`.
+    public var upstream: Int
+    public var path = "/v1/traces"
+    /// Share of the requests, in percent, that are traced when no trusted proxy decided.
+    public var sample = 10
+    public var service = "sluice"
+    /// Sent with each batch: names and values, in order.
+    public var headers: [Header] = []
+
+    public struct Header: Sendable, Equatable {
+        public var name: String
+        public var value: String
+    }
+}
+
 /// How long what runs may go on, in milliseconds, by why it has to end.
 public struct Drain: Sendable, Equatable {
     /// Under the configuration it began with, after a reload; nil: as long as it likes.
@@ -141,13 +160,27 @@ public struct AccessLog: Sendable {
         case stdout
         case off
         case file(String)
-    }
-    public enum Format: String, Sendable, CaseIterable {
-        case json
+        /// RFC 5424 datagrams, to a local socket or over UDP (`address:port`).
+        case syslog(path: String)
+        case syslogUDP(String)
+        /// The journal of systemd, by its own protocol.
+        case journal
     }
     public var destination: Destination = .stdout
-    public var format: Format = .json
+    public var format: LogFormat = .json
+    /// Share of the lines that are written, in percent. Failures are always written.
+    public var sample = 100
+    /// Request headers that JSON lines carry; lower case.
+    public var headers: [String] = []
+    /// Headers whose values are not written, whoever asks for them; lower case.
+    public var hiddenHeaders = AccessLog.secretHeaders
+    /// Query parameters whose values are not written.
+    public var hiddenParameters: [String] = []
+    /// Their values give access to something.
+    public static let secretHeaders = ["authorization", "cookie", "proxy-authorization", "set-cookie"]
     public var position: SourcePosition = .none
+
+    public init() {}
 }
 
 /// A set of values that expressions test with `in $name`.
