@@ -134,12 +134,6 @@ public final class Worker: Reactor {
         V8Engine.dedicateThisThread()
     }
 
-    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
-    private func shareSnapshot() {
-        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
-        context.keep(snapshot: made.bytes)
-    }
-
     // MARK: Listeners
 
     func open(_ inherited: InheritedListener) throws {

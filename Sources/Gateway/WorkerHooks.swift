@@ -365,3 +365,11 @@ extension FunctionKey {
         }
     }
 }
+
+extension Worker {
+    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
+    func shareSnapshot() {
+        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
+        context.keep(snapshot: made.bytes)
+    }
+}
