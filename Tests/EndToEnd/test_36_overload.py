@@ -169,7 +169,7 @@ def test_slowhttptest_disturbs_nobody(limited, kind):
         while not stop.is_set():
             served.append(gateway.fetch("http1", "GET", "/bytes/1000").status)
 
-    thread = threading.Thread(target=behave)
+    thread = threading.Thread(target=behave, daemon=True)
     thread.start()
     try:
         attack.wait(60)

@@ -54,7 +54,7 @@ class Others:
     def __init__(self, gateway):
         self.gateway, self.statuses = gateway, []
         self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self._ask)
+        self.thread = threading.Thread(target=self._ask, daemon=True)
 
     def _ask(self):
         while not self.stopping.is_set():

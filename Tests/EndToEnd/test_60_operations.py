@@ -28,12 +28,13 @@ class Load:
         self.stopping = threading.Event()
         self.served = 0
         self.failures: list[str] = []
-        self.threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
         for thread in self.threads:
             thread.start()
 
     def _run(self) -> None:
-        while not self.stopping.is_set():
+        # A test that fails never stops it, and a gateway that is gone refuses at once, for ever.
+        while not self.stopping.is_set() and len(self.failures) < 1000:
             try:
                 with self.gateway.http1() as client:
                     while not self.stopping.is_set():

@@ -44,7 +44,7 @@ class Reloading:
         self.gateway, self.wanted, self.done, self.count = gateway, wanted, threading.Event(), 0
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         return self
 
