@@ -46,6 +46,8 @@ public final class Worker: Reactor {
     private let drainTimer = DrainTimer()
     private(set) var isDraining = false
     private(set) var handshakes: [ObjectIdentifier: Channel] = [:]
+    /// Addresses whose next connections wait.
+    var floods = FloodPauses()
     var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
     var connectionCount: Int { connections }
