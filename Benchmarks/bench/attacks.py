@@ -48,7 +48,7 @@ def missing(attacks: list[str]) -> list[str]:
 
 def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome) -> None:
     outcome.quiet.append(p99(steady(contender, seconds).communicate()))
-    attacker = begin(attack, contender, seconds + 1)
+    attacker = begin(attack, contender, seconds + 1, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}")
     time.sleep(0.5)
     client = steady(contender, seconds)
     while client.poll() is None:
@@ -67,9 +67,9 @@ def steady(contender: Contender, seconds: float) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def begin(attack: str, contender: Contender, seconds: float) -> subprocess.Popen:
+def begin(attack: str, contender: Contender, seconds: float, address: str) -> subprocess.Popen:
     if attack in FLOODS:
-        command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds)]
+        command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds), address]
     else:
         path = "/10m" if attack == "slow-read" else "/64k"
         lowest = ["chrt", "-f", "1"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
