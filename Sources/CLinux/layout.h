@@ -6,6 +6,7 @@
 
 #include "health.h"
 #include "rates.h"
+#include "schedules.h"
 #include "series.h"
 #include "shared.h"
 
@@ -65,6 +66,13 @@ struct health_entry {
     _Atomic uint64_t ejected_ms;
 };
 
+struct schedule_entry {
+    _Atomic uint64_t key;
+    // The moment that was run (or left out) last, in seconds since 1970.
+    _Atomic uint64_t claimed;
+    _Atomic uint64_t busy_until_ns;
+};
+
 struct sluice_shared {
     uint32_t magic;
     uint32_t version;
@@ -75,6 +83,7 @@ struct sluice_shared {
     struct rate_table rates;
     struct series_entry series[SLUICE_SERIES_ENTRIES];
     struct health_entry health[SLUICE_HEALTH_ENTRIES];
+    struct schedule_entry schedules[SLUICE_SCHEDULE_ENTRIES];
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared memory needs lock-free 64-bit atomics");

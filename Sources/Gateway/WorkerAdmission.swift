@@ -20,7 +20,10 @@ extension Worker {
     func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
 
     /// A connection may be kept for another request.
-    var keepsConnections: Bool { !isDraining && !overload.state.closesIdle }
+    var keepsConnections: Bool { !isDraining && !shedsIdleConnections }
+
+    /// Whether a connection is closed although its client was not told to send no more.
+    var closesIdleConnections: Bool { isDraining && !idleMayLinger || shedsIdleConnections }
 
     /// New connections wait in the kernel's queue, or are taken again.
     func pauseAccepting(_ pause: Bool) {

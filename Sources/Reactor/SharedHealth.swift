@@ -11,7 +11,7 @@ public struct HealthBoard {
     private let worker: UInt32
 
     public init(region: SharedRegion, worker: Int) {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         self.region = region
         self.worker = UInt32(worker)
     }

@@ -51,7 +51,7 @@ extension Supervisor {
         guard phase == .serving else {
             return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
         }
-        guard !reload.isUnderWay else {
+        guard !reload.isUnderWay, !upgrade.isUnderWay else {
             reload.wantedAgain = true
             return
         }
@@ -223,6 +223,7 @@ extension Supervisor {
     private func reloadEnded() {
         if let timer = reload.timer { reactor.cancel(timer) }
         ServiceManager.serving(generation: current.number)
+        if upgrade.wanted != nil { return startWantedUpgrade() }
         guard reload.wantedAgain else { return }
         reload.wantedAgain = false
         requestReload()

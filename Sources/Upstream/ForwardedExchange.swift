@@ -56,6 +56,7 @@ open class ForwardedExchange: Exchange {
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
     public final var responsePipe: SplicePipe? { get { passage.responsePipe } set { passage.responsePipe = newValue } }
+    public final var hasResponsePipe: Bool { passage.responsePipe != nil }
     /// The connection, or the stream of one, that works for this exchange.
     public final var originStream: OriginStream? { get { passage.originStream } set { passage.originStream = newValue } }
     /// The client asked for an upgrade that may be passed on.
@@ -92,6 +93,8 @@ open class ForwardedExchange: Exchange {
 
     /// A final head is in `response`. Without a body `responseBodyEnded` is already true and nothing follows.
     open func originResponded() {}
+    /// An attempt failed (`origin` still tells of it), and another one begins.
+    open func anotherAttempt() {}
     /// An interim head (1xx, not 101) is in `response`.
     open func originInterim() {}
     /// `responseBody` grew, or `responseBodyEnded` became true.

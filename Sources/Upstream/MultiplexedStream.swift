@@ -39,7 +39,7 @@ final class MultiplexedStream: OriginStream {
         unconsumed = 0
         tunnel = exchange.wantsUpgrade && exchange.asksForWebSocket ? .asked : .none
         note(exchange, at: connection.address)
-        exchange.origin.reusedConnection = connection.served > 1
+        exchange.originReusedConnection = connection.served > 1
         expect(within: times.idle)
         resumeSoon()
     }
@@ -77,7 +77,7 @@ final class MultiplexedStream: OriginStream {
         opened = true
         wire.user = self
         requestQueued = ends
-        exchange.origin.requestSent = context.reactor.nowNanoseconds
+        exchange.originRequestSent = context.reactor.nowNanoseconds
         if tunnel == .asked { expect(within: times.firstByte) }
         return true
     }
@@ -146,7 +146,7 @@ final class MultiplexedStream: OriginStream {
     fileprivate func headComplete(endOfStream: Bool) {
         guard let exchange else { return }
         headSeen = true
-        exchange.origin.firstByte = context.reactor.nowNanoseconds
+        exchange.originFirstByte = context.reactor.nowNanoseconds
         server.answered(wire.head.status, exchange)
         if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
         exchange.attemptsEnded()

@@ -98,7 +98,7 @@ public final class OriginConnection: OriginStream {
             throw error
         }
         attach(exchange)
-        exchange.origin.connectStart = context.reactor.nowNanoseconds
+        exchange.originConnectStart = context.reactor.nowNanoseconds
         context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
         let now = context.reactor.now
         expect(within: exchange.connectBy > now ? exchange.connectBy - now : 0)
@@ -119,7 +119,7 @@ public final class OriginConnection: OriginStream {
 
     func start(_ exchange: ForwardedExchange, reused: Bool) {
         self.reused = reused
-        exchange.origin.reusedConnection = reused
+        exchange.originReusedConnection = reused
         state = .awaitingHead
         parser.reset()
         unsent = true

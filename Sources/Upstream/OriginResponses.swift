@@ -45,7 +45,7 @@ extension OriginConnection {
     func noteReceived() {
         if !receivedAny {
             receivedAny = true
-            exchange?.origin.firstByte = context.reactor.nowNanoseconds
+            exchange?.originFirstByte = context.reactor.nowNanoseconds
         }
         // A head that has begun has to be whole in this time; single bytes do not buy more of it.
         if state == .awaitingHead, headStarted { return }
@@ -225,7 +225,7 @@ extension OriginConnection {
         guard let exchange else { return false }
         if !input.isEmpty {
             guard hasRoom(exchange) else { return false }
-            exchange.responseBody.append(input.takeSlice(input.count))
+            exchange.receiveBody(input.takeSlice(input.count))
             exchange.originBodyArrived()
             return self.exchange === exchange
         }
@@ -234,8 +234,8 @@ extension OriginConnection {
 
     /// The origin sends no more; the client still may, until it ends too.
     func tunnelEnded(_ exchange: ForwardedExchange) -> Bool {
-        let first = !exchange.responseBodyEnded
-        exchange.responseBodyEnded = true
+        let first = !(exchange.responseIsTapped ? exchange.tappedBodyEnded : exchange.responseBodyEnded)
+        exchange.endBody()
         if requestDone {
             detach()
             close()

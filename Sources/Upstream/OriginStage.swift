@@ -74,7 +74,7 @@ extension OriginConnection {
         // HTTP/1.1 whatever the configuration says: a script says what is answered, not how it is framed.
         self.transport = transport
         attach(exchange)
-        exchange.origin.connectStart = context.reactor.nowNanoseconds
+        exchange.originConnectStart = context.reactor.nowNanoseconds
         context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
         canWrite = true
         server.connectSucceeded(multiplexed: false)

@@ -74,7 +74,7 @@ extension ServerGroup {
         exchange.rewindBody()
         context.metrics.add(.upstreamRetries)
         let server = pick(exchange, excluding: failed) ?? failed
-        exchange.origin.server = server.index
+        exchange.originServer = server.index
         server.serve(exchange)
     }
 }

@@ -173,6 +173,10 @@ final class Server: Channel {
     }
 
     func start(_ target: ServerAddress) throws(SystemError) -> (fd: Int32, inProgress: Bool) {
+        if let refusal = context.addresses?.refusal(target.ip) {
+            context.metrics.add(.egressRefusedAddress)
+            throw SystemError(call: "egress", code: 13, subject: "\(target.ip.text) is refused (\(refusal))")
+        }
         guard let path = address.path else { return try Connecting.start(target.ip, port: target.port, reactor: context.reactor) }
         return (try Connecting.startLocal(path, reactor: context.reactor), false)
     }

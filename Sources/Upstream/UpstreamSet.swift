@@ -18,6 +18,8 @@ final class OriginContext {
     let stage: OriginStage?
     /// What other workers know of the servers; nil: there are none.
     let board: HealthBoard?
+    /// Which addresses may be connected to; nil: all.
+    var addresses: AddressPolicy?
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 
@@ -54,7 +56,7 @@ public final class UpstreamSet {
     /// - Parameter upstream: an index into the settings this set was made of.
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
         precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
-        exchange.origin.upstream = upstream
+        exchange.originUpstream = upstream
         let group = groups[upstream]
         exchange.beginAttempts(group, context.reactor)
         group.open(exchange)

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import signal
+from pathlib import Path
 import socket
 import ssl
 import threading
@@ -69,6 +70,8 @@ def test_origin_that_stalls_in_the_body_cuts_the_response_off(start, origin, pro
 def asleep(pid: int):
     """Whatever happens meanwhile reaches the process at once."""
     os.kill(pid, signal.SIGSTOP)
+    # The signal is only on its way: a process that runs on another core may still read what comes now.
+    wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "the process is stopped")
     try:
         yield
     finally:

@@ -99,12 +99,17 @@ enum Schema {
         SchemaKey("listeners", .list(.object(listener)), "Where clients connect."),
         SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
         SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
+        SchemaKey("drain", .object(drain), "How long what runs may go on when it has to end."),
+        SchemaKey("tracing", .object(tracing), "Spans of requests, for a collector of OpenTelemetry."),
         SchemaKey("debug", .object(debug), "Explaining live requests."),
         SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
         SchemaKey("forwarding", .object(forwarding), "Proxies in front of this gateway, and what origins are told of clients."),
         SchemaKey("resolver", .object(resolver), "Who is asked for the addresses of servers."),
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
+        SchemaKey("kv", .named(.object(keyValue)), "Key-value namespaces that functions may be granted."),
+        SchemaKey("egress", .object(egress), "How hosts outside are reached that functions are granted by `egress`."),
+        SchemaKey("secrets", .named(.object(secret)), "Secrets that functions may be granted; where they are, never what they are."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),
         SchemaKey("tests", .list(.object(test)), "Test cases for `sluice test`."),
@@ -154,9 +159,32 @@ enum Schema {
             "File with a key of at least 32 bytes. A request whose `Sluice-Trace` header is signed with it is explained in the log, see `sluice explain --sign`."),
     ])
 
+    static let tracing = SchemaObject(title: "`tracing`", keys: [
+        SchemaKey("upstream", .name, required: true, "The collector: it takes OTLP over HTTP in JSON (port 4318 as a rule). When it is away spans are dropped and counted; nothing waits for it."),
+        SchemaKey("path", .text(maximum: 1024), "Default `/v1/traces`."),
+        SchemaKey("sample", .percent, "Share of the requests that are traced. What a trusted proxy says in `traceparent` goes before. Default 10%."),
+        SchemaKey("service", .text(maximum: 256), "`service.name` of the spans. Default sluice."),
+        SchemaKey("headers", .headers(.text(maximum: 4096)), "Sent with each batch, a key for the collector for example."),
+    ])
+
+    static let drain = SchemaObject(title: "`drain`", keys: [
+        SchemaKey("reload", .time, "What began under an older configuration, after a reload. Then WebSockets get a close frame, HTTP/2 a GOAWAY, and what still runs is cut. Default: as long as it likes."),
+        SchemaKey("upgrade", .time, "What runs in the old process after `sluice upgrade`. Default 30s."),
+        SchemaKey("stop", .time, "What runs after SIGTERM; `--drain-timeout` takes its place. Default 30s."),
+    ])
+
     static let accessLog = SchemaObject(title: "`access_log`", keys: [
-        SchemaKey("path", .text(maximum: 4096), "`stdout` (default), `off`, or a file."),
-        SchemaKey("format", .choice(["json"]), "json."),
+        SchemaKey("path", .text(maximum: 4096), "`stdout` (default), `off`, a file, `journal` (systemd's), `syslog` or `syslog:/path` (RFC 5424 to `/dev/log` or another socket), or `syslog+udp:ADDRESS:PORT`."),
+        SchemaKey("format", .choice(["json", "combined", "template"]), "`json` (default), `combined`, or `template` with the key of that name."),
+        SchemaKey("template", .text(maximum: 4096), "A line: text with `${field}`, `${header:NAME}`, `${response_header:NAME}`. Fields: \(LogField.allCases.map(\.rawValue).joined(separator: ", ")). What is not known is `-`; control characters, quotes and backslashes are written as `\\xHH`."),
+        SchemaKey("sample", .percent, "Share of the requests that are written, chosen by their ids. Requests that ended in an error or with a status from 500 are always written. Default 100%."),
+        SchemaKey("headers", .list(.header), "Request headers that JSON lines carry, as `headers`."),
+        SchemaKey("redact", .object(redaction), "What is written as `[redacted]`."),
+    ])
+
+    static let redaction = SchemaObject(title: "`redact`", keys: [
+        SchemaKey("headers", .list(.header), "Headers, beside \(AccessLog.secretHeaders.map { "`\($0)`" }.joined(separator: ", ")), which always are."),
+        SchemaKey("query", .list(.text(maximum: 256)), "Query parameters by their exact names."),
     ])
 
     static let limits = SchemaObject(title: "`limits`", keys: [
@@ -245,12 +273,13 @@ enum Schema {
         SchemaKey("limits", .object(functionLimits), "Budget of one call."),
         SchemaKey("timeout", .time, "The same as `limits.wall`."),
         SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
+        SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
+        SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
-        SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
-    ])
+    ] + bindings + schedule)
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
         SchemaKey("cpu", .time, "Processor time. Default 50ms."),
