@@ -1,6 +1,6 @@
 """One attacker as a process of its own: a flood, again and again on new connections, until the time is up.
 
-    attacker.py NAME PORT SECONDS    prints as JSON how many connections it made and how each was ended
+    attacker.py NAME PORT SECONDS ADDRESS    prints as JSON how many connections it made and how each was ended
 """
 import collections
 import json
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Tests/EndToEnd"))
 from harness import floods, http2  # noqa: E402
 from harness.conformance import window  # noqa: E402
 
+ADDRESS = sys.argv[4]
 CODES = ["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
          "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM"]
 
@@ -28,8 +29,9 @@ class Connection(http2.RawConnection):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
 
-    def __init__(self, port: int):
-        raw = socket.create_connection(("127.0.0.1", port), 30)
+    def __init__(self, port: int, end: float):
+        # From an address of its own, and no longer than the attack lasts: an address that floods is made to wait.
+        raw = socket.create_connection(("127.0.0.1", port), max(0.1, end - time.monotonic()), (ADDRESS, 0))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = Connection.context.wrap_socket(raw, server_hostname="localhost", session=Connection.session)
         self.encoder = http2.hpack.Encoder()
@@ -39,7 +41,7 @@ class Connection(http2.RawConnection):
 
 def flood(name: str, port: int, end: float) -> str:
     """Sends the frames of a flood, and more of the same, until it is stopped."""
-    with Connection(port) as client:
+    with Connection(port, end) as client:
         frames = floods.FLOODS[name](client)
         for at in range(0, len(frames), 25):
             client.send(*frames[at:at + 25])
@@ -50,7 +52,7 @@ def flood(name: str, port: int, end: float) -> str:
 
 def hold(name: str, port: int, end: float) -> str:
     """Asks for all that may be asked for, and takes nothing or next to nothing of it."""
-    with Connection(port) as client:
+    with Connection(port, end) as client:
         frames = {"zero_window": floods.zero_window, "dribble": floods.dribble}[name](client, "/10m")
         client.send(*frames)
         ended: collections.Counter[str] = collections.Counter()
@@ -87,13 +89,17 @@ def verdict(client: Connection, end: float) -> str:
 def main() -> None:
     name, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     os.nice(19)  # it shares its core with the client that is measured
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     attack = flood if name in floods.FLOODS else hold
     ends: collections.Counter[str] = collections.Counter()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             ends[attack(name, port, end)] += 1
-        except (ConnectionError, ssl.SSLError, TimeoutError):
+        except TimeoutError:
+            ends["made to wait"] += 1
+        except (ConnectionError, ssl.SSLError):
             ends["refused"] += 1
     print(json.dumps(ends))
 

@@ -1,5 +1,6 @@
 """What one attacker costs a well-behaved client and the worker."""
 import json
+import os
 import re
 import shutil
 import statistics
@@ -47,7 +48,7 @@ def missing(attacks: list[str]) -> list[str]:
 
 def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome) -> None:
     outcome.quiet.append(p99(steady(contender, seconds).communicate()))
-    attacker = begin(attack, contender, seconds + 1)
+    attacker = begin(attack, contender, seconds + 1, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}")
     time.sleep(0.5)
     client = steady(contender, seconds)
     while client.poll() is None:
@@ -66,12 +67,13 @@ def steady(contender: Contender, seconds: float) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def begin(attack: str, contender: Contender, seconds: float) -> subprocess.Popen:
+def begin(attack: str, contender: Contender, seconds: float, address: str) -> subprocess.Popen:
     if attack in FLOODS:
-        command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds)]
+        command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds), address]
     else:
         path = "/10m" if attack == "slow-read" else "/64k"
-        command = ["nice", "-n", "19", "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds)),
+        lowest = ["chrt", "-f", "1"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
+        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds)),
                    "-p", "3", "-u", f"http://localhost:{contender.plain}{path}"]
     return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -76,8 +76,15 @@ final class Acceptor: Channel {
         Acceptor.serve(worker, listener, client, fd)
     }
 
-    /// What is spoken to the client begins.
+    /// Serves a client, after a while where its address has flooded the worker.
     private static func serve(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32) {
+        let wait = worker.floods.wait(client.address, now: worker.now)
+        guard wait > 0 else { return start(worker, listener, client, fd) }
+        HeldConnection.hold(worker, listener, client, fd, milliseconds: wait) { start(worker, listener, client, fd) }
+    }
+
+    /// What is spoken to the client begins.
+    private static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32) {
         if let tls = listener.tls {
             worker.metrics.add(.connectionsAcceptedTLS)
             worker.makeRoomForHandshake(listener.limits.handshakes)

@@ -17,6 +17,8 @@ final class HTTP2Connection: Channel, Drainable {
     var output: OutputBuffer
     let timer = HTTP2Timer()
     private var canRead = true
+    /// Reads of up to 64 KiB before other connections have their turn.
+    private static let readsInTurn = 4
     /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
     /// event announces that.
     private var peerHungUp = false
@@ -67,7 +69,11 @@ final class HTTP2Connection: Channel, Drainable {
 
     func pump() {
         if !input.isEmpty, !closing { take() }
+        var reads = 0
         while canRead, fd >= 0, !closing {
+            // Others have their turn before a client that sends without pause.
+            reads += 1
+            guard reads <= HTTP2Connection.readsInTurn else { return flushSoon() }
             // A client that does not read its answers does not get new requests served either.
             if output.byteCount > session.limits.outputBytes * 2, !canWrite { return }
             switch transport.receive(into: &input) {
@@ -100,6 +106,7 @@ final class HTTP2Connection: Channel, Drainable {
         guard !closing else { return }
         worker.metrics.add(code == .enhanceYourCalm ? .http2FloodsStopped : .http2ConnectionErrors)
         if let flood = session.flood { worker.metrics.add(Counter(flood)) }
+        if code == .enhanceYourCalm { worker.floods.flooded(client.address, now: worker.now, pause: UInt64(listener.limits.floodPause)) }
         worker.note(.info, "HTTP/2 connection from \(client.address.text) ended: \(note)")
         closing = true
     }

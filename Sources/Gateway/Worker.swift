@@ -54,6 +54,8 @@ public final class Worker: Reactor {
     /// While it drains: idle connections may send one more request.
     var idleMayLinger = false
     private(set) var handshakes: [ObjectIdentifier: Channel] = [:]
+    /// Addresses whose next connections wait.
+    var floods = FloodPauses()
     var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
     var connectionCount: Int { connections }

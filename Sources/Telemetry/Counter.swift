@@ -17,7 +17,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionsAcceptedPlain, connectionsAcceptedTLS
     case connectionsActive, connectionsClosed
     /// Refused because a connection limit was reached.
-    case connectionsRefused
+    case connectionsRefused, connectionsHeld
     /// Idle connections closed, and requests refused, because the worker ran short of something.
     case shedConnections, shedRequests
     case overloadStopsAccepting, overloadClosesIdle, overloadRefuses

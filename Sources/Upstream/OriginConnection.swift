@@ -304,8 +304,10 @@ public final class OriginConnection: OriginStream {
 
     public override func cancel() {
         guard exchange != nil else { return }
+        let isUntouched = unsent && state == .awaitingHead
         detach()
-        close()
+        // Not a byte was sent: requests that are reset as fast as they come cost no connection each.
+        if isUntouched { server.giveBack(self) } else { close() }
     }
 
     func detach() {

@@ -27,6 +27,8 @@ final class Server: Channel {
     private(set) var dialing = 0
     /// Offers HTTP/1.1 alone, for exchanges that want to be upgraded.
     let tlsForUpgrades: ClientContext?
+    /// Exchanges for which a connection is opened at the end of the turn: one that is given up at once costs nothing.
+    private var starting: [ForwardedExchange] = []
     private var failed: [(exchange: ForwardedExchange, error: GatewayError)] = []
     private var addresses: ServerAddresses
     private let timer = WaitTimer()
@@ -114,14 +116,33 @@ final class Server: Channel {
         if addresses.shouldAsk(now: now) { resolve() }
         if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }
         let awaited = shouldAwaitConnection(exchange)
-        if open < settings.maximumConnections, !addresses.known.isEmpty, !awaited { return connect(exchange, toAddress: 0) }
-        if open >= settings.maximumConnections { context.metrics.add(.upstreamLimitConnections) }
+        if open + starting.count < settings.maximumConnections, !addresses.known.isEmpty, !awaited { return startSoon(exchange) }
+        if open + starting.count >= settings.maximumConnections { context.metrics.add(.upstreamLimitConnections) }
         guard waiting.count < settings.maximumWaiting else {
             context.metrics.add(.upstreamLimitPending)
             return giveUp(exchange, .overloaded, "all \(settings.maximumConnections) connections are busy and \(waiting.count) requests wait")
         }
         enqueue(exchange)
     }
+
+    private func startSoon(_ exchange: ForwardedExchange) {
+        starting.append(exchange)
+        exchange.waitingAt = self
+        context.reactor.later(self)
+    }
+
+    private func startConnections() {
+        guard !starting.isEmpty else { return }
+        let due = starting
+        starting.removeAll(keepingCapacity: true)
+        for exchange in due {
+            exchange.waitingAt = nil
+            connect(exchange, toAddress: 0)
+        }
+    }
+
+    /// A connection is on its way, or will be at the end of the turn.
+    var isDialing: Bool { dialing > 0 || !starting.isEmpty }
 
     func enqueue(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
@@ -176,6 +197,7 @@ final class Server: Channel {
     }
 
     override func resume() {
+        startConnections()
         admitWaiting()
         while !failed.isEmpty {
             let (exchange, error) = failed.removeFirst()
@@ -269,6 +291,7 @@ final class Server: Channel {
     /// An exchange that was waiting gave up.
     func forget(_ exchange: ForwardedExchange) {
         waiting.remove(exchange)
+        starting.removeAll { $0 === exchange }
         failed.removeAll { $0.exchange === exchange }
     }
 

@@ -19,10 +19,10 @@ extension Server {
 
     /// A connection on its way will probably serve this exchange too: no need for one of its own.
     func shouldAwaitConnection(_ exchange: ForwardedExchange) -> Bool {
-        guard exchange.wantsUpgrade else { return dialing > 0 && speaksHTTP2 }
+        guard exchange.wantsUpgrade else { return isDialing && speaksHTTP2 }
         guard settings.wire(of: address) == .http2 else { return false }
         // What a connection allows is known with its SETTINGS only.
-        return dialing > 0 && speaksHTTP2 || exchange.asksForWebSocket && multiplexed.contains { !$0.session.hasSettings }
+        return isDialing && speaksHTTP2 || exchange.asksForWebSocket && multiplexed.contains { !$0.session.hasSettings }
     }
 
     /// A new connection turned out to speak HTTP/2.

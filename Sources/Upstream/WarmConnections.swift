@@ -13,7 +13,7 @@ extension Server {
         // One connection that serves many exchanges at once is enough.
         let wanted = speaksHTTP2 ? 1 : settings.warm
         let ready = idle.count + warmUps.count + multiplexed.count(where: \.hasRoom)
-        if speaksHTTP2, dialing > 0 { return }
+        if speaksHTTP2, isDialing { return }
         let missing = min(wanted - ready, settings.maximumConnections - open - waiting.count)
         for _ in 0..<max(missing, 0) {
             let warmUp = WarmUp(self)

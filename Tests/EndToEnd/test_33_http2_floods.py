@@ -14,7 +14,8 @@ from harness.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def gateway(start_shared):
-    return start_shared()
+    """One address floods it again and again here, and is not made to wait for that."""
+    return start_shared(limits="flood_pause: 0s")
 
 
 def goaway_code(client) -> int | None:
@@ -76,6 +77,28 @@ def test_cookie_crumbs_count_like_other_fields(gateway, shared_origin):
     import hpack
     assert (":status", "431") in hpack.Decoder().decode(got[3])
     assert len(shared_origin.requests) == before
+
+
+def test_whoever_flooded_waits_longer_each_time_and_others_do_not(strict, origin):
+    gateway = strict("flood_pause: 300ms")
+    first = gateway.http1()
+    assert first.request("GET", "/bytes/3").status == 200
+    for _ in range(2):
+        with gateway.http2_raw() as client:
+            client.send(*FLOODS["continuation"](client))
+            assert goaway_code(client) == ENHANCE_YOUR_CALM
+    assert first.request("GET", "/bytes/3").status == 200, "what is open goes on"
+    wait_until(lambda: gateway.metric("sluice_connections_held_total") == 1, "its second connection had to wait")
+    with gateway.http1(source="127.0.0.2") as other:
+        assert other.request("GET", "/bytes/3").status == 200
+    assert gateway.metric("sluice_connections_held_total") == 1, "nobody else had to"
+    assert gateway.fetch("http1", "GET", "/bytes/3").status == 200, "it waits, and is served"
+    wait_until(lambda: gateway.metric("sluice_connections_held_total") == 2, "it is counted")
+    first.close()
+    early = [gateway.http1() for _ in range(3)]
+    for each in early:
+        each.close()
+    wait_until(lambda: gateway.metric("sluice_connections_active") == 0, "whoever leaves while he waits is forgotten")
 
 
 def test_the_table_of_compressed_heads_is_configured(strict):

@@ -109,10 +109,13 @@ final class World {
         try serve(origins.map { plain($0) }, adjust)
     }
 
-    func makeSet(_ servers: [UpstreamSettings.Server], _ adjust: (inout UpstreamSettings) -> Void = { _ in }) throws -> UpstreamSet {
+    /// - Parameter board: shared with other sets, as between workers.
+    func makeSet(
+        _ servers: [UpstreamSettings.Server], board: HealthBoard? = nil, _ adjust: (inout UpstreamSettings) -> Void = { _ in }
+    ) throws -> UpstreamSet {
         var settings = UpstreamSettings(name: "test", servers: servers)
         adjust(&settings)
-        return try UpstreamSet(settings: [settings], reactor: reactor, pool: pool, metrics: metrics, resolver: resolver)
+        return try UpstreamSet(settings: [settings], reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, board: board)
     }
 
     func plain(_ origin: TestOrigin, host: String = "127.0.0.1") -> UpstreamSettings.Server {
@@ -157,7 +160,7 @@ final class World {
     func end(sourceLocation: SourceLocation = #_sourceLocation) throws {
         set?.retire()
         settle()
-        #expect(set?.connectionCount == 0, "every connection is closed", sourceLocation: sourceLocation)
+        #expect((set?.connectionCount ?? 0) == 0, "every connection is closed", sourceLocation: sourceLocation)
         for origin in origins { origin.stop() }
         settle()
         #expect(metrics[.upstreamConnectionsActive] == 0, sourceLocation: sourceLocation)

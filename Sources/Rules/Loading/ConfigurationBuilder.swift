@@ -184,7 +184,7 @@ struct ConfigurationBuilder {
         ("buffered_body", \.bufferedBody), ("exchange_buffer", \.exchangeBuffer), ("head_timeout", \.headTimeout),
         ("body_rate_bytes", \.bodyRateBytes), ("body_rate_time", \.bodyRateTime), ("tls_handshake", \.tlsHandshake),
         ("memory", \.memory), ("resets", \.resets), ("control_burst", \.controlBurst), ("control_rate", \.controlRate),
-        ("continuations", \.continuations), ("empty_data", \.emptyData), ("queued_frames", \.queuedFrames),
+        ("continuations", \.continuations), ("empty_data", \.emptyData), ("flood_pause", \.floodPause), ("queued_frames", \.queuedFrames),
         ("header_table", \.headerTable), ("client_hello", \.clientHello), ("stream_window", \.streamWindow),
         ("connection_window", \.connectionWindow), ("handshakes", \.handshakes), ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
         ("write_rate", \.writeRate),

@@ -46,6 +46,8 @@ public struct Limits: Sendable, Equatable {
     public var controlRate = 33
     public var continuations = 8
     public var emptyData = 10
+    /// How long the next connection of an address waits whose connection was ended for a flood; longer each time.
+    public var floodPause = 1_000
     /// Frames of our own that wait for a client that does not read.
     public var queuedFrames = 1_000
     /// Bytes of the table by which a client compresses its heads (RFC 7541 section 4.2).

@@ -45,8 +45,10 @@ class Connection:
     """One client connection, plain or TLS."""
 
     def __init__(self, port: int, authority: Path | None = None, server_name: str = "localhost",
-                 receive_buffer: int | None = None, timeout: float = BOUND):
+                 receive_buffer: int | None = None, timeout: float = BOUND, source: str | None = None):
         raw = socket.socket()
+        if source:
+            raw.bind((source, 0))
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         raw.settimeout(timeout)
