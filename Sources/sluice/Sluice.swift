@@ -21,6 +21,7 @@ struct Sluice: ParsableCommand {
             TailCommand.self,
             TopCommand.self,
             DashboardCommand.self,
+            TypesCommand.self,
             VersionCommand.self,
             HelpCommand.self,
             WorkerCommand.self,

@@ -1,0 +1,98 @@
+"""`sluice types`: what hooks are given, as TypeScript sees it."""
+import os
+import shutil
+import subprocess
+import textwrap
+
+import pytest
+
+from harness.gateway import ROOT, binary
+
+RULES = """\
+sluice: 1
+listeners: [{name: l, address: "127.0.0.1:8080"}]
+upstreams: {idp: {servers: ["http://127.0.0.1:9"]}}
+functions:
+  authz: {file: authz.js, upstreams: [idp]}
+  banner: {file: authz.js}
+sites:
+  - name: s
+    hosts: ["*"]
+    request:
+      - {name: a, do: [{run: {function: authz, args: {audience: app, scopes: {GET: read}, tries: 3}}}]}
+"""
+GOOD = """\
+    /** @type {Sluice.Hook<"authz">} */
+    const hook = {
+      async onRequest(request, env, ctx) {
+        if (!request.headers.get("authorization")) return new Response("no", { status: 401 });
+        const reply = await env.idp.fetch("/introspect", { method: "POST", body: ctx.args.audience });
+        ctx.state.ok = reply.ok && ctx.args.tries.toFixed(0) === "3" && ctx.args.scopes.GET.length > 0;
+        ctx.waitUntil(Promise.resolve());
+        if (!reply.ok) ctx.deny(403);
+      },
+      onResponse(response, env, ctx) { response.headers.set("x-id", ctx.requestId + ctx.client.ip + ctx.rule.line); },
+      onWebSocketMessage(data, ctx) { return typeof data === "string" && ctx.from === "client" ? data.trim() : null; },
+    };
+    export default hook;
+    """
+# One mistake in each line, and what tsc says of it.
+BAD = {
+    "env.nobody.fetch('/')": "'nobody' does not exist",
+    "ctx.args.audience.toFixed()": "'toFixed' does not exist on type 'string'",
+    "ctx.args.scopes.PUT": "'PUT' does not exist",
+    "ctx.denyAll()": "'denyAll' does not exist",
+    "ctx.args.tries = 4": "read-only property",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sluice.yaml").write_text(RULES)
+    (tmp_path / "authz.js").write_text(textwrap.dedent(GOOD))
+    result = subprocess.run([binary(), "types", "sluice.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (tmp_path / "sluice.d.ts").write_text(result.stdout)
+    return tmp_path
+
+
+def compile_hooks(folder, *files) -> str:
+    command = ["tsc", "--noEmit", "--strict", "--checkJs", "--allowJs", "--target", "es2022", "--lib", "es2022,webworker", "sluice.d.ts", *files]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    return result.stdout + result.stderr
+
+
+def test_types_have_the_environment_and_the_arguments_of_each_function(folder):
+    text = (folder / "sluice.d.ts").read_text()
+    assert '"authz": {\n      env: { readonly "idp": Fetcher; };\n      args: { readonly "audience": string; readonly "scopes": { readonly "GET": string }; ' \
+        'readonly "tries": number };' in text
+    assert '"banner": {\n      env: {};\n      args: {};' in text
+
+
+@pytest.mark.skipif(not shutil.which("tsc"), reason="no tsc on this machine")
+def test_a_good_hook_compiles_and_each_mistake_is_found(folder):
+    assert compile_hooks(folder, "authz.js") == ""
+    lines = "\n".join(f"    {each};" for each in BAD)
+    (folder / "bad.ts").write_text(f"const hook: Sluice.Hook<'authz'> = {{\n  onRequest(request, env, ctx) {{\n{lines}\n  }},\n}};\nexport default hook;\n")
+    found = compile_hooks(folder, "bad.ts")
+    for number, complaint in enumerate(BAD.values(), start=3):
+        assert any(f"bad.ts({number}," in line and complaint in line for line in found.splitlines()), f"line {number}: {complaint}\n{found}"
+
+
+@pytest.mark.skipif(not shutil.which("tsc"), reason="no tsc on this machine")
+def test_the_hooks_of_the_examples_compile_against_the_declarations(folder, tmp_path):
+    for hook in sorted((ROOT / "Examples").glob("*/hooks/*.js")):
+        copy = tmp_path / f"{hook.parent.parent.name}-{hook.name}"
+        # A variable with a type gives the handlers' parameters theirs.
+        text = hook.read_text().replace("export default {", "/** @type {Sluice.Handlers<any, any>} */\nconst hook = {", 1)
+        copy.write_text(text + ("\nexport default hook;\n" if "const hook = {" in text else ""))
+        found = [line for line in compile_hooks(folder, copy.name).splitlines() if "error TS2339" in line or "error TS2322" in line]
+        # Debian's tsc (4.8) is older than these two.
+        found = [line for line in found if "'json' does not exist on type '{ new" not in line and "'timeout' does not exist on type '{ new" not in line]
+        assert not found, f"{hook}:\n" + "\n".join(found)
+
+
+def test_types_of_a_file_with_mistakes_are_its_mistakes(tmp_path):
+    (tmp_path / "sluice.yaml").write_text("sluice: 1\nfunctions: {a: {file: gone.js}}\n")
+    result = subprocess.run([binary(), "types", "sluice.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1 and "gone.js" in result.stderr and result.stdout == ""
