@@ -22,6 +22,8 @@ struct Sluice: ParsableCommand {
             TopCommand.self,
             DashboardCommand.self,
             TypesCommand.self,
+            ProfileCommand.self,
+            HeapCommand.self,
             VersionCommand.self,
             HelpCommand.self,
             WorkerCommand.self,

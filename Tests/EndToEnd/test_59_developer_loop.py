@@ -1,4 +1,6 @@
-"""`sluice types`: what hooks are given, as TypeScript sees it."""
+"""`sluice types`: what hooks are given, as TypeScript sees it; `sluice profile` and `heap`: what they do and hold."""
+import concurrent.futures
+import json
 import os
 import shutil
 import subprocess
@@ -96,3 +98,74 @@ def test_types_of_a_file_with_mistakes_are_its_mistakes(tmp_path):
     (tmp_path / "sluice.yaml").write_text("sluice: 1\nfunctions: {a: {file: gone.js}}\n")
     result = subprocess.run([binary(), "types", "sluice.yaml"], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1 and "gone.js" in result.stderr and result.stdout == ""
+
+
+BUSY = """\
+    const kept = [];
+    function burnTheCandle(n) { let x = 0; for (let i = 0; i < n; i++) x += Math.sqrt(i); return x; }
+    export default { onRequest() {
+      kept.push({ marker: "kept-by-the-function" });
+      return new Response(String(burnTheCandle(200_000)));
+    } };
+    """
+RUN = "- name: run\n  do: [{run: {function: busy}}]\n"
+
+
+def ask(gateway, *arguments):
+    return subprocess.run([binary(), *arguments, "--config", str(gateway.file)], cwd=gateway.folder, capture_output=True, text=True,
+                          env={**os.environ, **gateway.environment})
+
+
+@pytest.fixture
+def busy(start):
+    return start(functions="busy: {file: hooks/busy.js, lane: inline}\n  other: {file: hooks/busy.js, untrusted: true}".replace("\n  ", "\n"),
+                 hooks={"busy.js": BUSY}, request=RUN)
+
+
+def test_a_profile_names_the_function_that_burns_the_time(busy):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(ask, busy, "profile", "--function", "busy", "--seconds", "2", "-o", "p.cpuprofile")
+        answers = 0
+        with busy.http1() as client:
+            while not asked.done():
+                assert client.request("GET", "/").status == 200
+                answers += 1
+        result = asked.result()
+    assert result.returncode == 0, result.stderr
+    path = busy.folder / "p.cpuprofile"
+    assert path.stat().st_mode & 0o777 == 0o600
+    profile = json.loads(path.read_text())
+    nodes = {node["id"]: node for node in profile["nodes"]}
+    assert set(profile) == {"nodes", "startTime", "endTime", "samples", "timeDeltas"}
+    assert len(profile["samples"]) == len(profile["timeDeltas"]) > 20 and set(profile["samples"]) <= set(nodes)
+    assert all(child in nodes for node in nodes.values() for child in node.get("children", []))
+    burner = next(node for node in nodes.values() if node["callFrame"]["functionName"] == "burnTheCandle")
+    assert burner["callFrame"]["url"].endswith("hooks/busy.js") and burner["callFrame"]["lineNumber"] == 1
+    assert sum(1 for sample in profile["samples"] if sample == burner["id"]) > 5 and answers > 10
+
+
+def test_a_heap_snapshot_has_what_the_function_keeps(busy):
+    busy.fetch("http1", "GET", "/")
+    result = ask(busy, "heap", "--function", "busy")
+    assert result.returncode == 0, result.stderr
+    snapshot = json.loads((busy.folder / "busy.heapsnapshot").read_text())
+    assert snapshot["snapshot"]["node_count"] > 1000 and "kept-by-the-function" in snapshot["strings"]
+    assert busy.fetch("http1", "GET", "/").status == 200
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["profile", "--function", "nobody", "--seconds", "1"], "there is no function nobody; there are busy, other"),
+    (["profile", "--function", "busy", "--seconds", "99"], "--seconds must be from 1 to 50"),
+    (["profile", "--function", "other", "--seconds", "1"], "runs in a process of its own"),
+    (["heap", "--function", "busy", "--worker", "7"], "there is no worker 7"),
+])
+def test_what_cannot_be_looked_at_is_said(busy, arguments, complaint):
+    result = ask(busy, *arguments)
+    assert result.returncode != 0 and complaint in result.stderr
+
+
+def test_two_cannot_look_at_the_same_time(busy):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda n: ask(busy, "profile", "--function", "busy", "--seconds", "2", "-o", f"{n}"), range(2)))
+    assert sorted(result.returncode for result in results) == [0, 1]
+    assert any("is looked at already" in result.stderr for result in results)
