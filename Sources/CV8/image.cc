@@ -1,6 +1,7 @@
 // A prelude ready to start isolates from: its source, or a startup snapshot of the heap it leaves.
 #include "internal.h"
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,12 +207,12 @@ void cv8_image_free(cv8_image *image) {
 static_assert(CV8_KEY_BYTES == SHA256_DIGEST_LENGTH, "the key is a SHA-256");
 
 static void image_key(const cv8_image *image, uint8_t *key) {
-  SHA256_CTX hash;
-  SHA256_Init(&hash);
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
   const auto add = [&hash](const std::string &part) {
     const uint64_t count = part.size();
-    SHA256_Update(&hash, &count, sizeof count);
-    SHA256_Update(&hash, part.data(), part.size());
+    EVP_DigestUpdate(hash.get(), &count, sizeof count);
+    EVP_DigestUpdate(hash.get(), part.data(), part.size());
   };
   add("sluice snapshot 2");
   add(v8::V8::GetVersion());
@@ -224,7 +225,7 @@ static void image_key(const cv8_image *image, uint8_t *key) {
   add("");
   // A snapshot names what is outside of V8 by its place in this list.
   for (const cv8::Builtin *one = cv8::builtins(); one->name != nullptr; one++) add(one->name);
-  SHA256_Final(key, &hash);
+  EVP_DigestFinal_ex(hash.get(), key, nullptr);
 }
 
 void cv8_image_key(const cv8_prelude *prelude, uint8_t *key) { image_key(image_of(prelude).get(), key); }

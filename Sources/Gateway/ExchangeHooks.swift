@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import Hooks
+import Reactor
 import Rules
 import Telemetry
 import Upstream
@@ -42,6 +43,7 @@ extension ExchangeRunner {
         call.requestID = requestID
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
+        if let spans { spans.hookBegins(at: worker.preciseNow) }
         switch function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, outcome)
@@ -63,6 +65,7 @@ extension ExchangeRunner {
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
         case .webSocket: worker.metrics.add(.hookCallsWebSocket)
+        case .scheduled: worker.metrics.add(.hookCallsScheduled)
         }
     }
 
@@ -133,7 +136,9 @@ extension ExchangeRunner {
         }
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
         let function = call.bound?.functionIndex ?? 0
-        hookCalls.append(HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds))
+        let record = HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds)
+        hookCalls.append(record)
+        if let spans { spans.hookEnded(record, at: worker.preciseNow) }
         if let trace = rules.trace, let bound = call.bound {
             trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time")
         }

@@ -27,6 +27,10 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    /// By index into the configuration's.
+    let namespaces: [OpenNamespace]
+    /// Hosts outside, for hooks.
+    let egress: EgressPool
     let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
@@ -34,6 +38,8 @@ final class ServingGeneration {
     let series: SeriesCounters
     /// nil: no live request is explained.
     let tracing: LiveTracing?
+    /// nil: no spans are made.
+    let tracer: Tracer?
     private unowned var worker: Worker?
 
     init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
@@ -47,11 +53,17 @@ final class ServingGeneration {
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
         tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files)
+        tracer = worker.stage != nil ? nil : Tracer(configuration)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
-            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage)
+            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
+            board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
+        egress = EgressPool(
+            EgressSettings(configuration.egress, files), reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver,
+            stage: worker.stage)
+        namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }
@@ -63,5 +75,8 @@ final class ServingGeneration {
     }
 
     /// New requests go elsewhere: idle origin connections close, running exchanges finish.
-    func retire() { upstreams.retire() }
+    func retire() {
+        upstreams.retire()
+        egress.retire()
+    }
 }

@@ -23,6 +23,8 @@ public final class Worker: Reactor {
     var date = HTTPDate()
     let coders = CoderPool()
     let mirrors = MirrorSet()
+    private(set) lazy var spans = SpanExporter(self)
+    private var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -39,12 +41,18 @@ public final class Worker: Reactor {
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
+    private(set) lazy var stores = WorkerStores(worker: self)
+    private(set) lazy var schedules = WorkerSchedules(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
+    /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
+    var refusesRequests = false
+    var shedsIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
-    private let drainTimer = DrainTimer()
     private(set) var isDraining = false
+    /// While it drains: idle connections may send one more request.
+    var idleMayLinger = false
     private(set) var handshakes: [ObjectIdentifier: Channel] = [:]
     var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
@@ -73,13 +81,13 @@ public final class Worker: Reactor {
         log = WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
         try super.init()
         publisher.worker = self
-        drainTimer.worker = self
     }
 
     private func begin() throws {
         HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
+        tellOfNames()
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
@@ -92,7 +100,7 @@ public final class Worker: Reactor {
         generation = first
         resolver?.use(servers: first.configuration.resolvers)
         first.upstreams.start()
-        try openAccessLog(first.configuration.accessLog.destination)
+        accessLog = try AccessLogger(first.configuration.accessLog)
         hooks.fenced = Set(context.fenced)
         hooks.prepare(for: first.functions.functions)
         try hooks.cordons.waitForFirst()
@@ -100,6 +108,8 @@ public final class Worker: Reactor {
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
+        schedules.use(first)
+        clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
@@ -122,20 +132,6 @@ public final class Worker: Reactor {
         options.killAfterMilliseconds = 250
         guard V8Engine.start(options) else { return }
         V8Engine.dedicateThisThread()
-    }
-
-    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
-    private func shareSnapshot() {
-        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
-        context.keep(snapshot: made.bytes)
-    }
-
-    private func openAccessLog(_ destination: AccessLog.Destination) throws {
-        switch destination {
-        case .off: accessLog = AccessLogger(file: nil)
-        case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
-        case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
-        }
     }
 
     // MARK: Listeners
@@ -284,13 +280,16 @@ public final class Worker: Reactor {
         hooks?.trusts = true
         if !prepared.configuration.functions.isEmpty, let hooks, hooks.pool == nil { try hooks.startPool(functions: 0) }
         let next = try makeGeneration(number, prepared)
+        try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
+        schedules.use(next)
         old?.retire()
         hooks?.prepare(for: next.functions.functions)
+        limitOlderExchanges(number, milliseconds: next.configuration.drain.reload)
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
     }
@@ -319,43 +318,51 @@ public final class Worker: Reactor {
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
+        stores.publish(metrics)
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
+        tellOfLog()
+        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
+        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
+        clocks.look(self)
         generation?.tallies.flush()
         generation?.series.flush()
-        context.shared.beat(worker: context.worker, now: nowNanoseconds)
-        metrics.withWords { context.shared.publish(worker: context.worker, $0) }
+        generation?.upstreams.tick()
+        context.shared.beat(worker: context.slot, now: nowNanoseconds)
+        metrics.withWords { context.shared.publish(worker: context.slot, $0) }
         schedule(publisher, after: 100)
     }
 
-    /// Stops accepting, lets running exchanges finish, closes what is idle.
-    func drain(milliseconds: UInt64) {
-        guard !isDraining else { return }
+    /// Takes what the kernel has queued, and nothing after it.
+    func stopAccepting() {
         for acceptor in acceptors { acceptor.acceptRestAndClose() }
         acceptors = []
         isDraining = true
-        for connection in Array(openConnections.values) { (connection as? any Drainable)?.drain() }
-        if connections == 0 { return finishDraining() }
-        schedule(drainTimer, after: milliseconds)
     }
 
-    fileprivate func drainTimeIsUp() { finishDraining() }
+    var connectionsNow: [Channel] { Array(openConnections.values) }
 
-    private func finishDraining() {
+    func finishDraining() {
         publish()
         accessLog?.flush()
         control?.drained()
         stop()
     }
 
-    private func end() { accessLog?.flush() }
+    private func end() {
+        stores.finish()
+        accessLog?.flush()
+    }
 }
 
 /// Connections that can be asked to end when they next can.
 protocol Drainable {
     func drain()
     func close()
+    /// Ends what began under a configuration older than this one, without waiting for it any longer; `.max`: everything.
+    func farewell(olderThan generation: UInt64)
     /// Ends a connection on which nothing is served; false when something is.
     func closeIfIdle() -> Bool
 }
@@ -363,11 +370,6 @@ protocol Drainable {
 private final class PublishTimer: Timer {
     unowned var worker: Worker?
     override func fire() { worker?.publish() }
-}
-
-private final class DrainTimer: Timer {
-    unowned var worker: Worker?
-    override func fire() { worker?.drainTimeIsUp() }
 }
 
 /// xoshiro256**: unique request ids without a system call each. Not for secrets.

@@ -13,6 +13,7 @@ struct FunctionKey: Hashable {
     var modules: [String: String]
     var limits: FunctionLimits
     var upstreams: [String]
+    var bindings = FunctionBindings()
     var placement: FunctionPlacement
     var isolation: Function.Isolation
 
@@ -23,7 +24,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
+            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
     }
 }
 
@@ -163,10 +164,20 @@ final class WorkerHooks {
         return call
     }
 
+    /// The same for a run that no request asks for.
+    func takeCall(_ run: ScheduledRun, _ bound: BoundHook, _ generation: ServingGeneration) -> GatewayHookCall {
+        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        call.scheduled = run
+        call.generation = generation
+        call.bound = bound
+        return call
+    }
+
     /// Takes a call back; it is reused once the runtime is done with it (`released`).
     func giveBack(_ call: GatewayHookCall) {
         if call.isStreaming { call.producesFor = call.runner ?? call.producesFor }
         call.runner = nil
+        call.scheduled = nil
         guard call.isIdle else { return }
         call.forget()
         if idleCalls.count < 256 { idleCalls.append(call) }
@@ -193,6 +204,10 @@ extension HookSource {
         self.init(name: key.name, main: key.main, modules: key.modules)
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
+        stores = key.bindings.stores
+        secrets = key.bindings.secrets
+        variables = key.bindings.variables
+        reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
         isolation = key.isolation == .request ? .request : .worker
     }
@@ -273,6 +288,7 @@ private final class HookTimer: Timer {
 /// The functions of one generation and their uses in rules.
 struct GenerationHooks {
     private(set) var functions: [SharedFunction] = []
+    private(set) var schedules: [ScheduledHook] = []
     /// By rule index: the `run` actions of the rule, told apart by where their arguments begin.
     private var bound: [[(arguments: UInt32, function: Int, hook: BoundHook)]] = []
 
@@ -281,8 +297,9 @@ struct GenerationHooks {
     /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
     init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
         for function in configuration.functions {
-            functions.append(try hooks.function(FunctionKey(function, configuration, files)))
+            functions.append(try hooks.function(try FunctionKey(function, configuration, files, isPlayed: hooks.worker.stage != nil)))
         }
+        schedules = try GenerationHooks.schedules(configuration, functions, hooks)
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]
@@ -332,17 +349,27 @@ struct GenerationHooks {
 }
 
 extension FunctionKey {
-    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) {
+    /// - Parameter isPlayed: in a rehearsal secrets are what the rule file says for tests.
+    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle, isPlayed: Bool = false) throws(GenerationError) {
         name = function.name
         main = function.module.path
         limits = function.limits
         placement = FunctionPlacement(function)
         isolation = function.isolation
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
+        bindings = try FunctionBindings(function, configuration, files, isPlayed: isPlayed)
         modules = [:]
         for path in function.moduleFiles {
             guard let bytes = files.files[path] else { continue }
             modules[path] = String(decoding: bytes, as: UTF8.self)
         }
+    }
+}
+
+extension Worker {
+    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
+    func shareSnapshot() {
+        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
+        context.keep(snapshot: made.bytes)
     }
 }

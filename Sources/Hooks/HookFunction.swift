@@ -118,14 +118,18 @@ public final class HookFunction {
         case .threw(let thrown): throw loadError(thrown)
         default:
             throw loadError(
-                "the module has no handler: export default { onRequest, onResponse, onError or fetch }, or addEventListener")
+                "the module has no handler: export default { onRequest, onResponse, onError, fetch or scheduled }, or addEventListener")
         }
     }
 
     /// `env` as JSON: variables by name, upstreams by index.
     private var grants: String {
-        let variables = source.variables.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
-        return "{\"collects\":\(source.collectsStreams),\"variables\":{\(variables)},\"upstreams\":[\(source.upstreams.map(jsonText).joined(separator: ","))]}"
+        let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
+        return """
+            {"collects":\(source.collectsStreams),"outside":\(source.reachesOutside),"variables":{\(variables)},\
+            "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
+            "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
+            """
     }
 
     private func install(_ rule: HookRule, _ index: Int32, in made: LoadedIsolate) throws(HookLoadError) {

@@ -145,6 +145,7 @@ extension HookOperations {
         let url = try native.latin1(4)
         guard let parts = URLParts(url) else { throw .typeError("the URL is not an http or https URL") }
         request.head.authority = request.head.arena.append(url.extracting(parts.authority))
+        if request.upstream == HookSubrequest.outside { request.head.scheme = url.starts(with: Span("https://")) ? .https : .http }
         if parts.path.isEmpty { request.head.setPath(Span("/")) } else { request.head.setPath(url.extracting(parts.path)) }
         if let query = parts.query { request.head.setQuery(url.extracting(query)) }
         try addFields(try native.latin1(5), to: &request.head)

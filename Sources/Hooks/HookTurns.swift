@@ -10,6 +10,7 @@ enum HookEvent {
     case sendToOrigin(HookCall, Int32, HookBody)
     case subrequest(HookCall, Int32, HookSubrequest)
     case cancelSubrequest(HookCall, Int32)
+    case store(HookCall, Int32, HookStoreRequest)
     case pullBody(HookCall, Int32, HookSide)
     case cancelBody(HookCall, Int32, HookSide)
     case bodyMade(HookCall, HookSide)
@@ -55,6 +56,7 @@ extension HookFunction {
     private func begin(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) {
         call.values = CallValues(
             function: self, exchange: exchange, phase: phase, binding: binding.index, cpu: 0, state: call.values.state)
+        call.uses &+= 1
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.
@@ -234,6 +236,8 @@ extension HookFunction {
             call.sendToOrigin(body)
         case .subrequest(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.subrequest(request) }
+        case .store(let call, let epoch, let request):
+            if isCurrent(call, epoch) { call.store(request) }
         case .pullBody(let call, let epoch, let side):
             if isCurrent(call, epoch) { call.pullBody(side) }
         case .cancelBody(let call, let epoch, let side):

@@ -10,6 +10,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case error
     /// `fetch`: the whole exchange; the function calls the origin itself.
     case fetch
+    /// `scheduled`: nobody asked, it is time.
+    case scheduled
     /// `onWebSocketMessage`: a message of a WebSocket that passes.
     case webSocket = 5
 
@@ -21,6 +23,7 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .error: "onError"
         case .fetch: "fetch"
         case .webSocket: "onWebSocketMessage"
+        case .scheduled: "scheduled"
         }
     }
 }
@@ -61,6 +64,12 @@ public struct HookSource: Sendable {
     public var variables: [String: String] = [:]
     /// What calls of the function share.
     public var isolation = Isolation.worker
+    /// Text granted as `env.NAME` that no log line and no message may show.
+    public var secrets: [String: String] = [:]
+    /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
+    public var reachesOutside = false
+    /// Key-value namespaces granted as `env.NAME`. A request carries the index.
+    public var stores: [HookStoreGrant] = []
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
@@ -80,6 +89,16 @@ public struct HookSource: Sendable {
         self.main = main
         self.modules = modules
     }
+
+    func mayAsk(_ upstream: Int) -> Bool { upstreams.indices.contains(upstream) || upstream == HookSubrequest.outside && reachesOutside }
+
+    /// Text that a script wrote, fit for a log: a secret's value is its name there. Short values are words that any
+    /// text may have; hiding them would tell where they are.
+    func hidingSecrets(in text: String) -> String {
+        var text = text
+        for (name, value) in secrets where value.utf8.count >= 6 { text = text.replacing(value, with: "[secret \(name)]") }
+        return text
+    }
 }
 
 /// The place in a rule file that runs a function.
@@ -87,6 +106,9 @@ public struct HookRule: Sendable {
     public var name: String
     public var file: String
     public var line: Int
+    /// Text as JSON, for `arguments`.
+    public static func quoted(_ text: String) -> String { jsonText(text) }
+
     /// The rule's `args:` as JSON text; becomes `ctx.args`, frozen.
     public var arguments: String
 
@@ -165,7 +187,8 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     }
 
     init(_ kind: Kind, _ call: HookCall, _ message: String) {
-        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "", message: message)
+        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "",
+            message: call.function?.source.hidingSecrets(in: message) ?? message)
         file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
         memoryBytes = call.function?.memoryInUse ?? 0
@@ -195,8 +218,9 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
 public final class HookSubrequest {
     /// Names the request to `subrequestFinished`; unique within the call.
     public let id: Int32
-    /// Index into `HookSource.upstreams`.
+    /// Index into `HookSource.upstreams`; `HookSubrequest.outside`: the URL's own server, `head.scheme` tells how.
     public let upstream: Int
+    public static let outside = -1
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []
@@ -227,6 +251,7 @@ public struct HookCounters: Sendable {
     public var calls: UInt64 = 0
     public var asynchronousCalls: UInt64 = 0
     public var subrequests: UInt64 = 0
+    public var storeRequests: UInt64 = 0
     public var bodiesRead: UInt64 = 0
     /// Bytes of bodies that entered JavaScript chunk by chunk, and that it made.
     public var bodyBytesRead: UInt64 = 0

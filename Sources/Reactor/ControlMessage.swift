@@ -11,8 +11,9 @@ public enum SupervisorMessage: Sendable, Equatable {
     case configure(generation: UInt64)
     /// Functions that must not run; replaces the list sent before.
     case fence([String])
-    /// Stop accepting, finish what runs, then leave. `milliseconds` is how long that may take.
-    case drain(milliseconds: UInt64)
+    /// Stop accepting, finish what runs, then leave. `milliseconds` is how long that may take; idle connections may
+    /// send a last request for `idleMilliseconds`.
+    case drain(milliseconds: UInt64, idleMilliseconds: UInt64)
     /// Open log files anew (they were rotated).
     case reopenLogs
     /// With a socket: send a copy of each access log line there, until `endTail`.
@@ -57,9 +58,10 @@ public enum SupervisorMessage: Sendable, Equatable {
         case .fence(let names):
             writer.byte(5)
             writer.list(names) { $0.string($1) }
-        case .drain(let milliseconds):
+        case .drain(let milliseconds, let idleMilliseconds):
             writer.byte(6)
             writer.number(milliseconds)
+            writer.number(idleMilliseconds)
         case .reopenLogs:
             writer.byte(7)
         case .examine(let path):
@@ -111,7 +113,7 @@ public enum SupervisorMessage: Sendable, Equatable {
         case 3: self = .closeListener(key: try reader.string())
         case 4: self = .configure(generation: try reader.number())
         case 5: self = .fence(try reader.list { (reader) throws(PacketError) in try reader.string() })
-        case 6: self = .drain(milliseconds: try reader.number())
+        case 6: self = .drain(milliseconds: try reader.number(), idleMilliseconds: try reader.number())
         case 7: self = .reopenLogs
         case 8: self = .examine(path: try reader.string())
         case 20: self = .cordonEnded(id: try reader.number(), end: try reader.processEnd())

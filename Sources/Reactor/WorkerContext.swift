@@ -14,6 +14,8 @@ public struct InheritedListener: Sendable {
 public final class WorkerContext {
     public let worker: Int
     public let workers: Int
+    /// Its area of the shared memory.
+    public let slot: Int
     /// Options of the command line that workers need.
     public let settings: [String: String]
     public let shared: SharedRegion
@@ -37,7 +39,8 @@ public final class WorkerContext {
         workers = birth.workers
         settings = birth.settings
         self.shared = shared
-        running = RunningSlot(region: shared, worker: birth.worker)
+        slot = min(birth.worker + (birth.settings[WorkerBootstrap.firstSlot].flatMap { Int($0) } ?? 0), SharedRegion.slotCapacity - 1)
+        running = RunningSlot(region: shared, worker: slot)
         listeners = birth.listeners
         fenced = birth.fenced
         moved = birth.moved
@@ -53,6 +56,7 @@ public final class WorkerContext {
         workers = 1
         self.settings = settings
         shared = try SharedRegion.create()
+        slot = 0
         running = RunningSlot(region: shared, worker: 0)
         listeners = []
         fenced = []
@@ -129,6 +133,8 @@ public enum WorkerBootstrap {
     public static let controlDescriptor: Int32 = 3
     /// The supervisor's pid, so that a worker can tell that its supervisor is already gone.
     public static let supervisorVariable = "SLUICE_SUPERVISOR"
+    /// The setting that tells workers where the areas of their supervisor's workers begin.
+    public static let firstSlot = "first-slot"
     /// The signals that only the supervisor acts upon. Workers are spawned with them blocked,
     /// because a terminal or a service manager sends them to every process at once.
     public static let supervisorSignals: [Signal] = [.hangup, .interrupt, .terminate, .user1]
@@ -145,6 +151,7 @@ public enum WorkerBootstrap {
                 description: "the subcommand \"worker\" is started by \"sluice run\" only; use \"sluice run --config FILE\"")
         }
         do {
+            CrashMemory.install()
             SignalDescriptor.block(supervisorSignals)
             SignalDescriptor.ignore(.pipe)
             guard try ProcessSetup.dieWithParent(expected: supervisor) else {
@@ -249,7 +256,7 @@ open class WorkerControl: Channel {
     open func move(_ functions: [String], fatal: [String]) {}
     open func cordonEnded(_ id: UInt64, _ end: ProcessEnd) {}
     /// Stop accepting, finish, then call `drained` and leave.
-    open func drain(milliseconds: UInt64) {}
+    open func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {}
     open func reopenLogs() {}
     /// Send a copy of each access log line there; nil ends that.
     open func tail(_ sink: LineSink?) {}
@@ -316,7 +323,7 @@ open class WorkerControl: Channel {
         case .fence(let names): fence(names)
         case .move(let names, let fatal): move(names, fatal: fatal)
         case .cordonEnded(let id, let end): cordonEnded(id, end)
-        case .drain(let milliseconds): drain(milliseconds: milliseconds)
+        case .drain(let milliseconds, let idle): drain(milliseconds: milliseconds, idleMilliseconds: idle)
         case .reopenLogs: reopenLogs()
         case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
         case .endTail: tail(nil)

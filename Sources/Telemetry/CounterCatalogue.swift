@@ -129,6 +129,7 @@ extension Counter {
                 "Retries that were not made because the budget was spent.")
             + one(.upstreamEjections, "upstream_ejections_total", .counter, "Servers left out for failures in a row.")
             + one(.upstreamPanics, "upstream_panics_total", .counter, "Choices made without regard to health: too few servers were left.")
+            + one(.upstreamWarmUps, "upstream_warm_connects_total", .counter, "Connections opened ahead of need (`warm`).")
             + series(
                 "upstream_limits_total", .counter, "Limits of upstreams reached, by kind.", "limit",
                 [
@@ -176,6 +177,7 @@ extension Counter {
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
                     (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
+                    (.hookCallsScheduled, "scheduled"),
                 ])
             + series(
                 "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
@@ -183,6 +185,9 @@ extension Counter {
                     (.webSocketMessagesPassed, "passed"), (.webSocketMessagesChanged, "changed"),
                     (.webSocketMessagesDropped, "dropped"), (.webSocketMessagesClosed, "closed"),
                 ])
+            + series(
+                "scheduled_runs_total", .counter, "Runs of schedules, by what became of them; skipped: the run before went on.", "result",
+                [(.scheduledDone, "done"), (.scheduledFailed, "failed"), (.scheduledSkipped, "skipped")])
             + series(
                 "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",
                 [
@@ -205,6 +210,7 @@ extension Counter {
                 [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
+            + keyValue
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
@@ -219,6 +225,31 @@ extension Counter {
             + series(
                 "hook_moves_total", .counter, "Functions that were moved into a process of their own, by reason.", "reason",
                 [(.hookMovesSlow, "slow"), (.hookMovesFatal, "fatal")])
+    }
+
+    private static var keyValue: [CounterSeries] {
+        series(
+            "kv_requests_total", .counter, "What hooks asked of key-value namespaces.", "operation",
+            [(.kvGets, "get"), (.kvPuts, "put"), (.kvDeletes, "delete"), (.kvLists, "list")])
+            + series(
+                "kv_failures_total", .counter, "Requests to key-value namespaces that failed, by reason.", "reason",
+                [
+                    (.kvFailuresFull, "full"), (.kvFailuresBusy, "busy"), (.kvFailuresTimeout, "timeout"),
+                    (.kvFailuresUnreachable, "unreachable"), (.kvFailuresRefused, "refused"), (.kvFailuresBroken, "broken"),
+                ])
+            + series(
+                "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
+                [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
+            + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
+            + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
+            + series(
+                "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",
+                [(.egressRefusedHost, "host"), (.egressRefusedAddress, "address")])
+            + series(
+                "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
+                [(.redisConnects, "made"), (.redisLosses, "lost")])
+            + one(.redisConnected, "redis_connected", .gauge, "Connections of workers to Redis that are there now.")
     }
 
     private static var bytes: [CounterSeries] {
@@ -257,8 +288,17 @@ extension Counter {
                     (.timeoutsUpstreamIdle, "upstream_idle"),
                 ])
             + one(.loopTurns, "loop_turns_total", .counter, "Turns of the event loop.")
+            + one(.drainsCut, "drain_cut_total", .counter, "Exchanges that were ended because the time to drain was over.")
             + one(.logLines, "log_lines_total", .counter, "Access log lines written.")
             + one(.logLinesDropped, "log_lines_dropped_total", .counter, "Log lines dropped because nobody read them.")
+            + one(.logLinesSkipped, "log_lines_sampled_out_total", .counter, "Access log lines that sampling left out.")
+            + series(
+                "spans_total", .counter, "Spans of traced requests, by what became of them.", "result",
+                [(.spansSent, "sent"), (.spansDropped, "dropped")])
+            + one(.spanBatchesFailed, "span_batches_failed_total", .counter, "Batches of spans that the collector did not take.")
+            + one(.nameLookupsFailed, "name_lookups_failed_total", .counter, "Lookups of servers' names that gave no address.")
+            + one(.namesUnresolved, "names_unresolved", .gauge, "Names of servers whose last lookup gave no address, of all workers.")
+            + one(.clockSteps, "clock_steps_total", .counter, "Times that the wall clock was seen to jump, of all workers.")
             + one(.bugs, "bugs_total", .counter, "Internal invariants found broken. Anything but zero is a bug.")
     }
 }

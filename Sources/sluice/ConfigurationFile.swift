@@ -61,13 +61,16 @@ enum ConfigurationFile {
     ) -> ConfigurationBundle {
         let listeners = configuration.listeners.compactMap { listener(for: $0, configuration, read, &complaints) }
         let files = allFiles(configuration, read, &complaints)
-        return ConfigurationBundle(
+        var bundle = ConfigurationBundle(
             mainFile: path, listeners: listeners, admin: admin(configuration),
             functions: configuration.functions.map { function in
                 .init(name: function.name, fingerprint: fingerprint(function, files))
             },
             parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
+        bundle.drain.upgrade = UInt64(configuration.drain.upgrade)
+        bundle.drain.stop = UInt64(configuration.drain.stop)
+        return bundle
     }
 
     private static func listener(
@@ -96,6 +99,8 @@ enum ConfigurationFile {
         var files = read.files
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
         for pair in configuration.upstreams.compactMap(\.tls.certificate) { wanted += [pair.certificate, pair.key] }
+        for case .redis(let redis) in configuration.namespaces.map(\.place) { wanted += [redis.authorities].compactMap { $0 } }
+        if let authorities = configuration.egress.authorities { wanted.append(authorities) }
         if let debug = configuration.debug { wanted.append(debug.key) }
         for listener in configuration.listeners {
             wanted += listener.tls?.files ?? []
@@ -107,6 +112,9 @@ enum ConfigurationFile {
                 complaints.append(Diagnostic(
                     .fileUnreadable, "\(file.path): \(words(error))", at: file.position, in: configuration, read))
             }
+        }
+        SecretFiles.read(configuration, into: &files) { secret, words in
+            complaints.append(Diagnostic(.secret, words, at: secret.position, in: configuration, read))
         }
         return files
     }

@@ -172,6 +172,7 @@ import Testing
             addEventListener("request", (event) => { event.addRequestHeader("x-seen", event.args.mark); });
             addEventListener("response", (event) => { event.respondWith(new Response("replaced", { status: 203 })); });
             addEventListener("fetch", (event) => { event.respondWith(new Response(event.request.url)); });
+            addEventListener("scheduled", () => {});
             addEventListener("error", (event) => { event.respondWith(new Response(event.error.kind)); });
             """
         let bench = try Bench(code, arguments: "{\"mark\":\"m\"}")

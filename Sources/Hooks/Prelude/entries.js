@@ -7,7 +7,7 @@
   const listeners = ["request", "response", "error", "fetch", "scheduled", "websocketmessage"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
-  const Azion = Object.freeze({ env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  const Azion = Object.freeze({ KV: realm.AzionKV, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
   realm.expose({ Azion });
 
   class BadReturn extends TypeError {}
@@ -17,9 +17,11 @@
     if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
+    realm.newStores(config.stores).forEach((store, index) => { granted[config.stores[index]] = store; });
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.collectsStreams = config.collects;
+    realm.reachesOutside = config.outside;
     let mask = 0;
     for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
@@ -35,7 +37,8 @@
     if (phase === phases.webSocket) return invokeMessage(call);
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
-    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
+    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
+      : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
     return handler.call(handlers, first, env, newContext(call));
   }
 
@@ -71,6 +74,7 @@
     const { slot, epoch, phase } = call;
     if (phase === phases.webSocket) return settleMessage(call, value);
     let code = codes.proceed, staged;
+    if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }
@@ -201,5 +205,8 @@
     bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
     bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
     bodyRoom: realm.bodyRoom,
+    stored(slot, epoch, id, kind, value, text) {
+      realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
+    },
   };
 }

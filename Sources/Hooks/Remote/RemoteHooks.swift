@@ -186,6 +186,11 @@ open class RemoteHooks {
                 wire.number32(UInt32(bitPattern: id))
                 wire.string(text)
             }
+        case .stored(let id, let packed):
+            message(.stored, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                packed.write(to: &wire)
+            }
         }
     }
 
@@ -293,11 +298,12 @@ enum HookAnswer {
     case body(HookSide, [UInt8]), bodyFailed(HookSide, String)
     case originArrived, originFailed(String)
     case answered(Int32, status: Int, fields: [UInt8], body: [UInt8]), answerFailed(Int32, String)
+    case stored(Int32, PackedStoreAnswer)
 
     /// `waitUntil` work may go on asking after the result.
     var isForTails: Bool {
         switch self {
-        case .answered, .answerFailed: true
+        case .answered, .answerFailed, .stored: true
         default: false
         }
     }
@@ -324,6 +330,7 @@ extension HookCall {
         self.phase = phase
         self.binding = binding.index
         cpuNanoseconds = 0
+        uses &+= 1
         progress = CallProgress()
     }
 
@@ -334,5 +341,5 @@ extension HookCall {
     }
 
     /// Nothing of it has been seen outside yet, and it has had one run only.
-    var isRepeatable: Bool { !remote.repeated && !progress.originSent && progress.subrequests == 0 }
+    var isRepeatable: Bool { !remote.repeated && !progress.originSent && progress.subrequests == 0 && !progress.wroteStore }
 }

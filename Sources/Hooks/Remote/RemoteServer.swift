@@ -117,6 +117,7 @@ open class RemoteServer: HookHost {
             let id = Int32(bitPattern: try wire.number32()), status = Int(try wire.number32())
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
+        case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
         case .cancel:
             call.cancel()
             recycle(call)
@@ -229,6 +230,8 @@ final class ServedCall: HookCall {
     }
 
     override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
+
+    override func store(_ request: HookStoreRequest) { server.message(.store, number) { request.write(to: &$0) } }
 
     override func cancelSubrequest(_ id: Int32) {
         server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }

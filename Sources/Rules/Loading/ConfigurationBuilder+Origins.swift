@@ -71,7 +71,8 @@ extension ConfigurationBuilder {
                 function.upstreams.append(index)
             }
         }
-        function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
+        grant(&function, object)
+        schedules(&function, object)
         place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)
