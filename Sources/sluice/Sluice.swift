@@ -22,6 +22,7 @@ struct Sluice: ParsableCommand {
             TailCommand.self,
             TopCommand.self,
             DashboardCommand.self,
+            DevCommand.self,
             TypesCommand.self,
             ProfileCommand.self,
             HeapCommand.self,

@@ -45,7 +45,9 @@ struct TypesCommand: ParsableCommand {
     /// Everything that `env` holds, by name.
     private static func environment(of function: Function, _ configuration: Configuration) -> [(name: String, type: String)] {
         var names = function.upstreams.map { (name: configuration.upstreams[$0].name, type: "Fetcher") }
-        names += function.secrets.map { (name: $0, type: "string") }
+        names += function.stores.map { (name: $0.name, type: "KVNamespace") }
+        names += function.secrets.map { (name: configuration.secrets[$0].name, type: "string") }
+        names += function.variables.keys.map { (name: $0, type: "string") }
         return names.sorted { $0.name < $1.name }
     }
 }

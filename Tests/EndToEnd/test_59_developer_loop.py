@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from harness.gateway import ROOT, binary
+from harness.waiting import free_ports, wait_until
 
 RULES = """\
 sluice: 1
@@ -169,3 +170,72 @@ def test_two_cannot_look_at_the_same_time(busy):
         results = list(pool.map(lambda n: ask(busy, "profile", "--function", "busy", "--seconds", "2", "-o", f"{n}"), range(2)))
     assert sorted(result.returncode for result in results) == [0, 1]
     assert any("is looked at already" in result.stderr for result in results)
+
+
+@pytest.fixture
+def dev(tmp_path, origin):
+    """dev(hook) runs `sluice dev` on a copy with that hook; gives its port, what it wrote so far, and its hook file."""
+    running = []
+
+    def begin(source: str):
+        port = free_ports(1)[0]
+        (tmp_path / "hook.js").write_text(textwrap.dedent(source))
+        (tmp_path / "sluice.yaml").write_text(
+            f'sluice: 1\nlisteners: [{{name: l, address: "127.0.0.1:{port}"}}]\nupstreams: {{o: {{servers: ["http://127.0.0.1:{origin.port}"]}}}}\n'
+            "access_log: {path: 'off'}\nfunctions: {mine: {file: hook.js}}\n"
+            "sites: [{name: s, hosts: ['*'], upstream: o, request: [{name: r, do: [{run: {function: mine}}]}]}]\n")
+        log = (tmp_path / "out").open("w")
+        process = subprocess.Popen([binary(), "dev", "sluice.yaml"], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT,
+                                   env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)})
+        running.append(process)
+        text = lambda: (tmp_path / "out").read_text()  # noqa: E731
+        wait_until(lambda: " ready: " in text() or process.poll() is not None, "sluice dev serves")
+        return port, text, tmp_path / "hook.js"
+
+    yield begin
+    for process in running:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def get(port, path="/"):
+    from harness.http1 import Connection
+    with Connection(port) as client:
+        return client.request("GET", path)
+
+
+def test_dev_shows_requests_console_and_failures_where_they_happened(dev):
+    port, text, hook = dev("""\
+        export default { onRequest(request) {
+          console.log("hello", { from: "the hook" });
+          if (request.url.includes("break")) {
+            return request.nothing.there();
+          }
+        } };
+        """)
+    assert get(port, "/fine?a=1").status == 200
+    wait_until(lambda: "GET /fine?a=1 -> 200 in " in text(), "a line for the request")
+    assert "mine: hello { from: 'the hook' }" in text() or 'mine: hello {"from":"the hook"}' in text() or "mine: hello" in text()
+    assert "; rules s/r; mine continue (" in text()
+    answer = get(port, "/break")
+    assert answer.status == 500
+    for shown in (text(), answer.body.decode()):
+        assert "hook.js:4:" in shown and "TypeError: Cannot read properties of undefined (reading 'there')" in shown
+        assert "  4 |     return request.nothing.there();\n    |                            ^" in shown
+
+
+def test_dev_serves_a_saved_file_at_once_and_tells_what_is_wrong_with_one(dev):
+    port, text, hook = dev("export default { onRequest() { return new Response('one'); } };")
+    assert get(port).body == b"one"
+    hook.write_text("export default { onRequest() { return new Response('two'); } };")
+    wait_until(lambda: get(port).body == b"two", "the saved file is served")
+    hook.write_text("export default { onRequest() { return new Response('three') };")
+    wait_until(lambda: "hook.js:1:" in text() and "SyntaxError" in text(), "the mistake is told with its place")
+    assert get(port).body == b"two"
+
+
+def test_without_dev_a_client_learns_nothing_of_a_failure(start):
+    gateway = start(functions="hook: {file: hooks/hook.js}", hooks={"hook.js": "export default { onRequest() { throw new Error('secret'); } };"},
+                    request=RUN.replace("busy", "hook"))
+    answer = gateway.fetch("http1", "GET", "/")
+    assert answer.status == 500 and b"secret" not in answer.body
