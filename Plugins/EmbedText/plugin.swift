@@ -10,7 +10,7 @@ struct EmbedText: BuildToolPlugin {
         guard let room = (target as? any SourceModuleTarget)?.directoryURL else { return [] }
         let folders = ["Prelude", "Dashboard"].map { room.appending(path: $0) }
         let files = folders.flatMap { (try? FileManager.default.contentsOfDirectory(at: $0, includingPropertiesForKeys: nil)) ?? [] }
-            .filter { ["js", "css", "html"].contains($0.pathExtension) }.sorted { $0.path < $1.path }
+            .filter { ["js", "css", "html", "ts"].contains($0.pathExtension) }.sorted { $0.path < $1.path }
         let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedText.swift")
         let script = """
             out=$1; shift; { echo 'enum EmbeddedText { static let files: [(name: StaticString, text: String)] = ['; \

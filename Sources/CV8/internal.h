@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <libplatform/libplatform.h>
+#include <v8-profiler.h>
 #include <v8.h>
 
 namespace cv8 {
@@ -138,6 +139,7 @@ struct cv8_isolate {
   v8::Global<v8::ObjectTemplate> resource_shape;
   int64_t resource_bytes = 0;
   int resource_count = 0;
+  v8::CpuProfiler *profiler = nullptr;  // while a profile is taken
   cv8::Scratch scratch;
 };
 
@@ -224,6 +226,9 @@ cv8_error *boot(cv8_isolate *isolate);
 void set_stack_limit(cv8_isolate *isolate, cv8::Thread *thread);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);
+
+// profile.cc
+void stop_profiler(cv8_isolate *isolate);
 
 // image.cc
 const intptr_t *external_references(const cv8_image *image);

@@ -216,6 +216,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   cv8::leave_thread(isolate);
   {
     v8::Isolate::Scope scope(isolate->v8);
+    cv8::stop_profiler(isolate);
     isolate->handles.clear();
     isolate->modules.clear();
     isolate->worlds.clear();

@@ -15,6 +15,7 @@ extension ExchangeRunner {
         worker.metrics.subtract(.requestsActive)
         let microseconds = (now &- started) / 1000
         worker.metrics.observe(.requestDuration, microseconds: microseconds)
+        if let developer = worker.developer { developer.ended(self, microseconds: microseconds) }
         if let generation {
             generation.tallies.count(matched: matchedRules)
             generation.series.countSite(

@@ -37,5 +37,8 @@ final class GatewayControl: WorkerControl {
     }
     override func reopenLogs() { try? worker.accessLog?.reopen() }
     override func tail(_ sink: LineSink?) { worker.accessLog?.sink = sink }
+    override func look(id: UInt64, function: String, milliseconds: UInt64) {
+        worker.look(at: function, milliseconds: milliseconds) { [weak self] in self?.looked(id, $0) }
+    }
     override func supervisorGone() { worker.stop() }
 }

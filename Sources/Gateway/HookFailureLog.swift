@@ -13,6 +13,7 @@ extension Worker {
             numbers: [
                 ("cpu_us", Int(clamping: failure.cpuNanoseconds / 1_000)), ("memory_bytes", Int(clamping: failure.memoryBytes)),
             ])
+        developer?.failed(failure, request: request)
     }
 }
 

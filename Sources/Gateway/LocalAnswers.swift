@@ -56,7 +56,7 @@ extension ExchangeRunner {
         response.add(.xRequestID, id.span)
         if status == 503 { response.add(.retryAfter, "1") }
         if request.version == .http2, isStreamingCall { return deliverGRPC(status) }
-        let text = worker.stockText(status)
+        let text = worker.developer?.body(status, self) ?? worker.stockText(status)
         setBody(text.span)
         deliver()
     }

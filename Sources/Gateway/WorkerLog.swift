@@ -7,6 +7,8 @@ final class WorkerLog {
     private let json: Bool
     private let worker: Int
     private var line = JSONLineWriter()
+    /// For somebody who watches: no times, no numbers, `FUNCTION: text` for what hooks say.
+    var isPlain = false
     /// Takes the lines in the place of standard error, in a rehearsal.
     var listener: ((_ level: String, _ message: String, _ details: [(String, String)]) -> Void)?
 
@@ -23,7 +25,13 @@ final class WorkerLog {
     ) {
         if let listener { return listener(level, message, details) }
         line.reset()
-        if json { writeJSON(level, event, message, details, numbers) } else { writeText(level, message, details) }
+        if json {
+            writeJSON(level, event, message, details, numbers)
+        } else if isPlain {
+            writePlain(level, event, message, details)
+        } else {
+            writeText(level, message, details)
+        }
         file?.flush()
     }
 
@@ -41,6 +49,18 @@ final class WorkerLog {
         line.endObject()
         line.endLine()
         file?.append(of: line)
+    }
+
+    private func writePlain(_ level: String, _ event: String, _ message: String, _ details: [(String, String)]) {
+        var text = level == "info" ? "" : level == "debug" ? "" : "\(level): "
+        if event == "hook", let function = details.first(where: { $0.0 == "function" })?.1 { text = "\(function): \(text)" }
+        append(text + message)
+    }
+
+    private func append(_ text: String) {
+        let safe = text.unicodeScalars.map { $0.value < 0x20 && $0 != "\t" || ($0.value >= 0x7F && $0.value < 0xA0) ? " " : Character($0) }
+        let bytes = Array((String(safe) + "\n").utf8)
+        file?.append(bytes.span)
     }
 
     private func writeText(_ level: String, _ message: String, _ details: [(String, String)]) {

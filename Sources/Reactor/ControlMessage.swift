@@ -29,6 +29,8 @@ public enum SupervisorMessage: Sendable, Equatable {
     case move([String], fatal: [String])
     /// With sealed memory: what the process may begin its JavaScript from. Comes before the first configuration.
     case snapshot
+    /// Look inside a function for so long, 0 for its heap as it is now. Answered by `looked`.
+    case look(id: UInt64, function: String, milliseconds: UInt64)
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -75,6 +77,11 @@ public enum SupervisorMessage: Sendable, Equatable {
             writer.list(fatal) { $0.string($1) }
         case .snapshot:
             writer.byte(22)
+        case .look(let id, let function, let milliseconds):
+            writer.byte(23)
+            writer.number(id)
+            writer.string(function)
+            writer.number(milliseconds)
         case .tail:
             writer.byte(9)
         case .endTail:
@@ -114,6 +121,7 @@ public enum SupervisorMessage: Sendable, Equatable {
             try reader.list { (reader) throws(PacketError) in try reader.string() },
             fatal: try reader.list { (reader) throws(PacketError) in try reader.string() })
         case 22: self = .snapshot
+        case 23: self = .look(id: try reader.number(), function: try reader.string(), milliseconds: try reader.number())
         case 9: self = .tail
         case 10: self = .endTail
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)
@@ -143,6 +151,8 @@ public enum WorkerMessage: Sendable, Equatable {
     case slow(function: String)
     /// With sealed memory: the snapshot that this process had to make, before it ran anybody's code.
     case snapshot
+    /// With sealed memory, unless `failure` says why there is nothing.
+    case looked(id: UInt64, failure: String)
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -177,6 +187,10 @@ public enum WorkerMessage: Sendable, Equatable {
             writer.string(function)
         case .snapshot:
             writer.byte(24)
+        case .looked(let id, let failure):
+            writer.byte(25)
+            writer.number(id)
+            writer.string(WorkerMessage.shortened(failure))
         }
         return writer.bytes
     }
@@ -194,6 +208,7 @@ public enum WorkerMessage: Sendable, Equatable {
         case 22: self = .cordonStrike(function: try reader.string())
         case 23: self = .slow(function: try reader.string())
         case 24: self = .snapshot
+        case 25: self = .looked(id: try reader.number(), failure: try reader.string())
         case let kind: throw PacketError(what: "unknown message \(kind) from a worker", offset: 0)
         }
         try reader.expectEnd()

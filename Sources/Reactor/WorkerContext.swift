@@ -217,10 +217,16 @@ extension WorkerBirth {
             moved = names
         case .snapshot:
             snapshot = try SealedMemory.read(packet.takeDescriptor("a snapshot"))
-        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail:
+        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail, .look:
             break
         }
     }
+}
+
+/// Why a function cannot be looked at.
+public struct LookFailure: Error, Sendable, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
 }
 
 /// The worker's end of the control channel, on its reactor. Subclass it and override what the
@@ -254,6 +260,8 @@ open class WorkerControl: Channel {
     open func reopenLogs() {}
     /// Send a copy of each access log line there; nil ends that.
     open func tail(_ sink: LineSink?) {}
+    /// Say what a function does for so long (0: what is on its heap), then call `looked`.
+    open func look(id: UInt64, function: String, milliseconds: UInt64) {}
     /// The supervisor is gone. The kernel kills this process as well; leave at once.
     open func supervisorGone() {}
 
@@ -265,6 +273,16 @@ open class WorkerControl: Channel {
     /// - Parameter passing: the cordon's end of its socket; the caller keeps its own copy.
     public final func wantCordon(_ id: UInt64, tenant: String, passing: Int32) {
         say(.wantCordon(id: id, tenant: tenant), passing: passing)
+    }
+    public final func looked(_ id: UInt64, _ result: Result<[UInt8], LookFailure>) {
+        switch result {
+        case .success(let bytes):
+            guard let memory = try? SealedMemory.create(name: "sluice-look", bytes) else {
+                return say(.looked(id: id, failure: "there is no memory for the result"))
+            }
+            say(.looked(id: id, failure: ""), passing: memory.number)
+        case .failure(let why): say(.looked(id: id, failure: why.description))
+        }
     }
     public final func killCordon(_ id: UInt64) { say(.killCordon(id: id)) }
     public final func strikeCordon(_ function: String) { say(.cordonStrike(function: function)) }
@@ -309,6 +327,7 @@ open class WorkerControl: Channel {
         case .reopenLogs: reopenLogs()
         case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
         case .endTail: tail(nil)
+        case .look(let id, let function, let milliseconds): look(id: id, function: function, milliseconds: milliseconds)
         case .welcome, .examine, .snapshot: break
         }
     }

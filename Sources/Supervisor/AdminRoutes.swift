@@ -99,6 +99,14 @@ extension Supervisor {
         .post("/v1/reload", .operate, "Take the changed configuration over, or say why not.") { supervisor, _, _ in
             .later { supervisor.reloadForCaller($0) }
         },
+        .post("/v1/profile", .operate, "Sample what a function does on one worker: ?function=NAME&seconds=N&worker=0. A .cpuprofile.") { supervisor, request, _ in
+            guard request.parameter("seconds") != nil else { return .now(.problem(400, "Bad Request", "seconds is missing")) }
+            return .later { supervisor.look(request, $0) }
+        },
+        .post("/v1/heap", .admin, "What is on the heap of a function on one worker: ?function=NAME&worker=0. A .heapsnapshot; it may hold secrets.") { supervisor, request, _ in
+            guard request.parameter("seconds") == nil else { return .now(.problem(400, "Bad Request", "a heap has no seconds")) }
+            return .later { supervisor.look(request, $0) }
+        },
         .post("/v1/logs/reopen", .operate, "Open log files anew.") { supervisor, _, _ in
             supervisor.reopenLogs()
             return .now(.json(JSONText.object { $0.field("result", "reopened") }))

@@ -184,6 +184,7 @@ final class WorkerProcess: ManagedProcess {
         if case .wantCordon(let id, let tenant) = message {
             return supervisor.startCordon(for: self, id, tenant, packet.descriptor.take())
         }
+        if case .looked(let id, let failure) = message { return supervisor.looked(self, id, failure, packet.descriptor.take()) }
         if case .snapshot = message { return supervisor.keepSnapshot(of: self, packet.descriptor.take()) }
         supervisor.worker(self, said: message)
     }

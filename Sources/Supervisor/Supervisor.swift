@@ -30,6 +30,7 @@ public final class Supervisor {
     var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
     var snapshots: SnapshotShelf
+    var looks = PendingLooks()
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0

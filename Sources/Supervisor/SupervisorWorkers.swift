@@ -72,7 +72,7 @@ extension Supervisor {
         case .killCordon(let id): killCordon(of: worker, id)
         case .cordonStrike(let function): strikeInCordon(function)
         case .slow(let function): move(function, because: "it held a worker up too often")
-        case .drained, .loaded, .rejected, .wantCordon, .snapshot: break
+        case .drained, .loaded, .rejected, .wantCordon, .snapshot, .looked: break
         }
     }
 
@@ -139,6 +139,7 @@ extension Supervisor {
         let report = worker.killedInside ?? shared.running(worker: worker.slot)
         workers[worker.index] = nil
         killCordons(of: worker)
+        looksLost(worker)
         if phase == .draining { return buryDraining(worker, end) }
         deaths += 1
         logDeath(worker, end, report)

@@ -124,6 +124,15 @@ void cv8_isolate_low_memory(cv8_isolate *isolate);
 /// Gives V8 up to `milliseconds` for garbage collection; true when it has no more to do.
 bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds);
 
+// MARK: looking inside. Outside of turns.
+
+/// Samples what the isolate's thread runs, every `interval_us`; false when it does already.
+bool cv8_profile_start(cv8_isolate *isolate, int32_t interval_us);
+/// The profile as DevTools reads it (`.cpuprofile`), malloc'ed, freed by cv8_data_free; null when none was started.
+uint8_t *cv8_profile_stop(cv8_isolate *isolate, size_t *count);
+/// The heap as DevTools reads it (`.heapsnapshot`); null beyond `limit` bytes.
+uint8_t *cv8_heap_snapshot(cv8_isolate *isolate, size_t limit, size_t *count);
+
 // MARK: turns (watchdog)
 
 typedef struct { uint64_t elapsed_ns, cpu_ns; int32_t stop; } cv8_turn;
