@@ -15,6 +15,8 @@ struct HookState {
     var clientBodyEnded = false
     /// `ctx.state`, handed from the request phase to the response phase.
     var state: [UInt8] = []
+    /// A `rate_limit` whose Redis has not answered yet.
+    var awaitedLimit: LimitCheck?
     /// Status that a hook's policy chose for the failure.
     var policyStatus = 0
 

@@ -171,6 +171,9 @@ extension Counter {
             + one(
                 .rateLimitEvicted, "rate_limit_evictions_total", .counter,
                 "Keys that lost their place in the table of rate limits while they still counted.")
+            + one(
+                .rateLimitUnreachable, "rate_limit_unreachable_total", .counter,
+                "Requests whose rate limit could not be asked because its Redis was not there.")
             + series(
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
