@@ -77,7 +77,7 @@ extension Counter {
                     (.overloadStopsAccepting, "stop_accepting"), (.overloadClosesIdle, "close_idle"),
                     (.overloadRefuses, "refuse_requests"),
                 ])
-            + one(.memoryResident, "memory_resident_bytes", .gauge, "Resident memory of the workers.")
+            + one(.memoryResident, "memory_resident_bytes", .gauge, "Resident memory of the workers, without what is mapped from files.")
             + one(
                 .acceptErrors, "accept_errors_total", .counter,
                 "Failed accept calls, for instance without a free descriptor.")

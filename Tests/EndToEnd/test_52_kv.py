@@ -154,6 +154,19 @@ def test_without_a_path_it_is_in_the_state_folder(start, certificates, tmp_path)
         assert gateway.stop() == 0
 
 
+def test_what_is_mapped_of_a_namespace_is_not_counted_as_memory(run):
+    gateway = run(size="128MiB")
+    wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") > 0, "it is measured")
+    before = gateway.metric("sluice_memory_resident_bytes")
+    for number in range(90):
+        assert ask(gateway, f"/put?key=big{number}&size=1000000") == (200, "stored")
+    for number in range(90):
+        assert ask(gateway, f"/get?key=big{number}")[0] == 200
+    wait_until(lambda: gateway.metric("sluice_kv_bytes") > 90_000_000, "the namespace is large")
+    assert gateway.resident_kib(gateway.worker_pids()[0]) > 90_000, "and in memory"
+    wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") < before + 60_000_000, "but the worker is not", 30)
+
+
 SECRET = "hunter2-hunter2-hunter2"
 SPY = """
     export default { onRequest(request, env) {

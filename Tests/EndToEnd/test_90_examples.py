@@ -33,7 +33,8 @@ def example(tmp_path, certificates):
             return (tmp_path / name / "sluice.yaml").read_text()
 
         (tmp_path / name).mkdir()
-        running.append(Gateway(tmp_path / name, certificates, make))
+        environment = {"STATE_DIRECTORY": str(tmp_path / "state"), "IDP_KEY": "a-key-for-the-service"}
+        running.append(Gateway(tmp_path / name, certificates, make, environment=environment))
         return running[-1].wait_ready()
 
     yield start
@@ -91,6 +92,20 @@ def test_auth_subrequest(example, demo_origin):
     answer = gateway.fetch("http1", "GET", "/private/echo", [("Authorization", "Bearer open-sesame")])
     assert answer.status == 200 and echoed(answer, "x-user", "ada")
     assert b"open-sesame" not in answer.body
+
+
+def test_authz(example, demo_origin):
+    gateway = example("authz", demo_origin)
+
+    def ask(token, method="GET"):
+        return gateway.fetch("http1", method, "/private/echo", [("Authorization", f"Bearer {token}")] if token else [])
+    assert [ask(None).status, ask("wrong").status, ask("open-sesame", "POST").status] == [401, 403, 403]
+    answers = [ask("open-sesame") for _ in range(5)]
+    assert all(answer.status == 200 and echoed(answer, "x-user", "ada") for answer in answers)
+    assert b"open-sesame" not in answers[0].body
+    asked = [line for line in gateway.access_log() if "/idp/introspect" in str(line)]
+    assert len(asked) <= 3, "one for each of wrong, the first POST, and what was not written yet"
+    assert "a-key-for-the-service" not in gateway.text
 
 
 @pytest.fixture
