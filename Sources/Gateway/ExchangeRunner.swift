@@ -274,6 +274,7 @@ final class ExchangeRunner: ForwardedExchange {
         if rules.trace != nil, worker.stage == nil { markTraced() }
         countResponse()
         rules.addLimitFields(self)
+        if !hooks.laterFields.isEmpty { addLaterFields() }
         stream?.sendHead()
         stream?.responseBodyChanged()
     }

@@ -51,6 +51,7 @@ final class HookOperations: NativeOperations {
         case .rejected: try rejected(native)
         case .store: try store(native)
         case .inList: try inList(native)
+        case .addLater: try addLater(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }

@@ -10,7 +10,7 @@ enum HookOperation: Int, CaseIterable {
     case encode, decode, detach
     case rejected
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
-    case store, inList
+    case store, inList, addLater
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.

@@ -49,4 +49,27 @@ import Testing
         guard case .respond(.bytes(let bytes))? = pair.call.outcomes.first else { Issue.record("\(pair.call.outcomes)"); return }
         #expect(String(decoding: bytes, as: UTF8.self) == "true,true,false")
     }
+
+    @Test func `fields for the answer wait for it`() throws {
+        let code = """
+            addEventListener("firewall", (event) => {
+              event.addResponseHeader("X-Checked", "yes");
+              event.addResponseHeader("Set-Cookie", "a=b; Path=/");
+              if (event.args.bad) event.addResponseHeader(...event.args.bad);
+            });
+            """
+        let bench = try Bench(code)
+        guard case .proceed? = bench.run() else { Issue.record("it did not go on"); return }
+        #expect(String(decoding: bench.call.laterFields, as: UTF8.self) == "X-Checked\nyes\nSet-Cookie\na=b; Path=/\n")
+        for bad in ["[\"content-length\",\"1\"]", "[\"a b\",\"1\"]", "[\"a\",\"b\\r\\nc: d\"]", "[\"a\",\"\\u0100\"]"] {
+            let bench = try Bench(code, arguments: "{\"bad\":\(bad)}")
+            guard case .failed? = bench.run() else { Issue.record("\(bad) was taken"); return }
+        }
+        let pair = try RemotePair(code)
+        try pair.start()
+        #expect(String(decoding: pair.call.laterFields, as: UTF8.self).hasPrefix("X-Checked\nyes\n"))
+        for flat in ["a", "a\n", "a\nb", "content-length\n1\n", "a b\nc\n", "a\nb\u{1}\n"] {
+            #expect(throws: WireError.self, "\(flat)") { _ = try LaterFields.checked(Array(flat.utf8)) }
+        }
+    }
 }

@@ -92,6 +92,7 @@ extension RemoteHooks {
         } else {
             call.state = try wire.array()
             try wire.vars(into: &exchange.vars)
+            call.laterFields = try LaterFields.checked(try wire.array())
             countRefused(try call.edits.read(from: &wire))
             outcome = try apply(kind, call, exchange)
         }

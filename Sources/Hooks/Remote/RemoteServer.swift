@@ -132,6 +132,7 @@ open class RemoteServer: HookHost {
             if case .failed(let failure) = outcome { return wire.failure(failure) }
             wire.array(call.state)
             wire.vars(call.served.vars)
+            wire.array(call.laterFields)
             wire.appendRaw(call.edited)
         }
         if call.isIdle { recycle(call) }
