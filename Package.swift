@@ -49,6 +49,7 @@ let package = Package(
     targets: [
         // The cellar: plain C surfaces over Linux and the three libraries. They hold no policy.
         .target(name: "CLinux"),
+        .target(name: "CExclusivity"),
         .target(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
@@ -102,14 +103,16 @@ let package = Package(
         // Floor 8
         .executableTarget(
             name: "sluice",
-            dependencies: ["Rehearsal", "Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
+            dependencies: ["Rehearsal", "Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", "CExclusivity", arguments],
             exclude: ["README.md"],
             swiftSettings: strict,
             // The runtime becomes part of the binary: calls into it are direct, it starts 10 ms sooner, and a machine
             // that runs it needs no Swift. The archives name each other, so what Foundation stands on is named here.
+            // Exclusivity is checked by CExclusivity (docs/decisions/0004-exclusivity-without-a-price.md).
             linkerSettings: [
                 .unsafeFlags(
-                    ["-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections"],
+                    ["-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections",
+                     "-Xlinker", "--wrap=swift_beginAccess", "-Xlinker", "--wrap=swift_endAccess"],
                     .when(configuration: .release)),
             ]),
 
@@ -117,6 +120,7 @@ let package = Package(
         .executableTarget(
             name: "rulecost", dependencies: ["Rules", "HTTP", "Buffers"], path: "Benchmarks/RuleCost", swiftSettings: strict),
 
+        tests("Exclusivity", ["CExclusivity"]),
         tests("Patterns", ["Patterns"]),
         tests("Codings", ["Codings", "Buffers"]),
         tests("Rules", ["Rules", "HTTP", "Patterns", "Codings", "Buffers"]),

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "health.h"
 #include "rates.h"
 #include "schedules.h"
 #include "series.h"
@@ -57,6 +58,14 @@ struct series_entry {
     _Atomic uint64_t words[SLUICE_SERIES_WORDS];
 };
 
+struct health_entry {
+    _Atomic uint64_t key;
+    _Atomic uint64_t used_ms;
+    _Atomic uint64_t claim;
+    _Atomic uint64_t verdict;
+    _Atomic uint64_t ejected_ms;
+};
+
 struct schedule_entry {
     _Atomic uint64_t key;
     // The moment that was run (or left out) last, in seconds since 1970.
@@ -73,6 +82,7 @@ struct sluice_shared {
     struct tally tallies[SLUICE_TALLY_RULES];
     struct rate_table rates;
     struct series_entry series[SLUICE_SERIES_ENTRIES];
+    struct health_entry health[SLUICE_HEALTH_ENTRIES];
     struct schedule_entry schedules[SLUICE_SCHEDULE_ENTRIES];
 };
 

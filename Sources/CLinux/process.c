@@ -365,6 +365,23 @@ int sluice_local_port(int fd) {
     return -EAFNOSUPPORT;
 }
 
+int sluice_listening_endpoint(int fd, char address[64], uint16_t *port) {
+    struct sockaddr_storage local;
+    socklen_t length = sizeof local, size = sizeof(int);
+    int listening = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) return failed();
+    if (!listening || getsockname(fd, (struct sockaddr *)&local, &length) < 0) return -EINVAL;
+    const void *number = NULL;
+    if (local.ss_family == AF_INET) number = &((struct sockaddr_in *)&local)->sin_addr;
+    if (local.ss_family == AF_INET6) number = &((struct sockaddr_in6 *)&local)->sin6_addr;
+    if (!number || !inet_ntop(local.ss_family, number, address, 64)) return -EINVAL;
+    int found = sluice_local_port(fd);
+    if (found < 0) return found;
+    *port = (uint16_t)found;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return failed();
+    return sluice_set_nonblocking(fd, 1);
+}
+
 int sluice_notify(const char *path, const char *state) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(path);

@@ -175,7 +175,7 @@ final class HandshakingConnection: Channel {
         worker.metrics.add(info.resumed ? .tlsHandshakesResumed : .tlsHandshakesFull)
         worker.cancel(deadline)
         worker.handshakeEnded(self)
-        client.tls = TLSInfo(info)
+        client.tls = TLSInfo(info, began: began * 1_000_000, ended: worker.nowNanoseconds)
         let fd = self.fd
         worker.remove(self)
         self.fd = -1

@@ -34,6 +34,9 @@ class ClientStream: Channel {
     /// The listener that the client came by.
     var serving: ListenerState? { nil }
 
+    /// The exchange being worked on is the first of its connection.
+    var isFirst: Bool { false }
+
     /// Bytes sent to the client in this exchange, heads and framing included.
     var bytesSent: Int { 0 }
 

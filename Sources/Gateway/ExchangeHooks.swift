@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import Hooks
+import Reactor
 import Rules
 import Telemetry
 import Upstream
@@ -33,7 +34,10 @@ extension ExchangeRunner {
             return true
         }
         let function = bound.shared
+        if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
         let phase = hookPhase(function)
+        // It looks at messages only.
+        if phase == .webSocket { return true }
         countHookCall(phase)
         if !hooks.fenced.isEmpty, hooks.fenced.contains(function.key.name) {
             let failure = HookFailure(.unavailable, function: function.key.name, message: "the function is fenced: it stopped workers before")
@@ -43,6 +47,7 @@ extension ExchangeRunner {
         call.requestID = requestID
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
+        if let spans { spans.hookBegins(at: worker.preciseNow) }
         switch function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, outcome)
@@ -53,7 +58,7 @@ extension ExchangeRunner {
         switch station {
         case .responseRules: .response
         case .errorRules: .error
-        default: function.handles(.request) ? .request : .fetch
+        default: function.handles(.request) ? .request : function.handles(.fetch) ? .fetch : .webSocket
         }
     }
 
@@ -63,12 +68,14 @@ extension ExchangeRunner {
         case .response: worker.metrics.add(.hookCallsResponse)
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
+        case .webSocket: worker.metrics.add(.hookCallsWebSocket)
         case .scheduled: worker.metrics.add(.hookCallsScheduled)
         }
     }
 
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+        if let webSocket, webSocket.finished(call, outcome) { return }
         guard hooks.call === call else { return }
         if hookEnded(call, outcome) { advance() }
     }
@@ -134,7 +141,9 @@ extension ExchangeRunner {
         }
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
         let function = call.bound?.functionIndex ?? 0
-        hookCalls.append(HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds))
+        let record = HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds)
+        hookCalls.append(record)
+        if let spans { spans.hookEnded(record, at: worker.preciseNow) }
         if let trace = rules.trace, let bound = call.bound {
             trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time")
         }
@@ -150,8 +159,9 @@ extension ExchangeRunner {
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
         generation.series.countPolicy(function: function)
-        var policy = generation.configuration.functions[function].onError
-        if failure.passThrough || station == .errorRules { policy = .continue }
+        let settings = generation.configuration.functions[function]
+        var policy = settings.onError
+        if failure.passThrough && !settings.security || station == .errorRules { policy = .continue }
         if policy == .continue, !canContinue { policy = .respond(status: 500) }
         worker.noteHookFailure(failure, policy.word, request: requestID.text)
         switch policy {

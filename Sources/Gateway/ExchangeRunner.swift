@@ -55,11 +55,19 @@ final class ExchangeRunner: ForwardedExchange {
     var pipeline: BodyPipeline?
     /// Kept when the configuration may compress.
     var acceptedCodings = AcceptedCodings()
+    /// Of a WebSocket that passes through.
+    var frames: TunnelFrames?
+    /// This exchange is traced.
+    var spans: SpanBook?
     /// Copies of this request that may still need its body.
     var mirrors: [MirroredRequest] = []
     /// Calls that read or make a body, in the order in which it passes them (HookBodies.swift).
     var requestStages: [BodyStage] = []
     var responseStages: [BodyStage] = []
+
+    /// Hooks that look at messages, should this exchange become a WebSocket, and who shows them.
+    var messageHooks: [BoundHook] = []
+    var webSocket: WebSocketRelay?
 
     init(worker: Worker) {
         self.worker = worker
@@ -69,9 +77,10 @@ final class ExchangeRunner: ForwardedExchange {
     override func reset() {
         dropStages(.request)
         dropStages(.response)
-        if let responsePipe { worker.pipes.giveBack(responsePipe) }
+        if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
+        if !messageHooks.isEmpty { forgetMessages() }
         super.reset()
         stream = nil
         rules.end()
@@ -83,6 +92,8 @@ final class ExchangeRunner: ForwardedExchange {
         replacedRequestBody = false
         hookCalls.removeAll(keepingCapacity: true)
         hooks = HookState()
+        frames = nil
+        spans = nil
     }
 
     /// For origins that want a PROXY header. The address the client connected to is not kept: the listener's stands for it.
@@ -97,12 +108,8 @@ final class ExchangeRunner: ForwardedExchange {
     /// The request head is complete.
     func begin() {
         start()
-        guard !worker.overload.state.refuses else {
-            worker.metrics.add(.shedRequests)
-            return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
-        }
         if let tracing = generation?.tracing { beginTrace(tracing) }
-        guard !worker.overload.state.refuses else {
+        guard !worker.refusesRequests else {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
         }
@@ -124,6 +131,7 @@ final class ExchangeRunner: ForwardedExchange {
         requestID = worker.nextRequestID()
         keepOriginal()
         identify()
+        if let tracer = generation?.tracer { spans = tracer.begin(self) }
         if generation?.rules.changesBodies == true { keepAcceptedCodings() }
         worker.metrics.add(request.version == .http2 ? .requestsHTTP2 : request.version == .http11 ? .requestsHTTP11 : .requestsHTTP10)
         worker.metrics.add(.requestsActive)
@@ -133,6 +141,7 @@ final class ExchangeRunner: ForwardedExchange {
     func walk(_ station: Station, _ phase: Phase) {
         self.station = station
         if phase != .request, generation?.rules.readsRoundTrip == true { client.roundTrip = stream?.roundTrip }
+        if let spans { spans.enterPhase(phase, at: worker.preciseNow) }
         rules.enter(phase, self)
         advance()
     }
@@ -162,6 +171,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     func phaseDone() {
+        if let spans { spans.leavePhase(at: worker.preciseNow) }
         switch station {
         case .requestRules: forward()
         case .responseRules: if prepareBody() { deliver() }
@@ -185,9 +195,10 @@ final class ExchangeRunner: ForwardedExchange {
         }
         station = .origin
         wantsRequestBody = true
-        origin.upstream = chosen
+        originUpstream = chosen
         rules.chooseBalanceKey(self)
         if !rules.mirrors.isEmpty { sendMirrors() }
+        keepMessagesReadable()
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -200,7 +211,7 @@ final class ExchangeRunner: ForwardedExchange {
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         guard !replacedRequestBody else { return true }
         for copy in mirrors { copy.take(slice.shared()) }
-        if let first = requestStages.first { first.intake.append(slice) } else { requestBody.append(slice) }
+        if let first = requestStages.first { first.intake.append(slice) } else { acceptTunneled(slice) }
         return true
     }
 
@@ -211,13 +222,22 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
+        if let webSocket { return webSocket.clientSent() }
         if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
         if station == .streaming || station == .idle { requestBody.removeAll() }
     }
 
-    override func originWantsBody() { if !stagesMakeMore(.request) { stream?.resumeRequestBody() } }
+    override func originWantsBody() {
+        if let webSocket { return webSocket.originHasRoom() }
+        if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
+    }
+
+    /// The attempt before failed, and another one begins.
+    override func anotherAttempt() {
+        spans?.anotherAttempt(after: origin, at: worker.preciseNow, spanID: worker.nextRequestID().high | 1)
+    }
 
     override func originInterim() {
         guard station == .origin, response.status != 100 else { return }
@@ -228,11 +248,8 @@ final class ExchangeRunner: ForwardedExchange {
     // MARK: From the origin
 
     override func originResponded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
-        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- answer.requestSent) / 1000)
+        noteOriginAnswer(response.status)
+        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- originRequestSent) / 1000)
         guard station == .origin else { return }
         if let cookie = generation?.upstreams.stickyCookie(for: self) { response.add(.setCookie, Array(cookie.utf8).span) }
         if hooks.awaitsOrigin { return hookOriginResponded() }
@@ -240,19 +257,20 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
+        if let webSocket { return webSocket.originSent() }
         if stagesTakeResponse() { return }
         if station == .streaming { responseBodyGrew() }
     }
 
     override func originUpgraded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
+        noteOriginAnswer(response.status)
+        if upgradedByConnect { addWebSocketProof() }
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
         worker.metrics.add(.tunnelsOpened)
+        watchTunnel()
+        beginRelay()
         deliver()
         stream?.becomeTunnel()
     }
@@ -366,23 +384,5 @@ final class ExchangeRunner: ForwardedExchange {
         dropStages(.response)
         log()
         worker.giveBack(self)
-    }
-
-    private func log() {
-        if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
-        let now = worker.nowNanoseconds
-        worker.metrics.add(.forwardedRequest, requestBytes)
-        worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
-        worker.metrics.subtract(.requestsActive)
-        let microseconds = (now &- started) / 1000
-        worker.metrics.observe(.requestDuration, microseconds: microseconds)
-        if let generation {
-            generation.tallies.count(matched: matchedRules)
-            generation.series.countSite(
-                site, status: statusSent, bytesIn: requestBytes, bytesOut: stream?.bytesSent ?? 0, microseconds: microseconds, error: error)
-            generation.series.countOrigin(origin)
-        }
-        guard let logger = worker.accessLog, logger.isWanted else { return }
-        logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
     }
 }

@@ -32,7 +32,9 @@ final class GatewayControl: WorkerControl {
     override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
     override func move(_ functions: [String], fatal: [String]) { worker.hooks?.move(functions, fatal: fatal) }
     override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
-    override func drain(milliseconds: UInt64) { worker.drain(milliseconds: milliseconds) }
+    override func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {
+        worker.drain(milliseconds: milliseconds, idle: idleMilliseconds)
+    }
     override func reopenLogs() { try? worker.accessLog?.reopen() }
     override func tail(_ sink: LineSink?) { worker.accessLog?.sink = sink }
     override func supervisorGone() { worker.stop() }

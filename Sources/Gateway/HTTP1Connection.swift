@@ -77,6 +77,7 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     override var roundTrip: Int? { ConnectionFacts.roundTrip(fd) }
     override var bytesSent: Int { sent }
+    override var isFirst: Bool { requests == 1 }
     override var serving: ListenerState? { listener }
 
     override func ready(_ events: ReadyEvents) {
@@ -183,7 +184,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         sent = 0
         let wishes = parser.take()
         let body = HTTP1Connection.setScheme(&runner.request, listener.scheme)
-        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection && worker.keepsConnections
+        persistent = wishes.persistent && requests < listener.limits.requestsPerConnection
         decoder = BodyDecoder(
             body, trailerBytes: listener.limits.trailerBytes, trailerFields: listener.limits.trailerFields)
         awaitsContinue = wishes.expectsContinue && body != .none
@@ -268,8 +269,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     private func readTunnel() -> Bool {
         guard let runner else { return false }
         if !input.isEmpty {
-            guard runner.requestBody.byteCount < listener.limits.exchangeBuffer else { return false }
-            runner.requestBody.append(input.takeSlice(input.count))
+            guard runner.requestBacklog < listener.limits.exchangeBuffer else { return false }
+            runner.acceptTunneled(input.takeSlice(input.count))
             runner.requestBodyArrived()
             return true
         }

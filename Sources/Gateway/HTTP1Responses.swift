@@ -27,6 +27,7 @@ extension HTTP1Connection {
             // The request is not fully read: after this response the connection cannot be trusted.
             persistent = persistent && runner.originStream != nil
         }
+        persistent = persistent && worker.keepsConnections
         let plan = HTTP1Connection.write(
             &runner.response, to: &output, version: runner.request.version, hasBody: runner.responseHasBody, persistent: persistent)
         chunked = plan.chunked
@@ -60,9 +61,14 @@ extension HTTP1Connection {
         guard let runner, headSent, !responseQueued else { return }
         let chunked = chunked
         let limit = listener.limits.exchangeBuffer
-        var (bytes, isEmpty) = runner.withOutgoing { HTTP1Connection.move(&$0, to: &output, limit: limit, chunked: chunked) }
+        let frames = runner.frames
+        var (bytes, isEmpty) = runner.withOutgoing { HTTP1Connection.move(&$0, to: &output, limit: limit, chunked: chunked, frames) }
         let piped = pipedBytes
-        if isEmpty, runner.outgoingEnded, piped == 0 {
+        if let frames, frames.mayEnd {
+            let goingAway = WebSocketFrames.goingAway
+            output.append(copying: goingAway.span)
+            responseQueued = true
+        } else if isEmpty, runner.outgoingEnded, piped == 0 {
             if chunked { bytes += HTTP1Connection.endChunks(runner.responseTrailers, &output) }
             responseQueued = true
         }
@@ -73,9 +79,10 @@ extension HTTP1Connection {
 
     /// How many bytes that are, framing included, and whether nothing is left.
     private static func move(
-        _ body: inout Chain, to output: inout OutputBuffer, limit: Int, chunked: Bool
+        _ body: inout Chain, to output: inout OutputBuffer, limit: Int, chunked: Bool, _ frames: TunnelFrames?
     ) -> (bytes: Int, isEmpty: Bool) {
         let before = output.byteCount
+        if let frames, before < limit { frames.pass(&body) }
         while !body.isEmpty, output.byteCount < limit {
             if chunked { BodyWriter.beginChunk(body.byteCount, to: &output) }
             output.append(contentsOf: &body)
@@ -166,7 +173,7 @@ extension HTTP1Connection {
     private func nextRequest() {
         reading = .head
         lastActivity = worker.now
-        if !worker.keepsConnections {
+        if worker.closesIdleConnections {
             close()
             return
         }
@@ -196,9 +203,11 @@ extension HTTP1Connection {
     private var canReadNothingMore: Bool { !persistent && endOfInput }
 
     private func finishTunnel(_ runner: ExchangeRunner) {
+        let isLeaving = runner.frames?.isLeaving == true
         self.runner = nil
         runner.finish()
-        close()
+        // The close frame must not be destroyed by a reset over what the client sends meanwhile.
+        if isLeaving { closeAfterResponse() } else { close() }
     }
 
     // MARK: Time limits

@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import HTTP1
 import HTTP2
 import Reactor
 import Hooks
@@ -35,6 +36,7 @@ final class HTTP2ClientStream: ClientStream {
     init() { super.init(fd: -1) }
 
     override var bytesSent: Int { sent }
+    override var isFirst: Bool { stream?.id == 1 }
     override var clientProtocol: HTTPVersion { .http2 }
     override var roundTrip: Int? { stream?.owner?.connection.flatMap { ConnectionFacts.roundTrip($0.fd) } }
     override var serving: ListenerState? { stream?.owner?.listener }
@@ -154,12 +156,14 @@ final class HTTP2ClientStream: ClientStream {
 
     override func sendInterim(status: Int) {
         guard let runner, let stream else { return }
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         stream.sendInterim(runner.response)
     }
 
     override func sendHead() {
         guard let runner, let stream, !headSent else { return }
         headSent = true
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil {
             return acceptTunnel(runner, stream)
         }
@@ -178,9 +182,16 @@ final class HTTP2ClientStream: ClientStream {
             let count = runner.outgoingBytes
             if count > 0, stream.queuedBytes < 131_072 {
                 sent += count
-                runner.withOutgoing { stream.appendBody(&$0) }
+                let frames = runner.frames
+                runner.withOutgoing {
+                    frames?.pass(&$0)
+                    stream.appendBody(&$0)
+                }
             }
-            if runner.outgoingEnded, runner.outgoingBytes == 0 {
+            if runner.frames?.mayEnd == true {
+                finished = true
+                sayGoingAway(stream)
+            } else if runner.outgoingEnded, runner.outgoingBytes == 0 {
                 finished = true
                 if let trailers = runner.responseTrailers { stream.finish(trailers: trailers.head) } else { stream.finish() }
             }
@@ -210,13 +221,34 @@ final class HTTP2ClientStream: ClientStream {
     override func becomeTunnel() {
         guard let runner, tunnel == .asked else { return }
         tunnel = .open
-        runner.requestBody.append(contentsOf: &early)
+        let hasEarly = !early.isEmpty
+        runner.acceptTunneled(&early)
         if ended { runner.requestBodyEnded = true }
-        if ended || !runner.requestBody.isEmpty { runner.requestBodyArrived() }
+        if ended || hasEarly { runner.requestBodyArrived() }
         openWindow()
     }
 
     // MARK: The end
+
+    /// The time for this stream is over: a WebSocket hears it by a close frame, anything else is reset.
+    func farewell() {
+        guard let runner, let stream else { return }
+        if tunnel == .open, let frames = runner.frames {
+            frames.isLeaving = true
+            return responseBodyChanged()
+        }
+        stream.reset(.cancel)
+        streamClosed(.cancel)
+    }
+
+    private func sayGoingAway(_ stream: HTTP2RequestStream) {
+        guard let pool = stream.owner?.worker.pool else { return }
+        var frame = Chain()
+        let goingAway = WebSocketFrames.goingAway
+        frame.append(copying: goingAway.span, from: pool)
+        stream.appendBody(&frame)
+        stream.finish()
+    }
 
     /// The exchange ends for the gateway when all is queued; nghttp2 sends the rest by itself.
     private func endIfComplete() {

@@ -40,6 +40,8 @@ final class ServingGeneration {
     let series: SeriesCounters
     /// nil: no live request is explained.
     let tracing: LiveTracing?
+    /// nil: no spans are made.
+    let tracer: Tracer?
     private unowned var worker: Worker?
 
     init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
@@ -53,11 +55,13 @@ final class ServingGeneration {
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
         tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files)
+        tracer = worker.stage != nil ? nil : Tracer(configuration)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
-            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage)
+            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
+            board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
         egress = EgressPool(
             EgressSettings(configuration.egress, files), reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver,
             stage: worker.stage)

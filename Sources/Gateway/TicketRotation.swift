@@ -16,11 +16,12 @@ extension TicketKeyRing {
 
 extension TLSInfo {
     /// What a handshake settled, as rules and logs see it.
-    convenience init(_ info: TLSConnectionInfo) {
+    convenience init(_ info: TLSConnectionInfo, began: UInt64, ended: UInt64) {
         self.init(
             version: info.version, cipher: info.cipher, serverName: info.serverName, clientSubject: info.peer?.subject ?? "",
             clientVerified: info.peer?.isVerified ?? false, fingerprint: info.fingerprint, clientIssuer: info.peer?.issuer ?? "",
-            clientSerial: info.peer?.serial ?? "", clientFingerprint: info.peer?.fingerprint ?? "")
+            clientSerial: info.peer?.serial ?? "", clientFingerprint: info.peer?.fingerprint ?? "",
+            handshakeBegan: began, handshakeEnded: ended)
     }
 }
 

@@ -23,6 +23,8 @@ public final class Worker: Reactor {
     var date = HTTPDate()
     let coders = CoderPool()
     let mirrors = MirrorSet()
+    private(set) lazy var spans = SpanExporter(self)
+    private var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -43,10 +45,14 @@ public final class Worker: Reactor {
     private(set) lazy var schedules = WorkerSchedules(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
+    /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
+    var refusesRequests = false
+    var shedsIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
-    private let drainTimer = DrainTimer()
     private(set) var isDraining = false
+    /// While it drains: idle connections may send one more request.
+    var idleMayLinger = false
     private(set) var handshakes: [ObjectIdentifier: Channel] = [:]
     var connectionsByAddress: [IPAddress: Int] = [:]
     private var connections = 0
@@ -75,29 +81,35 @@ public final class Worker: Reactor {
         log = WorkerLog(worker: context.worker, json: context.settings["log-format"] == "json")
         try super.init()
         publisher.worker = self
-        drainTimer.worker = self
     }
 
     private func begin() throws {
+        HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
+        tellOfNames()
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
+        if !context.bundle.functions.isEmpty { try hooks.startPool(functions: context.bundle.functions.count) }
+        hooks.trusts = context.generation > 1
+        shareSnapshot()
         hooks.move(context.moved, fatal: context.moved)
         shelf = try GenerationShelf(reactor: self)
         let first = try makeGeneration(context.generation, PreparedConfiguration(context.bundle))
         generation = first
         resolver?.use(servers: first.configuration.resolvers)
         first.upstreams.start()
-        try openAccessLog(first.configuration.accessLog.destination)
+        accessLog = try AccessLogger(first.configuration.accessLog)
         hooks.fenced = Set(context.fenced)
+        hooks.prepare(for: first.functions.functions)
         try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
         schedules.use(first)
+        clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
     }
@@ -120,14 +132,6 @@ public final class Worker: Reactor {
         options.killAfterMilliseconds = 250
         guard V8Engine.start(options) else { return }
         V8Engine.dedicateThisThread()
-    }
-
-    private func openAccessLog(_ destination: AccessLog.Destination) throws {
-        switch destination {
-        case .off: accessLog = AccessLogger(file: nil)
-        case .stdout: accessLog = AccessLogger(file: try LogFile(inherited: 1))
-        case .file(let path): accessLog = AccessLogger(file: try LogFile(path: path))
-        }
     }
 
     // MARK: Listeners
@@ -272,7 +276,11 @@ public final class Worker: Reactor {
     }
 
     private func swap(_ number: UInt64, _ prepared: PreparedConfiguration) throws {
+        // A scratch process has tried what comes by a reload.
+        hooks?.trusts = true
+        if !prepared.configuration.functions.isEmpty, let hooks, hooks.pool == nil { try hooks.startPool(functions: 0) }
         let next = try makeGeneration(number, prepared)
+        try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
@@ -280,6 +288,8 @@ public final class Worker: Reactor {
         next.upstreams.start()
         schedules.use(next)
         old?.retire()
+        hooks?.prepare(for: next.functions.functions)
+        limitOlderExchanges(number, milliseconds: next.configuration.drain.reload)
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
     }
@@ -312,27 +322,29 @@ public final class Worker: Reactor {
         hooks?.makeRoom(metrics)
         metrics.set(.logLines, accessLog?.lines ?? 0)
         metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
+        tellOfLog()
+        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
+        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
+        clocks.look(self)
         generation?.tallies.flush()
         generation?.series.flush()
-        context.shared.beat(worker: context.worker, now: nowNanoseconds)
-        metrics.withWords { context.shared.publish(worker: context.worker, $0) }
+        generation?.upstreams.tick()
+        context.shared.beat(worker: context.slot, now: nowNanoseconds)
+        metrics.withWords { context.shared.publish(worker: context.slot, $0) }
         schedule(publisher, after: 100)
     }
 
-    /// Stops accepting, lets running exchanges finish, closes what is idle.
-    func drain(milliseconds: UInt64) {
-        guard !isDraining else { return }
+    /// Takes what the kernel has queued, and nothing after it.
+    func stopAccepting() {
         for acceptor in acceptors { acceptor.acceptRestAndClose() }
         acceptors = []
         isDraining = true
-        for connection in Array(openConnections.values) { (connection as? any Drainable)?.drain() }
-        if connections == 0 { return finishDraining() }
-        schedule(drainTimer, after: milliseconds)
     }
 
-    fileprivate func drainTimeIsUp() { finishDraining() }
+    var connectionsNow: [Channel] { Array(openConnections.values) }
 
-    private func finishDraining() {
+    func finishDraining() {
         publish()
         accessLog?.flush()
         control?.drained()
@@ -349,6 +361,8 @@ public final class Worker: Reactor {
 protocol Drainable {
     func drain()
     func close()
+    /// Ends what began under a configuration older than this one, without waiting for it any longer; `.max`: everything.
+    func farewell(olderThan generation: UInt64)
     /// Ends a connection on which nothing is served; false when something is.
     func closeIfIdle() -> Bool
 }
@@ -356,11 +370,6 @@ protocol Drainable {
 private final class PublishTimer: Timer {
     unowned var worker: Worker?
     override func fire() { worker?.publish() }
-}
-
-private final class DrainTimer: Timer {
-    unowned var worker: Worker?
-    override func fire() { worker?.drainTimeIsUp() }
 }
 
 /// xoshiro256**: unique request ids without a system call each. Not for secrets.

@@ -71,6 +71,16 @@ extension Worker {
         log.write(level, "hook", text, [("function", function), ("request", request)])
     }
 
+    /// One line when access log lines begin to be lost, and one when they are written again.
+    func tellOfLog() {
+        switch accessLog?.news() {
+        case .losing(let why)?:
+            log.write("warning", "access_log", "access log lines are lost: \(why); sluice_log_lines_dropped_total counts them")
+        case .fine?: log.write("info", "access_log", "access log lines are written again (\(accessLog?.dropped ?? 0) were lost so far)")
+        case nil: break
+        }
+    }
+
     /// A state that should not be: a trap in debug builds, counted in release.
     func bug(_ what: String) {
         assertionFailure(what)

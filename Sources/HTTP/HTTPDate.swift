@@ -30,6 +30,20 @@ public struct HTTPDate {
         return "\(days[day % 7]), \(two(date)) \(months[month - 1]) \(year) \(two(rest / 3600)):\(two(rest / 60 % 60)):\(two(rest % 60)) GMT"
     }
 
+    /// `2000-10-10T13:55:36Z` (RFC 3339).
+    public static func internet(_ seconds: Int) -> String {
+        let (year, month, date) = civil(seconds / 86_400)
+        let rest = seconds % 86_400
+        return "\(year)-\(two(month))-\(two(date))T\(two(rest / 3600)):\(two(rest / 60 % 60)):\(two(rest % 60))Z"
+    }
+
+    /// `10/Oct/2000:13:55:36 +0000`, as in the common log format.
+    public static func commonLog(_ seconds: Int) -> String {
+        let (year, month, date) = civil(seconds / 86_400)
+        let rest = seconds % 86_400
+        return "\(two(date))/\(months[month - 1])/\(year):\(two(rest / 3600)):\(two(rest / 60 % 60)):\(two(rest % 60)) +0000"
+    }
+
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
     /// The Gregorian date of a day since 1970-01-01, by counting from March so that leap days come last.

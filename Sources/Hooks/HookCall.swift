@@ -26,6 +26,10 @@ open class HookCall {
     public internal(set) final var laterFields: [UInt8] = []
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
+    /// With `isolation: request`; -1: that of the function.
+    final var world: Int32 = -1
+    /// In the phase `webSocket`.
+    public final var message: HookMessage?
     final var streams = StreamProgress()
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()

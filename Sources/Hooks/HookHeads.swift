@@ -4,7 +4,7 @@ import Isolates
 
 // Operations on the heads of a live exchange.
 extension HookOperations {
-    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion }
+    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender }
 
     // MARK: Reading
 
@@ -66,6 +66,9 @@ extension HookOperations {
             case .http2: "HTTP/2"
             }
             try native.returnString(name)
+        case .sender:
+            guard let message = try call(native).message else { return native.returnNull() }
+            try native.returnString(message.fromClient ? "client" : "origin")
         case .serverName: try optional(exchange.client.tls?.serverName, native)
         }
     }

@@ -26,9 +26,14 @@ extension HookFunction {
         begin(call, binding, phase, exchange)
         tally.calls += 1
         guard let isolate = readyIsolate() else {
-            let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
+            let failure = HookFailure(.unavailable, call, loadFailure.map { "the function cannot be loaded: \($0)" }
+                ?? "the function's isolate was lost too often; it is made again later")
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
+        }
+        if source.isolation == .request, !giveWorld(to: call, isolate) {
+            tally.countFailure(.unavailable)
+            return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
@@ -100,6 +105,7 @@ extension HookFunction {
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
         host.willRun(self, call)
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         let used = call.cpuNanoseconds / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
         loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
@@ -154,6 +160,7 @@ extension HookFunction {
     /// Lets the prelude drop what it keeps for a call that will not go on.
     func forget(_ call: HookCall) {
         guard let loaded, call.slot >= 0 else { return }
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         loaded.isolate.beginTurn(cpuMicroseconds: 5_000, wallMilliseconds: 1_000)
         _ = loaded.isolate.call(HookEntry.abandon.rawValue, call.slot, call.epoch)
         loaded.isolate.endTurn()
@@ -304,6 +311,7 @@ extension HookCall {
             edits.applyResponse(&exchange.response)
             return .respond(edits.responseBody)
         default:
+            if phase == .webSocket { return .proceed(.unchanged) }
             edits.applyRequest(&exchange.request)
             if phase == .response { edits.applyResponse(&exchange.response) }
             return .proceed(phase == .response ? edits.responseBody : edits.requestBody)

@@ -12,6 +12,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case fetch
     /// `scheduled`: nobody asked, it is time.
     case scheduled
+    /// `onWebSocketMessage`: a message of a WebSocket that passes.
+    case webSocket = 5
 
     /// The name of the export, as messages say it.
     public var handlerName: StaticString {
@@ -20,6 +22,7 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .response: "onResponse"
         case .error: "onError"
         case .fetch: "fetch"
+        case .webSocket: "onWebSocketMessage"
         case .scheduled: "scheduled"
         }
     }
@@ -59,6 +62,8 @@ public struct HookSource: Sendable {
     public var upstreams: [String] = []
     /// Plain text granted as `env.NAME`.
     public var variables: [String: String] = [:]
+    /// What calls of the function share.
+    public var isolation = Isolation.worker
     /// Text granted as `env.NAME` that no log line and no message may show.
     public var secrets: [String: String] = [:]
     /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
@@ -73,6 +78,13 @@ public struct HookSource: Sendable {
     /// Bodies that the function makes as streams are read to their end before its result: for a host that cannot take
     /// them chunk by chunk.
     public var collectsStreams = false
+
+    public enum Isolation: Sendable {
+        /// One world for all calls of the function on a worker: what a module keeps in variables stays.
+        case worker
+        /// A world for each call, in which nobody was before.
+        case request
+    }
 
     public init(name: String, main: String, modules: [String: String]) {
         self.name = name
@@ -248,6 +260,10 @@ public struct HookCounters: Sendable {
     public var bodyBytesWritten: UInt64 = 0
     public var javaScriptNanoseconds: UInt64 = 0
     public var isolatesMade: UInt64 = 0
+    public var worldsMade: UInt64 = 0
+    /// Modules whose bytecode was at hand, and those whose bytecode V8 did not take.
+    public var cachesUsed: UInt64 = 0
+    public var cachesRefused: UInt64 = 0
     public var logBytesDropped: UInt64 = 0
     /// Fields that a hook wanted to set and that belong to the gateway.
     public var fieldsRefused: UInt64 = 0

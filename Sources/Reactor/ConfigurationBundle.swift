@@ -63,11 +63,20 @@ public struct ConfigurationBundle: Sendable, Equatable {
         }
     }
 
+    /// How long requests and connections may go on, in milliseconds, by why they have to end.
+    public struct DrainTimes: Sendable, Hashable {
+        public var upgrade: UInt64 = 30_000
+        public var stop: UInt64 = 30_000
+
+        public init() {}
+    }
+
     /// Path of the rule file that was named on the command line.
     public var mainFile: String
     public var listeners: [Listener]
     /// "127.0.0.1:9901"; "off" for none; nil when the configuration does not say.
     public var admin: String?
+    public var drain = DrainTimes()
     public var functions: [Function]
     public var parts: [Part]
     public var files: [File]
@@ -101,6 +110,8 @@ public struct ConfigurationBundle: Sendable, Equatable {
             writer.number(UInt64(listener.port))
         }
         writer.list(admin.map { [$0] } ?? []) { $0.string($1) }
+        writer.number(drain.upgrade)
+        writer.number(drain.stop)
         writer.list(functions) { writer, function in
             writer.string(function.name)
             writer.number(function.fingerprint)
@@ -144,6 +155,8 @@ public struct ConfigurationBundle: Sendable, Equatable {
             return Listener(name: name, address: address, port: port)
         }
         admin = try reader.list { (reader) throws(PacketError) in try reader.string() }.first
+        drain.upgrade = try reader.number()
+        drain.stop = try reader.number()
         functions = try reader.list { (reader) throws(PacketError) in
             Function(name: try reader.string(), fingerprint: try reader.number())
         }

@@ -27,14 +27,33 @@ public enum ListeningSocket {
         let probe = OwnedDescriptor(adopting: try open(listener, port: listener.port, backlog: 0, shared: false))
         let port = UInt16(truncatingIfNeeded: max(sluice_local_port(probe.number), 0))
         _ = consume probe
+        var actual = listener
+        actual.port = port
+        return (try openMore(actual, count: count), port)
+    }
+
+    /// Opens further sockets on an address that is ours already.
+    /// - Parameter listener: with the real port.
+    public static func openMore(_ listener: ConfigurationBundle.Listener, count: Int) throws(ListenError) -> [Int32] {
         var sockets: [Int32] = []
         do throws(ListenError) {
-            for _ in 0..<count { sockets.append(try open(listener, port: port, backlog: backlog, shared: true)) }
+            for _ in 0..<count { sockets.append(try open(listener, port: listener.port, backlog: backlog, shared: true)) }
         } catch {
-            for socket in sockets { _ = sluice_close(socket) }
+            sockets.forEach(close)
             throw error
         }
-        return (sockets, port)
+        return sockets
+    }
+
+    /// Where a socket of somebody else's listens; nil when it is no listening TCP socket. It then does not block and does
+    /// not reach children.
+    public static func endpoint(of socket: Int32) -> (address: String, port: UInt16)? {
+        var port: UInt16 = 0
+        return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+            // SAFETY: C writes a NUL-terminated text of at most 64 bytes and the port, during the call.
+            guard let base = buffer.baseAddress, unsafe sluice_listening_endpoint(socket, base, &port) == 0 else { return nil }
+            return unsafe (String(cString: base), port)
+        }
     }
 
     /// Opens one socket that shares its address with nobody.
@@ -69,7 +88,7 @@ public enum ListeningSocket {
 }
 
 extension ListenError {
-    init(_ listener: ConfigurationBundle.Listener, code: Int32, step: Int32) {
+    public init(_ listener: ConfigurationBundle.Listener, code: Int32, step: Int32) {
         self.listener = "listener \(listener.name) on \(listener.endpoint)"
         let reason = SystemError(call: "", code: code).reason.lowercased()
         switch (code, step) {

@@ -5,14 +5,16 @@ import Telemetry
 ///
 /// Lines are collected and written at the end of a turn of the loop. When nobody reads or the disk is
 /// full, lines are dropped and counted, and the data path does not notice.
-public final class LogFile {
+public final class LogFile: LogTarget {
     private let path: String?
     private var descriptor: OwnedDescriptor
     private var buffer: LogBuffer
     /// Larger writes to a pipe may be cut in the middle and mixed with those of another worker.
     private var chunk = Int.max
-    /// errno of the last failed write, 0 after a good one; for one message instead of thousands.
-    public private(set) var lastError: Int32 = 0
+    private var failure: Int32 = 0
+    /// A line was cut when the rest of it was lost: the next begins on a line of its own.
+    private var isTorn = false
+    private var isMidLine = false
 
     private static let pipeChunk = 4096
 
@@ -23,6 +25,7 @@ public final class LogFile {
         self.path = path
         descriptor = OwnedDescriptor(adopting: number)
         buffer = LogBuffer(limit: limit)
+        super.init()
         chooseChunk()
     }
 
@@ -38,6 +41,7 @@ public final class LogFile {
         let own = reopened >= 0 ? reopened : sluice_duplicate(number)
         descriptor = OwnedDescriptor(adopting: try check(own, "open", "descriptor \(number)"))
         buffer = LogBuffer(limit: limit)
+        super.init()
         chooseChunk()
     }
 
@@ -45,21 +49,21 @@ public final class LogFile {
         chunk = sluice_kind(descriptor.number) == Int32(UInt8(ascii: "p")) ? LogFile.pipeChunk : .max
     }
 
-    /// Lines taken and lines lost since the beginning.
-    public var lines: Int { buffer.lines }
-    public var dropped: Int { buffer.dropped }
-    public var hasPending: Bool { !buffer.isEmpty }
+    public override var lines: Int { buffer.lines }
+    public override var dropped: Int { buffer.dropped }
+    public override var hasPending: Bool { !buffer.isEmpty }
+    public override var lastError: Int32 { failure }
 
-    /// Takes one line, line feed included.
-    public func append(_ line: borrowing Span<UInt8>) { buffer.append(line) }
+    public override func append(_ line: borrowing Span<UInt8>) { buffer.append(line) }
 
-    /// Writes what waits as far as that goes without waiting.
-    public func flush() {
+    public override func flush() {
         while !buffer.isEmpty {
+            if isTorn, !mend() { return }
             let wanted = chunk == .max ? buffer.byteCount : buffer.wholeLines(within: chunk)
             let result = LogFile.write(buffer.bytes, wanted, to: descriptor.number)
             if result > 0 {
-                lastError = 0
+                failure = 0
+                isMidLine = buffer.bytes[result - 1] != 0x0A
                 buffer.consume(result)
                 if result < wanted { return }
             } else {
@@ -67,6 +71,18 @@ public final class LogFile {
                 return
             }
         }
+    }
+
+    /// Ends a line whose rest was lost. False when that cannot be written either.
+    private func mend() -> Bool {
+        let feed: [UInt8] = [0x0A]
+        let result = LogFile.write(feed.span, 1, to: descriptor.number)
+        guard result > 0 else {
+            failed(Int32(-result))
+            return false
+        }
+        isTorn = false
+        return true
     }
 
     private static func write(_ bytes: borrowing Span<UInt8>, _ count: Int, to number: Int32) -> Int {
@@ -78,17 +94,20 @@ public final class LogFile {
 
     private func failed(_ code: Int32) {
         if code == 11 || code == 4 { return }  // EAGAIN, EINTR: later
-        lastError = code
+        failure = code
+        isTorn = isTorn || isMidLine
+        isMidLine = false
         // ENOSPC, EPIPE and the like do not go away by keeping old lines.
         buffer.discard()
     }
 
     /// Opens the path anew after the file was moved away. Inherited descriptors stay.
-    public func reopen() throws(SystemError) {
+    public override func reopen() throws(SystemError) {
         guard let path else { return }
         flush()
         // SAFETY: as in init.
         descriptor = OwnedDescriptor(adopting: try check(unsafe sluice_open_append(path), "open", path))
         chooseChunk()
+        (isTorn, isMidLine) = (false, false)
     }
 }

@@ -39,6 +39,9 @@ public enum SystemClock {
     /// Nanoseconds of the monotonic clock, the same in all processes of this machine.
     public static func monotonicNanoseconds() -> UInt64 { sluice_monotonic_ns() }
 
+    /// Nanoseconds since 1970, to the microsecond.
+    public static func wallNanoseconds() -> UInt64 { UInt64(max(0, sluice_wall_microseconds())) &* 1000 }
+
     /// Wall clock for people: "2026-01-31T12:34:56.789Z".
     public static func timestamp() -> String {
         // SAFETY: the C function writes 24 characters and a NUL into the 25 bytes.

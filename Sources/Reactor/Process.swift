@@ -150,6 +150,13 @@ public enum ProcessSetup {
     }
 
     public static var pid: Int32 { sluice_self() }
+    public static var parent: Int32 { sluice_parent() }
+
+    /// The file this program was started from. It may be another one by now: packages replace it while it runs.
+    public static func executable() -> String? {
+        let path = RuntimeFolder.resolved("/proc/self/exe")
+        return path == "/proc/self/exe" ? nil : path
+    }
 
     /// The value of an environment variable.
     public static func environment(_ name: String) -> String? {

@@ -3,8 +3,10 @@ import CLinux
 /// The memory that the supervisor and its workers share. Its layout is `struct sluice_shared`
 /// in CLinux/shared.c, which also says who writes what.
 @safe public final class SharedRegion {
+    /// Areas of workers: two for each, because during an upgrade workers of both versions run.
+    public static let slotCapacity = Int(SLUICE_SHARED_WORKERS)
     /// Largest number of workers.
-    public static let workerCapacity = Int(SLUICE_SHARED_WORKERS)
+    public static let workerCapacity = slotCapacity / 2
     /// Words of metrics each worker can publish.
     public static let wordCapacity = Int(SLUICE_SHARED_WORDS)
     /// Functions whose strikes are listed.
@@ -40,7 +42,7 @@ import CLinux
 
     /// Copies a worker's metric words for the supervisor to read.
     public func publish(worker: Int, _ words: borrowing Span<UInt64>) {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         unsafe words.withUnsafeBufferPointer { buffer in
             // SAFETY: worker is in range; the C function reads `count` words of the buffer.
             unsafe sluice_shared_publish(region, UInt32(worker), buffer.baseAddress, UInt32(buffer.count))
@@ -49,7 +51,7 @@ import CLinux
 
     /// Says that the worker's loop turns.
     public func beat(worker: Int, now: UInt64) {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         // SAFETY: worker is in range, the mapping lives as long as self.
         unsafe sluice_shared_beat(region, UInt32(worker), now)
     }
@@ -79,14 +81,14 @@ import CLinux
 
     /// Clears a worker's area before its process starts.
     public func reset(worker: Int) {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         // SAFETY: worker is in range and no process with this index runs.
         unsafe sluice_shared_reset(region, UInt32(worker))
     }
 
     /// The last words a worker published.
     public func words(worker: Int, count: Int) -> [UInt64] {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity && count <= SharedRegion.wordCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity && count <= SharedRegion.wordCapacity)
         return unsafe [UInt64](unsafeUninitializedCapacity: count) { buffer, filled in
             // SAFETY: C writes exactly `count` words, which is within the capacity of both.
             unsafe sluice_shared_words(region, UInt32(worker), buffer.baseAddress, UInt32(count))
@@ -96,14 +98,14 @@ import CLinux
 
     /// When the worker's loop last said that it turns, monotonic nanoseconds; 0 before its first turn.
     public func heartbeat(worker: Int) -> UInt64 {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         // SAFETY: worker is in range.
         return unsafe sluice_shared_heartbeat(region, UInt32(worker))
     }
 
     /// The deadline of the hook call the worker is inside of, nil when it is not.
     public func runningDeadline(worker: Int) -> UInt64? {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         // SAFETY: worker is in range.
         let deadline = unsafe sluice_running_deadline(region, UInt32(worker))
         return deadline == 0 ? nil : deadline
@@ -111,7 +113,7 @@ import CLinux
 
     /// The hook call a worker is inside of (or was, when it died), nil when none.
     public func running(worker: Int) -> RunningReport? {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         var copy = sluice_running()
         // SAFETY: worker is in range; C fills the whole struct and cuts lengths to the arrays.
         unsafe sluice_running_copy(region, UInt32(worker), &copy)
@@ -182,7 +184,7 @@ public struct RunningSlot {
     private let worker: Int
 
     public init(region: SharedRegion, worker: Int) {
-        precondition(worker >= 0 && worker < SharedRegion.workerCapacity)
+        precondition(worker >= 0 && worker < SharedRegion.slotCapacity)
         self.region = region
         self.worker = worker
     }

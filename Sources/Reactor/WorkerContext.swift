@@ -14,6 +14,8 @@ public struct InheritedListener: Sendable {
 public final class WorkerContext {
     public let worker: Int
     public let workers: Int
+    /// Its area of the shared memory.
+    public let slot: Int
     /// Options of the command line that workers need.
     public let settings: [String: String]
     public let shared: SharedRegion
@@ -26,6 +28,8 @@ public final class WorkerContext {
     public let fenced: [String]
     /// Functions that run in a cordon unless they are pinned.
     public let moved: [String]
+    /// What JavaScript begins from, made by another process of this program; empty when there was none.
+    public let snapshot: [UInt8]
     /// Becomes a `WorkerControl`. None in a process that only tries a configuration.
     private let control: ControlSocket?
     private var controlIsTaken = false
@@ -35,10 +39,12 @@ public final class WorkerContext {
         workers = birth.workers
         settings = birth.settings
         self.shared = shared
-        running = RunningSlot(region: shared, worker: birth.worker)
+        slot = min(birth.worker + (birth.settings[WorkerBootstrap.firstSlot].flatMap { Int($0) } ?? 0), SharedRegion.slotCapacity - 1)
+        running = RunningSlot(region: shared, worker: slot)
         listeners = birth.listeners
         fenced = birth.fenced
         moved = birth.moved
+        snapshot = birth.snapshot
         self.generation = generation
         self.bundle = bundle
         control = birth.control
@@ -50,10 +56,12 @@ public final class WorkerContext {
         workers = 1
         self.settings = settings
         shared = try SharedRegion.create()
+        slot = 0
         running = RunningSlot(region: shared, worker: 0)
         listeners = []
         fenced = []
         moved = []
+        snapshot = []
         generation = 0
         self.bundle = bundle
         control = nil
@@ -63,6 +71,12 @@ public final class WorkerContext {
         guard let control, !controlIsTaken else { preconditionFailure("the control channel is taken once") }
         controlIsTaken = true
         return control
+    }
+
+    /// Gives the supervisor a snapshot for other processes and other starts. To be called before hook code runs here.
+    public func keep(snapshot bytes: [UInt8]) {
+        guard let control, let memory = try? SealedMemory.create(name: "sluice-snapshot", bytes) else { return }
+        _ = try? control.send(WorkerMessage.snapshot.encoded(), passing: memory.number)
     }
 
     /// Tells the supervisor why this worker cannot serve; the process ends after that.
@@ -105,6 +119,7 @@ private struct WorkerBirth {
     var listeners: [InheritedListener] = []
     var fenced: [String] = []
     var moved: [String] = []
+    var snapshot: [UInt8] = []
 }
 
 /// Why a process could not become a worker.
@@ -118,6 +133,8 @@ public enum WorkerBootstrap {
     public static let controlDescriptor: Int32 = 3
     /// The supervisor's pid, so that a worker can tell that its supervisor is already gone.
     public static let supervisorVariable = "SLUICE_SUPERVISOR"
+    /// The setting that tells workers where the areas of their supervisor's workers begin.
+    public static let firstSlot = "first-slot"
     /// The signals that only the supervisor acts upon. Workers are spawned with them blocked,
     /// because a terminal or a service manager sends them to every process at once.
     public static let supervisorSignals: [Signal] = [.hangup, .interrupt, .terminate, .user1]
@@ -134,6 +151,7 @@ public enum WorkerBootstrap {
                 description: "the subcommand \"worker\" is started by \"sluice run\" only; use \"sluice run --config FILE\"")
         }
         do {
+            CrashMemory.install()
             SignalDescriptor.block(supervisorSignals)
             SignalDescriptor.ignore(.pipe)
             guard try ProcessSetup.dieWithParent(expected: supervisor) else {
@@ -197,6 +215,8 @@ extension WorkerBirth {
             fenced = names
         case .move(let names, _):
             moved = names
+        case .snapshot:
+            snapshot = try SealedMemory.read(packet.takeDescriptor("a snapshot"))
         case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail:
             break
         }
@@ -230,7 +250,7 @@ open class WorkerControl: Channel {
     open func move(_ functions: [String], fatal: [String]) {}
     open func cordonEnded(_ id: UInt64, _ end: ProcessEnd) {}
     /// Stop accepting, finish, then call `drained` and leave.
-    open func drain(milliseconds: UInt64) {}
+    open func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {}
     open func reopenLogs() {}
     /// Send a copy of each access log line there; nil ends that.
     open func tail(_ sink: LineSink?) {}
@@ -285,11 +305,11 @@ open class WorkerControl: Channel {
         case .fence(let names): fence(names)
         case .move(let names, let fatal): move(names, fatal: fatal)
         case .cordonEnded(let id, let end): cordonEnded(id, end)
-        case .drain(let milliseconds): drain(milliseconds: milliseconds)
+        case .drain(let milliseconds, let idle): drain(milliseconds: milliseconds, idleMilliseconds: idle)
         case .reopenLogs: reopenLogs()
         case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
         case .endTail: tail(nil)
-        case .welcome, .examine: break
+        case .welcome, .examine, .snapshot: break
         }
     }
 }

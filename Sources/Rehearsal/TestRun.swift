@@ -53,18 +53,16 @@ public struct TestRun: Sendable {
             return run
         }
         run.notes = loaded.diagnostics.text
-        let gateway: RehearsalGateway
         do {
-            gateway = try RehearsalGateway(configuration, files: loaded.filesRead)
+            var player = TestPlayer(gateway: try RehearsalGateway(configuration, files: loaded.filesRead), loaded: loaded)
+            for test in loaded.tests where filter.map({ test.name.localizedContains($0) }) ?? true {
+                if test.isFresh { player.gateway = try RehearsalGateway(configuration, files: loaded.filesRead) }
+                run.outcomes.append(player.play(test))
+            }
+            run.rules = rules(configuration, player.matches)
         } catch {
             run.problem = "error: \(error)"
-            return run
         }
-        var player = TestPlayer(gateway: gateway, loaded: loaded)
-        for test in loaded.tests where filter.map({ test.name.localizedContains($0) }) ?? true {
-            run.outcomes.append(player.play(test))
-        }
-        run.rules = rules(configuration, player.matches)
         return run
     }
 
@@ -85,7 +83,7 @@ extension String {
 
 /// Plays the tests of one file on one gateway.
 private struct TestPlayer {
-    let gateway: RehearsalGateway
+    var gateway: RehearsalGateway
     let loaded: LoadResult
     private(set) var matches: [String: Int] = [:]
 

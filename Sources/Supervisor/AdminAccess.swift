@@ -31,6 +31,8 @@ enum AdminOrigin: Equatable {
 struct AdminCaller: Equatable {
     var role: AdminRole
     var name: String
+    /// It came by the control socket.
+    var isLocal = false
 }
 
 /// A bearer token that the gateway made itself. It lives in memory only.
@@ -67,7 +69,7 @@ struct AdminAccess {
             guard user == self.user || user == 0 else {
                 return .refused(status: 403, reason: "Forbidden", why: "user \(user) does not run this gateway")
             }
-            return .caller(AdminCaller(role: .admin, name: "user \(user), process \(process)"))
+            return .caller(AdminCaller(role: .admin, name: "user \(user), process \(process)", isLocal: true))
         case .network:
             if let why = AdminAccess.foreign(request) { return .refused(status: 403, reason: "Forbidden", why: why) }
             guard let token = request.token else { return .caller(AdminCaller(role: .anyone, name: "anyone")) }

@@ -4,10 +4,7 @@ import Telemetry
 /// What the dashboard and `sluice top` look at: counters as they are, so that whoever asks twice can tell rates.
 extension Supervisor {
     func overviewText() -> String {
-        var totals = retired
-        for case let worker? in workers {
-            totals.add(shared.words(worker: worker.index, count: Metrics.wordCount).span)
-        }
+        let totals = counted()
         return JSONText.object { json in
             json.field("version", options.version)
             json.field("now_ms", reactor.now)
@@ -19,7 +16,7 @@ extension Supervisor {
             appendWorkers(&json)
             appendTotals(totals, &json)
             appendSeries(&json)
-            appendFences(&json)
+            appendStrikes(&json)
         }
     }
 
@@ -39,7 +36,7 @@ extension Supervisor {
             json.field("index", index)
             json.field("state", worker?.state.rawValue ?? "waiting")
             if let worker {
-                let words = shared.words(worker: index, count: Metrics.wordCount)
+                let words = shared.words(worker: worker.slot, count: Metrics.wordCount)
                 json.field("pid", Int(worker.pid))
                 json.field("generation", worker.generation)
                 json.field("uptime_ms", reactor.now - worker.startedAt)
@@ -92,12 +89,14 @@ extension Supervisor {
         json.endObject()
     }
 
-    private func appendFences(_ json: inout JSONLineWriter) {
+    func appendStrikes(_ json: inout JSONLineWriter) {
         json.beginArray("strikes")
         for (name, entry) in strikes.entries.sorted(by: { $0.key < $1.key }) {
             json.beginObject()
             json.field("function", name)
             json.field("strikes", entry.strikes)
+            json.field("cordon_strikes", entry.cordonStrikes)
+            json.field("moved", entry.moved)
             json.field("fenced", entry.fenced)
             json.endObject()
         }

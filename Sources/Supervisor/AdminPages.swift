@@ -6,10 +6,7 @@ extension Supervisor {
     // MARK: Metrics
 
     func metricsText() -> String {
-        var totals = retired
-        for case let worker? in workers {
-            totals.add(shared.words(worker: worker.index, count: Metrics.wordCount).span)
-        }
+        let totals = counted()
         var out = PrometheusText()
         out.append(totals)
         appendOwn(&out)
@@ -41,10 +38,24 @@ extension Supervisor {
         out.single(
             MetricFamily("sluice_config_stale", .gauge, "1 while the configuration on disk was refused and an older one is served."),
             reload.staleness.isStale ? 1 : 0)
+        out.single(
+            MetricFamily("sluice_certificate_stale", .gauge, "1 while a certificate on disk was refused and the old one is served."),
+            reload.staleness.isOfCertificate ? 1 : 0)
         let reloads = MetricFamily("sluice_reloads_total", .counter, "Reloads asked for, by outcome.")
         out.begin(reloads)
         out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))
         out.sample(reloads.name, "result=\"refused\"", String(reload.refused))
+        out.single(
+            MetricFamily("sluice_upgrades_total", .counter, "Times that a new process took the place of the one before it."), UInt64(upgrades))
+        out.single(
+            MetricFamily("sluice_upgrades_failed_total", .counter, "Upgrades that were given up; this process went on serving."),
+            UInt64(upgrade.failed))
+        out.single(
+            MetricFamily("sluice_draining_predecessor", .gauge, "1 while the process before this one finishes its requests."),
+            predecessor == nil ? 0 : 1)
+        out.single(
+            MetricFamily("sluice_supervisor_cordon_deaths_total", .counter, "Hook processes that ended other than by themselves, of all workers."),
+            UInt64(cordonDeaths))
         appendRules(&out)
         let struck = MetricFamily("sluice_function_strikes", .gauge, "Workers a hook function has cost.")
         out.begin(struck)
@@ -71,6 +82,12 @@ extension Supervisor {
         for (index, worker) in workers.enumerated() { append(worker, index, &json) }
         json.endArray()
         json.field("worker_deaths", deaths)
+        json.field("cordon_deaths", cordonDeaths)
+        json.field("cordons", cordons.count)
+        json.field("upgrades", upgrades)
+        json.field("predecessor", predecessor == nil ? "none" : "draining")
+        if let folder = crashes.folder { json.field("crash_reports", folder) }
+        json.field("crash_reports_written", crashes.written)
         json.beginArray("listeners")
         for entry in listeners.entries {
             json.beginObject()
@@ -83,6 +100,7 @@ extension Supervisor {
         json.beginArray("fenced")
         for name in strikes.fenced { json.string(name) }
         json.endArray()
+        appendStrikes(&json)
         json.endObject()
         json.endLine()
         return JSONText.text(json)
@@ -96,7 +114,7 @@ extension Supervisor {
             json.field("pid", Int(worker.pid))
             json.field("generation", worker.generation)
             json.field("uptime_ms", reactor.now - worker.startedAt)
-            if let report = shared.running(worker: index) {
+            if let report = shared.running(worker: worker.slot) {
                 json.field("running", report.function)
             }
         }

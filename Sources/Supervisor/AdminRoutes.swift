@@ -103,6 +103,9 @@ extension Supervisor {
             supervisor.reopenLogs()
             return .now(.json(JSONText.object { $0.field("result", "reopened") }))
         },
+        .post("/v1/upgrade", .admin, "Let the program's file, as it is now, take this process's place; waits until it serves or is given up.") { supervisor, request, caller in
+            supervisor.upgrade(request, caller)
+        },
         .post("/v1/drain", .admin, "Finish open requests and stop, like SIGTERM.") { supervisor, _, _ in
             supervisor.signalled(.terminate)
             return .now(.json(JSONText.object { $0.field("result", "draining") }))

@@ -8,14 +8,19 @@ final class AdminServer: Channel {
 
     /// Where it listens: an address with the real port, or a path.
     let endpoint: String
+    /// What the configuration or the command line calls it.
+    let name: String
     fileprivate unowned let supervisor: Supervisor
     fileprivate let pool = SlabPool(keptBytes: 256 * 1024)
     fileprivate var connections: [ObjectIdentifier: AdminConnection] = [:]
     private let isLocal: Bool
+    /// Its socket belongs to another process now.
+    private var isHandedOver = false
 
     /// Listens on an address.
-    init(_ listener: ConfigurationBundle.Listener, supervisor: Supervisor) throws {
+    init(_ listener: ConfigurationBundle.Listener, name: String, supervisor: Supervisor) throws {
         self.supervisor = supervisor
+        self.name = name
         isLocal = false
         let (socket, port) = try ListeningSocket.openSingle(listener)
         var actual = listener
@@ -30,8 +35,26 @@ final class AdminServer: Channel {
         self.supervisor = supervisor
         isLocal = true
         endpoint = path
+        name = path
         super.init(fd: try LocalSocket.listen(path))
         try supervisor.reactor.addLevelTriggered(self)
+    }
+
+    /// Goes on with a socket that another process listened on. Until `begin` nothing is taken from it.
+    init(adopting socket: Int32, name: String, endpoint: String, isLocal: Bool, supervisor: Supervisor) {
+        self.supervisor = supervisor
+        self.name = name
+        self.endpoint = endpoint
+        self.isLocal = isLocal
+        super.init(fd: socket)
+    }
+
+    func begin() throws { try supervisor.reactor.addLevelTriggered(self) }
+
+    /// Another process goes on with the socket; who is connected here still gets an answer.
+    func handOver() {
+        isHandedOver = true
+        supervisor.reactor.close(self)
     }
 
     override func ready(_ events: ReadyEvents) {
@@ -55,7 +78,7 @@ final class AdminServer: Channel {
     func close() {
         for connection in connections.values { connection.close() }
         supervisor.reactor.close(self)
-        if isLocal { RuntimeFolder.remove(endpoint) }
+        if isLocal, !isHandedOver { RuntimeFolder.remove(endpoint) }
     }
 }
 

@@ -15,8 +15,13 @@ struct ListenerSet {
 
     private(set) var entries: [Entry] = []
     let workers: Int
+    /// What this process was handed: by a predecessor, or by the service manager.
+    private(set) var handed: HandedSockets
 
-    init(workers: Int) { self.workers = workers }
+    init(workers: Int, handed: HandedSockets = HandedSockets()) {
+        self.workers = workers
+        self.handed = handed
+    }
 
     /// What a new configuration changes.
     struct Change {
@@ -28,7 +33,7 @@ struct ListenerSet {
 
     /// Opens what `wanted` needs beyond what is open. Nothing here changes until `apply`.
     /// - Throws: the first address that cannot be had; what was opened for the change is closed again.
-    func prepare(_ wanted: [ConfigurationBundle.Listener]) throws(ListenError) -> Change {
+    mutating func prepare(_ wanted: [ConfigurationBundle.Listener]) throws(ListenError) -> Change {
         var change = Change()
         change.removed = entries.filter { !wanted.contains($0.configured) }
         do throws(ListenError) {
@@ -42,7 +47,7 @@ struct ListenerSet {
         return change
     }
 
-    private func entry(
+    private mutating func entry(
         for listener: ConfigurationBundle.Listener, _ change: inout Change
     ) throws(ListenError) -> Entry {
         // Only the name changed: the sockets with their queues stay.
@@ -52,6 +57,9 @@ struct ListenerSet {
         if let same {
             change.renamedSockets.formUnion(same.sockets)
             return Entry(configured: listener, actual: listener, sockets: same.sockets)
+        }
+        if let (actual, sockets) = try handed.take(for: listener, workers: workers) {
+            return Entry(configured: listener, actual: actual, sockets: sockets)
         }
         let (sockets, port) = try ListeningSocket.openGroup(listener, count: workers)
         var actual = listener
@@ -79,5 +87,9 @@ struct ListenerSet {
     mutating func closeAll() {
         for entry in entries { entry.sockets.forEach(ListeningSocket.close) }
         entries = []
+        handed.closeAll()
     }
+
+    /// Closes what a predecessor handed over and nobody asked for.
+    mutating func closeUnclaimed() { handed.closeOffers() }
 }

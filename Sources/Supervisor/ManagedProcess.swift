@@ -18,10 +18,10 @@ class ManagedProcess: Channel {
     /// More than a worker that reads could ever have waiting.
     private static let outgoingLimit = 4096
 
-    /// Starts the process.
-    init(arguments: [String], reactor: Reactor) throws(SystemError) {
+    /// - Parameter start: starts the process, which gets the descriptor it is called with.
+    init(reactor: Reactor, start: (Int32) throws(SystemError) -> ChildProcess) throws(SystemError) {
         let (ours, theirs) = try ControlSocket.pair()
-        child = try ManagedProcess.spawn(arguments, control: theirs.descriptor.number)
+        child = try start(theirs.descriptor.number)
         socket = ours
         self.reactor = reactor
         super.init(fd: ours.descriptor.number)
@@ -39,7 +39,7 @@ class ManagedProcess: Channel {
 
     /// A child of this program with one descriptor beside the standard ones.
     /// - Parameter onlyErrors: of those it gets standard error alone.
-    static func spawn(_ arguments: [String], control: Int32, onlyErrors: Bool = false) throws(SystemError) -> ChildProcess {
+    static func spawn(_ arguments: [String], control: Int32, crash: Int32? = nil, onlyErrors: Bool = false) throws(SystemError) -> ChildProcess {
         var environment = ProcessSetup.environment().filter { !$0.hasPrefix("\(WorkerBootstrap.supervisorVariable)=") }
         environment.append("\(WorkerBootstrap.supervisorVariable)=\(ProcessSetup.pid)")
         if ProcessSetup.environment("SWIFT_BACKTRACE") == nil {
@@ -48,6 +48,7 @@ class ManagedProcess: Channel {
         }
         var plan = ChildProcess.Plan.ourselves(arguments: arguments, environment: environment)
         plan.descriptors = [WorkerBootstrap.controlDescriptor: control]
+        plan.descriptors[CrashMemory.childDescriptor] = crash
         if onlyErrors {
             plan.keepsStandardStreams = false
             plan.descriptors[2] = 2
@@ -66,9 +67,10 @@ class ManagedProcess: Channel {
     // MARK: Speaking
 
     /// Sends now, or as soon as the process has read what it was sent before.
-    func send(_ message: SupervisorMessage, passing descriptor: Int32 = -1) {
+    func send(_ message: SupervisorMessage, passing descriptor: Int32 = -1) { send(message.encoded(), passing: descriptor) }
+
+    func send(_ bytes: [UInt8], passing descriptor: Int32) {
         guard !isOver else { return }
-        let bytes = message.encoded()
         if outgoing.isEmpty, attempt(bytes, descriptor) { return }
         guard outgoing.count < ManagedProcess.outgoingLimit else { return child.send(.kill) }
         let kept = descriptor >= 0 ? (try? OwnedDescriptor.copy(of: descriptor)) ?? -1 : -1
@@ -147,6 +149,8 @@ final class WorkerProcess: ManagedProcess {
     enum State: String { case starting, ready, draining }
 
     let index: Int
+    /// Its area of the shared memory.
+    let slot: Int
     private unowned let supervisor: Supervisor
     var state = State.starting
     /// The generation it last said it uses.
@@ -156,20 +160,31 @@ final class WorkerProcess: ManagedProcess {
     var killedInside: RunningReport?
     /// Why we killed it, for the log.
     var killReason: String?
+    /// It was born with a snapshot, or has made one and told.
+    var hadSnapshot = false, gaveSnapshot = false
+    /// Where it writes what it dies of.
+    let crash: CrashMemory
     /// A call seen past its deadline; it is killed when it is seen a second time.
     var suspect: UInt64 = 0
 
     init(index: Int, supervisor: Supervisor, arguments: [String]) throws(SystemError) {
         self.index = index
+        slot = supervisor.firstSlot + index
         self.supervisor = supervisor
         startedAt = supervisor.reactor.now
-        try super.init(arguments: arguments, reactor: supervisor.reactor)
+        let crash = try CrashMemory()
+        let memory = crash.number
+        self.crash = crash
+        try super.init(reactor: supervisor.reactor) { control throws(SystemError) in
+            try ManagedProcess.spawn(arguments, control: control, crash: memory)
+        }
     }
 
     override func received(_ message: WorkerMessage, _ packet: inout ControlPacket) {
         if case .wantCordon(let id, let tenant) = message {
             return supervisor.startCordon(for: self, id, tenant, packet.descriptor.take())
         }
+        if case .snapshot = message { return supervisor.keepSnapshot(of: self, packet.descriptor.take()) }
         supervisor.worker(self, said: message)
     }
 

@@ -36,7 +36,7 @@ extension Supervisor {
             return report(ReloadReport(
                 result: .refused, generation: current.number, text: "the gateway is \(phase.rawValue); it reloads only while it serves"))
         }
-        if reload.isUnderWay { reload.waitingForNext.append(report) } else { reload.waiting.append(report) }
+        if reload.isUnderWay || upgrade.isUnderWay { reload.waitingForNext.append(report) } else { reload.waiting.append(report) }
         requestReload()
     }
 

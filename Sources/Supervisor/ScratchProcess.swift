@@ -19,7 +19,7 @@ final class ScratchProcess: ManagedProcess {
     /// - Parameter done: called once, when the process has ended.
     init(path: String, arguments: [String], reactor: Reactor, done: @escaping (Examination) -> Void) throws(SystemError) {
         self.done = done
-        try super.init(arguments: arguments, reactor: reactor)
+        try super.init(reactor: reactor) { control throws(SystemError) in try ManagedProcess.spawn(arguments, control: control) }
         send(.examine(path: path))
     }
 
@@ -38,7 +38,7 @@ final class ScratchProcess: ManagedProcess {
             } catch {
                 outcome = .bad("the checked configuration could not be read: \(error)")
             }
-        case .ready, .refused, .drained, .wantCordon, .killCordon, .cordonStrike, .slow: break
+        case .ready, .refused, .drained, .wantCordon, .killCordon, .cordonStrike, .slow, .snapshot: break
         }
     }
 

@@ -7,6 +7,11 @@ enum ServiceManager {
         ProcessSetup.notifyServiceManager("READY=1\nSTATUS=serving, configuration generation \(generation)")
     }
 
+    /// Another process is the one to watch, to signal and to hear from now on.
+    static func handedOver(to pid: Int32) {
+        ProcessSetup.notifyServiceManager("MAINPID=\(pid)\nREADY=1\nSTATUS=upgraded, process \(pid) serves")
+    }
+
     /// A reload begins. `Type=notify-reload` wants the monotonic time with it.
     static func reloading() {
         ProcessSetup.notifyServiceManager("RELOADING=1\nMONOTONIC_USEC=\(SystemClock.monotonicNanoseconds() / 1000)")

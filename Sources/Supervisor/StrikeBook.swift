@@ -62,6 +62,9 @@ struct StrikeBook {
         return (entry, entry.fenced && !before)
     }
 
+    /// Goes on with what another process knows.
+    mutating func restore(_ known: [String: Entry]) { entries = known }
+
     /// Takes over a new configuration.
     /// - Returns: functions that were fenced and may run again because they changed or are gone.
     mutating func adopt(_ functions: [ConfigurationBundle.Function]) -> [String] {

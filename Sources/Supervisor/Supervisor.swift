@@ -29,65 +29,127 @@ public final class Supervisor {
     /// Sockets of waiting workers, by the index of their owner.
     var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
+    var snapshots: SnapshotShelf
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0
+    var crashes: CrashReports
     /// Counters of workers that are gone.
     var retired = MetricTotals()
     var deaths = 0
     var startFailures = 0
     var reload = ReloadState()
+    var upgrade = UpgradeState()
+    /// Times that a process took its predecessor's place, since the first of them.
+    let upgrades: Int
+    /// The process before this one, while it finishes its requests.
+    var predecessor: Predecessor?
+    /// What was counted before this process.
+    var inherited = MetricTotals()
+    private let takeover: Takeover?
+    /// Where the areas of our workers in the shared memory begin: the workers of a predecessor have theirs.
+    let firstSlot: Int
+    /// The file this process was started from.
+    let program = ProcessSetup.executable()
+    let workerSettings: [String: String]
     /// Watches the configuration's files, if asked to.
     private(set) var watch: ConfigurationWatch?
     private var exitCode: Int32 = 0
-    private var admin: AdminServer?
-    private var control: AdminServer?
+    private(set) var admin: AdminServer?
+    private(set) var control: AdminServer?
     var tail: TailHub?
     var access = AdminAccess(user: RuntimeFolder.user)
     private var signals: SignalChannel?
     private var pollTimer: PollTimer?
     private var drainTimer: DrainTimer?
-    let startedAt = SystemClock.timestamp()
+    let startedAt: String
 
     /// Runs until told to stop.
     /// - Parameter load: reads and checks a configuration; used in this process at the start only.
     /// - Returns: the exit status.
     public static func run(_ options: SupervisorOptions, load: ConfigurationLoader) -> Int32 {
         let log = OperationLog(format: options.logFormat)
+        var takeover: Takeover?
         do {
+            takeover = try Takeover.receive()
             let loaded = try load(options.configurationPath)
             if !loaded.notes.isEmpty { log.warning("configuration", loaded.notes) }
-            let supervisor = try Supervisor(options, loaded, log)
+            let supervisor = try Supervisor(options, loaded, log, takeover)
             return try supervisor.live()
         } catch let error as ConfigurationRejected {
             log.error("configuration", "\(options.configurationPath) cannot be used; nothing was started\n\(error.diagnostics)")
+            takeover?.refuse("\(options.configurationPath) cannot be used by the new version\n\(error.diagnostics)")
         } catch {
             log.error("start", "cannot start: \(error)")
+            takeover?.refuse("\(error)")
         }
         log.flush()
         return 1
     }
 
-    private init(_ options: SupervisorOptions, _ loaded: LoadedConfiguration, _ log: OperationLog) throws {
+    private init(
+        _ options: SupervisorOptions, _ loaded: LoadedConfiguration, _ log: OperationLog, _ takeover: Takeover?
+    ) throws {
         self.options = options
         self.log = log
+        self.takeover = takeover
+        crashes = CrashReports(options.crashReports)
         ProcessSetup.raiseDescriptorLimit()
         ProcessSetup.disableCoreDumps()
         SignalDescriptor.ignore(.pipe)
         reactor = try Reactor()
-        shared = try SharedRegion.create()
-        listeners = ListenerSet(workers: options.workers)
-        current = Generation(number: 1, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
+        shared = try takeover?.region ?? SharedRegion.create()
+        // In memory of our own, and in that of a predecessor whose workers have the upper half, ours are the lower ones.
+        firstSlot = takeover?.region != nil && takeover?.number("first-slot") == 0 ? SharedRegion.workerCapacity : 0
+        upgrades = takeover.map { $0.number("upgrades") + 1 } ?? 0
+        startedAt = SystemClock.timestamp()
+        workerSettings = Supervisor.settings(options, takeover, firstSlot)
+        listeners = ListenerSet(workers: options.workers, handed: takeover?.sockets ?? Supervisor.activated(log))
+        reload.highest = UInt64(takeover?.number("generation") ?? 0) + 1
+        current = Generation(number: reload.highest, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
+        snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
+        if let takeover { adopt(takeover) }
         _ = strikes.adopt(loaded.bundle.functions)
+    }
+
+    private static func settings(_ options: SupervisorOptions, _ takeover: Takeover?, _ firstSlot: Int) -> [String: String] {
+        var settings = options.workerSettings
+        for key in options.keptSettings { settings[key] = takeover?.facts["setting \(key)"] ?? settings[key] }
+        settings[WorkerBootstrap.firstSlot] = String(firstSlot)
+        return settings
+    }
+
+    private static func activated(_ log: OperationLog) -> HandedSockets {
+        let (sockets, complaints) = ActivatedSockets.take()
+        for complaint in complaints { log.warning("activation", complaint) }
+        return HandedSockets(activated: sockets)
+    }
+
+    /// Goes on where the process before this one stands.
+    private func adopt(_ takeover: Takeover) {
+        strikes.restore(takeover.strikes)
+        for token in takeover.tokens { access.add(token, now: reactor.now) }
+        inherited = MetricTotals(named: takeover.totals)
+        deaths = takeover.number("deaths")
+        cordonDeaths = takeover.number("cordon-deaths")
+        reload.succeeded = takeover.number("reloads-applied")
+        reload.refused = takeover.number("reloads-refused")
+        for loss in takeover.losses { log.warning("upgrade", loss) }
     }
 
     private func live() throws -> Int32 {
         let signals = try SignalChannel(supervisor: self)
         self.signals = signals
         try reactor.addLevelTriggered(signals)
-        listeners.apply(try listeners.prepare(current.bundle.listeners))
+        let first = try listeners.prepare(current.bundle.listeners)
+        listeners.apply(first)
+        if let takeover {
+            let predecessor = try Predecessor(self, takeover.channel)
+            self.predecessor = predecessor
+            try reactor.addLevelTriggered(predecessor)
+        }
         admin = try openAdmin()
         control = openControl()
         if options.watches {
@@ -114,8 +176,11 @@ public final class Supervisor {
             throw ConfigurationRejected(
                 diagnostics: "admin address \"\(text)\" is not ADDRESS:PORT; write it like 127.0.0.1:9901 or [::1]:9901, or \"off\"")
         }
+        if let known = takeover?.takeAdmin(text) {
+            return AdminServer(adopting: known.socket, name: text, endpoint: known.endpoint, isLocal: false, supervisor: self)
+        }
         let listener = ConfigurationBundle.Listener(name: "admin", address: endpoint.address, port: endpoint.port)
-        return try AdminServer(listener, supervisor: self)
+        return try AdminServer(listener, name: text, supervisor: self)
     }
 
     var adminEndpoint: String? { admin?.endpoint }
@@ -124,6 +189,9 @@ public final class Supervisor {
     private func openControl() -> AdminServer? {
         let path = options.control ?? ControlPath.of(configuration: options.configurationPath)
         if path == "off" { return nil }
+        if let known = takeover?.takeAdmin(path) {
+            return AdminServer(adopting: known.socket, name: path, endpoint: path, isLocal: true, supervisor: self)
+        }
         do {
             if options.control == nil { try RuntimeFolder.make(RuntimeFolder.path) }
             return try AdminServer(path: path, supervisor: self)
@@ -148,12 +216,24 @@ public final class Supervisor {
             "ready", "ready: \(options.workers) worker\(options.workers == 1 ? "" : "s"), configuration \(options.configurationPath)",
             [("workers", .number(options.workers)), ("pid", .number(Int(ProcessSetup.pid)))])
         ServiceManager.serving(generation: current.number)
+        if let takeover { takePlace(takeover) }
+    }
+
+    /// All workers serve beside those of the process before: it may leave.
+    private func takePlace(_ takeover: Takeover) {
+        listeners.closeUnclaimed()
+        takeover.closeUnclaimed()
+        for server in [admin, control] {
+            do { try server?.begin() } catch { log.error("admin", "\(server?.endpoint ?? ""): \(error)") }
+        }
+        predecessor?.sayReady(generation: current.number)
     }
 
     /// The first configuration does not work in any worker: there is nothing to keep running.
     func failStart(_ reason: String) {
         guard phase == .starting else { return }
         log.error("start", "cannot start: \(reason)")
+        takeover?.refuse(reason)
         exitCode = 1
         phase = .draining
         stopAtOnce()
@@ -174,29 +254,51 @@ public final class Supervisor {
     }
 
     private func beginDraining(_ signal: Signal) {
-        phase = .draining
         ProcessSetup.notifyServiceManager("STOPPING=1")
+        let time = drainTimes.stop
         log.info(
             "draining",
-            "\(Signal.name(signal.rawValue)): finishing requests for up to \(PrometheusText.seconds(options.drainMilliseconds * 1000)) s; the same signal again stops at once")
+            "\(Signal.name(signal.rawValue)): finishing requests for up to \(PrometheusText.seconds(time * 1000)) s; the same signal again stops at once")
+        leave(within: time, idle: 0)
+    }
+
+    /// Finishes what runs, takes nothing new, and ends.
+    /// - Parameter idle: milliseconds in which idle connections may send one more request.
+    func leave(within time: UInt64, idle: UInt64) {
+        phase = .draining
         cancelReload()
+        cancelUpgrade()
         for timer in restartTimers.values { reactor.cancel(timer) }
         restartTimers = [:]
         // Workers take what is queued and close their copies; with ours closed the addresses are free then.
+        stopWatching()
         for worker in workers {
             worker?.state = .draining
-            worker?.send(.drain(milliseconds: options.drainMilliseconds))
+            worker?.send(.drain(milliseconds: time, idleMilliseconds: idle))
         }
         listeners.closeAll()
         let timer = DrainTimer(supervisor: self)
         drainTimer = timer
-        // Workers keep the time themselves; this is for one that cannot.
-        reactor.schedule(timer, after: options.drainMilliseconds + 1000)
+        // Workers keep the time themselves, and take a second to say goodbye; this is for one that cannot.
+        reactor.schedule(timer, after: time + 2000)
         stopIfEmpty()
+    }
+
+    private func stopWatching() {
+        if let watch { reactor.remove(watch) }
+        watch = nil
+    }
+
+    /// How long requests may go on, by why they have to end.
+    var drainTimes: ConfigurationBundle.DrainTimes {
+        var times = current.bundle.drain
+        if let stop = options.drainMilliseconds { times.stop = stop }
+        return times
     }
 
     func stopAtOnce() {
         cancelReload()
+        cancelUpgrade()
         for timer in restartTimers.values { reactor.cancel(timer) }
         restartTimers = [:]
         for worker in workers { worker?.kill(because: "stop at once") }
@@ -213,6 +315,7 @@ public final class Supervisor {
     func stopIfEmpty() {
         guard phase == .draining, workers.allSatisfy({ $0 == nil }) else { return }
         if exitCode == 0 { log.info("stopped", "stopped") }
+        sendTotals()
         reactor.stop()
     }
 }

@@ -24,12 +24,15 @@ extension Supervisor {
 
     /// A worker is gone, and what it asked for is of no use to anybody.
     func killCordons(of worker: WorkerProcess) {
-        for cordon in cordons where cordon.worker === worker { cordon.kill() }
+        for cordon in cordons where cordon.worker === worker { cordon.dismiss() }
     }
 
     func cordon(_ cordon: CordonChild, ended end: ProcessEnd) {
         cordons.removeAll { $0 === cordon }
-        cordonDeaths += end == .exited(0) ? 0 : 1
+        if end != .exited(0), end != .signalled(Signal.kill.rawValue) || !cordon.isUnwanted {
+            cordonDeaths += 1
+            reportCrash(of: cordon, end)
+        }
         cordon.worker?.send(.cordonEnded(id: cordon.id, end: end))
     }
 
@@ -64,6 +67,7 @@ extension Supervisor {
 final class CordonChild: Channel {
     let id: UInt64
     let tenant: String
+    private(set) var isUnwanted = false
     private(set) weak var worker: WorkerProcess?
     private let child: ChildProcess
     private unowned let supervisor: Supervisor
@@ -87,6 +91,12 @@ final class CordonChild: Channel {
 
     var pid: Int32 { child.pid }
     func kill() { child.send(.kill) }
+
+    /// Nobody needs it any more: its death says nothing.
+    func dismiss() {
+        isUnwanted = true
+        kill()
+    }
 
     override func ready(_ events: ReadyEvents) {
         guard let end = child.reap() else { return }

@@ -6,21 +6,35 @@ public struct SupervisorOptions: Sendable {
     public var configurationPath: String
     /// Worker processes, 1 to `SharedRegion.workerCapacity`.
     public var workers: Int
-    /// How long requests may go on after SIGTERM, in milliseconds.
-    public var drainMilliseconds: UInt64 = 30_000
+    /// How long requests may go on after SIGTERM, in milliseconds; takes the place of the configuration's `drain: {stop:}`.
+    public var drainMilliseconds: UInt64?
     /// A worker whose loop has not turned for this long, outside of a hook, is replaced.
     public var stallMilliseconds: UInt64 = 30_000
     /// "ADDRESS:PORT" or "off"; takes the place of the configuration's `admin:`.
     public var admin: String?
     /// Path of the control socket, or "off"; nil for the usual place.
     public var control: String?
+    /// Folder for crash reports, or "off"; nil for the usual place.
+    public var crashReports: String?
     /// Reload when a file of the configuration changes.
     public var watches = false
     public var logFormat = OperationLog.Format.text
+    /// What stands in the diagnostics of a configuration whose certificates cannot be used.
+    public var certificateMarks: [String] = []
     /// Shown by /status and /metrics.
     public var version = "0"
+    /// What a startup snapshot of this build begins with; empty: every worker makes its own.
+    public var snapshotKey: [UInt8] = []
+    /// Whether bytes are a whole snapshot of this build.
+    public var snapshotIsSound: @Sendable ([UInt8]) -> Bool = { _ in false }
+    /// Where the snapshot is kept between starts; nil: nowhere.
+    public var cacheFolder: String?
     /// Handed to every worker as they are.
     public var workerSettings: [String: String] = [:]
+    /// Settings of workers that go on with the process that takes this one's place.
+    public var keptSettings: [String] = []
+    /// How this process was started: its successor is started the same way.
+    public var ownArguments = CommandLine.arguments
     /// Arguments that make this program a worker.
     public var workerArguments = ["sluice", "worker"]
     /// Arguments that make this program run hooks in a process of their own.

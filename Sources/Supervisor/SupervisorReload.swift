@@ -51,7 +51,7 @@ extension Supervisor {
         guard phase == .serving else {
             return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
         }
-        guard !reload.isUnderWay else {
+        guard !reload.isUnderWay, !upgrade.isUnderWay else {
             reload.wantedAgain = true
             return
         }
@@ -211,7 +211,8 @@ extension Supervisor {
 
     private func refuseReload(_ reason: String) {
         reload.refused += 1
-        reload.staleness.refused(now: reactor.now)
+        let isOfCertificate = options.certificateMarks.contains { mark in reason.contains(mark) }
+        reload.staleness.refused(now: reactor.now, forCertificate: isOfCertificate)
         let message = "\(reason)\nrunning configuration (generation \(current.number)) was not changed"
         log.error("reload", "the new configuration was refused\n\(message)", [("generation", .number(Int(current.number)))])
         reload.last = LastReload(at: SystemClock.timestamp(), result: "refused", message: reason)
@@ -222,6 +223,7 @@ extension Supervisor {
     private func reloadEnded() {
         if let timer = reload.timer { reactor.cancel(timer) }
         ServiceManager.serving(generation: current.number)
+        if upgrade.wanted != nil { return startWantedUpgrade() }
         guard reload.wantedAgain else { return }
         reload.wantedAgain = false
         requestReload()

@@ -11,12 +11,16 @@ extension Supervisor {
     // MARK: Start
 
     func startWorker(_ index: Int) throws(SystemError) {
-        shared.reset(worker: index)
+        shared.reset(worker: firstSlot + index)
         let worker = try WorkerProcess(index: index, supervisor: self, arguments: options.workerArguments)
         workers[index] = worker
         worker.send(
-            .welcome(worker: index, workers: options.workers, settings: options.workerSettings),
+            .welcome(worker: index, workers: options.workers, settings: workerSettings),
             passing: shared.descriptor.number)
+        if let memory = snapshots.memory {
+            worker.hadSnapshot = true
+            worker.send(.snapshot, passing: memory.descriptor.number)
+        }
         for entry in listeners.entries { worker.send(opening(entry), passing: entry.sockets[index]) }
         worker.send(.fence(strikes.fenced))
         worker.send(.move(strikes.moved, fatal: strikes.fatal))
@@ -68,7 +72,7 @@ extension Supervisor {
         case .killCordon(let id): killCordon(of: worker, id)
         case .cordonStrike(let function): strikeInCordon(function)
         case .slow(let function): move(function, because: "it held a worker up too often")
-        case .drained, .loaded, .rejected, .wantCordon: break
+        case .drained, .loaded, .rejected, .wantCordon, .snapshot: break
         }
     }
 
@@ -98,7 +102,7 @@ extension Supervisor {
     func lookAtWorkers() {
         let now = reactor.nowNanoseconds
         for case let worker? in workers {
-            guard let deadline = shared.runningDeadline(worker: worker.index) else {
+            guard let deadline = shared.runningDeadline(worker: worker.slot) else {
                 lookAtLoop(of: worker, now)
                 continue
             }
@@ -109,7 +113,7 @@ extension Supervisor {
     /// Kills a worker on the second look at the same call: after a pause of the whole machine every
     /// deadline is over, but the worker gets its turn before the second look.
     private func stopHook(of worker: WorkerProcess) {
-        guard worker.killedInside == nil, let report = shared.running(worker: worker.index) else { return }
+        guard worker.killedInside == nil, let report = shared.running(worker: worker.slot) else { return }
         guard worker.suspect == report.sequence else {
             worker.suspect = report.sequence
             return
@@ -123,22 +127,23 @@ extension Supervisor {
             if reactor.now > worker.startedAt + Supervisor.startLimit { worker.kill(because: "it was not ready in time") }
             return
         }
-        let beat = shared.heartbeat(worker: worker.index)
+        let beat = shared.heartbeat(worker: worker.slot)
         if beat != 0, now > beat &+ options.stallMilliseconds * 1_000_000 { worker.kill(because: "its loop stood still") }
     }
 
     // MARK: Death
 
     func worker(_ worker: WorkerProcess, ended end: ProcessEnd) {
-        let words = shared.words(worker: worker.index, count: Metrics.wordCount)
+        let words = shared.words(worker: worker.slot, count: Metrics.wordCount)
         retired.addRetired(words.span)
-        let report = worker.killedInside ?? shared.running(worker: worker.index)
+        let report = worker.killedInside ?? shared.running(worker: worker.slot)
         workers[worker.index] = nil
         killCordons(of: worker)
         if phase == .draining { return buryDraining(worker, end) }
         deaths += 1
         logDeath(worker, end, report)
         judge(worker, end, report)
+        reportCrash(of: worker, end, report)
         if phase == .starting, !startMayGoOn(worker, end) { return }
         scheduleRestart(worker.index)
         for index in loans.keys where loans[index]?.borrower === worker { lend(index) }

@@ -47,7 +47,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Refused here: all connections to the server were busy for too long.
     case upstreamFailuresOverloaded
     case upstreamRetries, upstreamRetriesOverBudget
-    case upstreamEjections, upstreamPanics
+    case upstreamEjections, upstreamPanics, upstreamWarmUps
     /// A limit of an upstream was reached: connections (the request waits), waiting requests, running requests.
     case upstreamLimitConnections, upstreamLimitPending, upstreamLimitRequests
     case healthChecksPassed, healthChecksFailed, healthServersWentDown, healthServersCameUp
@@ -66,7 +66,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
     /// The Redis of a limit was not there: its `unreachable` decided.
     case rateLimitUnreachable
-    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsScheduled
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
+    case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
     /// Runs of schedules by what became of them; skipped: the run before went on.
     case scheduledDone, scheduledFailed, scheduledSkipped
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
@@ -74,7 +75,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
-    case isolatesLive, isolatesEvicted
+    case isolatesLive
+    /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
+    case isolatesSpare, isolatesWarm, isolatesCold
+    case isolatesEvicted
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats
@@ -110,7 +114,12 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // The worker itself
     case loopTurns
-    case logLines, logLinesDropped
+    /// Exchanges that were ended because the time to drain was over.
+    case drainsCut
+    case logLines, logLinesDropped, logLinesSkipped
+    case spansSent, spansDropped, spanBatchesFailed
+    case nameLookupsFailed, namesUnresolved
+    case clockSteps
     /// Doubtful states that a debug build would have trapped on. Anything but zero is a bug report.
     case bugs
 

@@ -129,6 +129,7 @@ extension Counter {
                 "Retries that were not made because the budget was spent.")
             + one(.upstreamEjections, "upstream_ejections_total", .counter, "Servers left out for failures in a row.")
             + one(.upstreamPanics, "upstream_panics_total", .counter, "Choices made without regard to health: too few servers were left.")
+            + one(.upstreamWarmUps, "upstream_warm_connects_total", .counter, "Connections opened ahead of need (`warm`).")
             + series(
                 "upstream_limits_total", .counter, "Limits of upstreams reached, by kind.", "limit",
                 [
@@ -178,7 +179,14 @@ extension Counter {
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
-                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsScheduled, "scheduled"),
+                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
+                    (.hookCallsScheduled, "scheduled"),
+                ])
+            + series(
+                "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
+                [
+                    (.webSocketMessagesPassed, "passed"), (.webSocketMessagesChanged, "changed"),
+                    (.webSocketMessagesDropped, "dropped"), (.webSocketMessagesClosed, "closed"),
                 ])
             + series(
                 "scheduled_runs_total", .counter, "Runs of schedules, by what became of them; skipped: the run before went on.", "result",
@@ -199,6 +207,10 @@ extension Counter {
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + one(.isolatesSpare, "isolates_spare", .gauge, "JavaScript isolates made ahead that wait for a function.")
+            + series(
+                "isolates_taken_total", .counter, "Isolates that functions got, by whether one was ready.", "from",
+                [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
             + keyValue
@@ -279,8 +291,17 @@ extension Counter {
                     (.timeoutsUpstreamIdle, "upstream_idle"),
                 ])
             + one(.loopTurns, "loop_turns_total", .counter, "Turns of the event loop.")
+            + one(.drainsCut, "drain_cut_total", .counter, "Exchanges that were ended because the time to drain was over.")
             + one(.logLines, "log_lines_total", .counter, "Access log lines written.")
             + one(.logLinesDropped, "log_lines_dropped_total", .counter, "Log lines dropped because nobody read them.")
+            + one(.logLinesSkipped, "log_lines_sampled_out_total", .counter, "Access log lines that sampling left out.")
+            + series(
+                "spans_total", .counter, "Spans of traced requests, by what became of them.", "result",
+                [(.spansSent, "sent"), (.spansDropped, "dropped")])
+            + one(.spanBatchesFailed, "span_batches_failed_total", .counter, "Batches of spans that the collector did not take.")
+            + one(.nameLookupsFailed, "name_lookups_failed_total", .counter, "Lookups of servers' names that gave no address.")
+            + one(.namesUnresolved, "names_unresolved", .gauge, "Names of servers whose last lookup gave no address, of all workers.")
+            + one(.clockSteps, "clock_steps_total", .counter, "Times that the wall clock was seen to jump, of all workers.")
             + one(.bugs, "bugs_total", .counter, "Internal invariants found broken. Anything but zero is a bug.")
     }
 }

@@ -64,4 +64,8 @@ public struct MetricTotals: Sendable, Equatable {
     }
 
     public subscript(counter: Counter) -> UInt64 { words[counter.rawValue] }
+
+    public mutating func add(_ other: MetricTotals) { add(other.words.span) }
+
+    mutating func add(_ value: UInt64, at index: Int) { words[index] &+= value }
 }

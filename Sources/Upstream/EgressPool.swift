@@ -49,7 +49,7 @@ public final class EgressPool {
         _ settings: EgressSettings, reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?, stage: OriginStage? = nil
     ) {
         self.settings = settings
-        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, stage: stage)
+        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, stage: stage, board: nil)
         context.addresses = settings.addresses
     }
 

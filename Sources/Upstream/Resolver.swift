@@ -7,6 +7,13 @@ public final class Resolver {
     private var waiting: [UInt64: (NameAnswer) -> Void] = [:]
     private var next: UInt64 = 0
     private var servers: [String] = []
+    /// Names whose last lookup gave nothing.
+    private var failing: Set<String> = []
+    /// Lookups that gave nothing, since the beginning.
+    public private(set) var failures = 0
+    public var unresolved: Int { failing.count }
+    /// A name began to fail, or is found again.
+    public var onChange: ((_ name: String, _ fails: Bool) -> Void)?
     /// Targets of one service that are looked up.
     private static let mostTargets = 16
 
@@ -17,6 +24,8 @@ public final class Resolver {
 
     /// Whom to ask: `address:port` each; none: those of `/etc/resolv.conf`.
     public func use(servers: [String]) {
+        // Names of an older configuration may not be asked for any more.
+        failing.removeAll()
         guard servers != self.servers else { return }
         self.servers = servers
         thread.use(servers: servers)
@@ -35,6 +44,19 @@ public final class Resolver {
 
     /// Calls `answer` on the reactor's thread; with nothing when the name does not resolve.
     func resolve(_ server: UpstreamSettings.Server, _ answer: @escaping (ResolvedAddresses) -> Void) {
+        find(server) { [weak self] found in
+            self?.note(server.host, fails: found.addresses.isEmpty)
+            answer(found)
+        }
+    }
+
+    private func note(_ name: String, fails: Bool) {
+        if fails { failures += 1 }
+        guard fails ? failing.insert(name).inserted : failing.remove(name) != nil else { return }
+        onChange?(name, fails)
+    }
+
+    private func find(_ server: UpstreamSettings.Server, _ answer: @escaping (ResolvedAddresses) -> Void) {
         guard server.isService else {
             return ask(server.host, service: false) { found in
                 answer(ResolvedAddresses(

@@ -61,13 +61,16 @@ enum ConfigurationFile {
     ) -> ConfigurationBundle {
         let listeners = configuration.listeners.compactMap { listener(for: $0, configuration, read, &complaints) }
         let files = allFiles(configuration, read, &complaints)
-        return ConfigurationBundle(
+        var bundle = ConfigurationBundle(
             mainFile: path, listeners: listeners, admin: admin(configuration),
             functions: configuration.functions.map { function in
                 .init(name: function.name, fingerprint: fingerprint(function, files))
             },
             parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
+        bundle.drain.upgrade = UInt64(configuration.drain.upgrade)
+        bundle.drain.stop = UInt64(configuration.drain.stop)
+        return bundle
     }
 
     private static func listener(

@@ -89,11 +89,17 @@ struct StatusCommand: ParsableCommand {
         for worker in object["workers"] as? [[String: Any]] ?? [] {
             print("worker \(text("index", in: worker))       \(text("state", in: worker)), pid \(text("pid", in: worker)), generation \(text("generation", in: worker))")
         }
-        print("worker deaths  \(text("worker_deaths", in: object))")
+        print("deaths         \(text("worker_deaths", in: object)) of workers, \(text("cordon_deaths", in: object)) of hook processes (\(text("cordons", in: object)) run now)")
+        print("crash reports  \(text("crash_reports_written", in: object)) in \(text("crash_reports", in: object))")
+        print("upgrades       \(text("upgrades", in: object))\(object["predecessor"] as? String == "draining" ? ", the process before this one finishes its requests" : "")")
         let reload = object["last_reload"] as? [String: Any] ?? [:]
         print("last reload    \(text("result", in: reload)) \(text("at", in: reload)) \(text("message", in: reload))")
         let fenced = object["fenced"] as? [String] ?? []
         print("fenced         \(fenced.isEmpty ? "none" : fenced.joined(separator: ", "))")
+        for entry in object["strikes"] as? [[String: Any]] ?? [] {
+            let moved = entry["moved"] as? Bool == true ? ", runs in a process of its own" : ""
+            print("strikes        \(text("function", in: entry)): \(text("strikes", in: entry)) of workers, \(text("cordon_strikes", in: entry)) of hook processes\(moved)")
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Hooks
 import Reactor
+import Rules
 import Supervisor
 
 struct RunCommand: ParsableCommand {
@@ -18,8 +20,9 @@ struct RunCommand: ParsableCommand {
     @Option(name: [.short, .long], help: "Worker processes, 1 to \(SharedRegion.workerCapacity). (default: one per CPU)")
     var workers: Int?
 
-    @Option(help: ArgumentHelp("How long open requests may go on after SIGTERM.", valueName: "time"))
-    var drainTimeout = TimeText("30s")
+    @Option(help: ArgumentHelp(
+        "How long open requests may go on after SIGTERM, in place of the configuration's \"drain: {stop:}\". (default: 30s)", valueName: "time"))
+    var drainTimeout: TimeText?
 
     @Option(help: ArgumentHelp(
         "Where metrics and status are, in place of the configuration's \"admin\"; \"off\" for nowhere.", valueName: "address:port"))
@@ -28,6 +31,14 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp(
         "Where commands such as \"sluice reload\" reach it, in place of a socket in the runtime folder; \"off\" for nowhere.", valueName: "path"))
     var control: String?
+
+    @Option(help: ArgumentHelp(
+        "Folder for what makes the next start quicker, in place of the user's cache folder; \"off\" for none.", valueName: "path"))
+    var cache: String?
+
+    @Option(help: ArgumentHelp(
+        "Where a file tells what a process died of, in place of \"crashes\" in the state or runtime folder; \"off\" for nowhere.", valueName: "folder"))
+    var crashReports: String?
 
     @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
     var watch = false
@@ -46,17 +57,24 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         var options = SupervisorOptions(configurationPath: config, workers: workers ?? ProcessSetup.cpuCount)
-        options.drainMilliseconds = drainTimeout.milliseconds
+        options.certificateMarks = ["[\(DiagnosticCode.certificate.rawValue)]"]
+        options.drainMilliseconds = drainTimeout?.milliseconds
         options.admin = admin
         options.control = control
         options.watches = watch
+        options.crashReports = crashReports
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
+        options.snapshotKey = HookSnapshot.key()
+        options.snapshotIsSound = { HookSnapshot.isSound($0) }
+        options.cacheFolder = cache == "off" ? nil : cache ?? CacheFolder.path
         options.workerSettings = [
             "log-format": logFormat.rawValue, "ticket-key": TicketSecret.make(),
             "workers": String(workers ?? ProcessSetup.cpuCount),
             "ticket-rotation": String(max(1, ticketRotation.milliseconds / 1000)),
         ]
+        // Sessions that clients remember stay good through an upgrade.
+        options.keptSettings = ["ticket-key"]
         let status = Supervisor.run(options, load: ConfigurationFile.load)
         if status != 0 { throw ExitCode(status) }
     }

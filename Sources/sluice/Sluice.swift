@@ -16,6 +16,7 @@ struct Sluice: ParsableCommand {
             ImportCommand.self,
             OriginCommand.self,
             ReloadCommand.self,
+            UpgradeCommand.self,
             StatusCommand.self,
             TokenCommand.self,
             TailCommand.self,

@@ -1,4 +1,6 @@
 """What a service manager and a package manager see: notifications, the unit, the Debian package."""
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -100,7 +102,7 @@ def test_the_package_depends_on_the_libraries_that_the_binary_loads(package):
 
 def test_the_package_holds_what_an_operator_looks_for(package):
     _, files = package
-    for path in ("usr/bin/sluice", "lib/systemd/system/sluice.service", "etc/sluice/sluice.yaml", "usr/share/man/man1/sluice.1.gz",
+    for path in ("usr/bin/sluice", "lib/systemd/system/sluice.service", "lib/systemd/system/sluice.socket", "usr/share/doc/sluice/sbom.spdx.json", "etc/sluice/sluice.yaml", "usr/share/man/man1/sluice.1.gz",
                  "usr/share/bash-completion/completions/sluice", "usr/share/doc/sluice/RULES.md", "usr/share/doc/sluice/copyright"):
         assert (files / path).stat().st_size > 0, path
     assert subprocess.run(["bash", "-n", str(files / "usr/share/bash-completion/completions/sluice")], timeout=BOUND).returncode == 0
@@ -126,7 +128,49 @@ def test_the_same_inputs_make_the_same_package(package, tmp_path):
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None or os.geteuid() != 0, reason="needs systemd's tools")
 def test_systemd_finds_no_fault_with_the_unit(package):
     _, files = package
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(files / "lib/systemd/system/sluice.service")],
-                          capture_output=True, text=True, timeout=BOUND)
-    faults = [line for line in done.stderr.splitlines() if "sluice.service" in line and "is not executable" not in line]
+    units = [str(files / "lib/systemd/system" / name) for name in ("sluice.service", "sluice.socket")]
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=BOUND)
+    faults = [line for line in done.stderr.splitlines() if re.search(r"sluice\.(service|socket)", line) and "is not executable" not in line]
     assert not faults, done.stderr
+
+
+# Bill of materials
+
+def test_the_bill_of_materials_lists_what_is_linked_and_what_is_loaded(package):
+    _, files = package
+    bill = json.loads((files / "usr/share/doc/sluice/sbom.spdx.json").read_text())
+    assert bill["spdxVersion"] == "SPDX-2.3" and bill["dataLicense"] == "CC0-1.0" and bill["SPDXID"] == "SPDXRef-DOCUMENT"
+    by_name = {each["name"]: each for each in bill["packages"]}
+    assert {"sluice", "swift-argument-parser", "yams", "swift-runtime", "libssl3", "libnode108", "libnghttp2-14"} <= set(by_name)
+    ids = [each["SPDXID"] for each in bill["packages"]]
+    assert len(ids) == len(set(ids)) and all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", each) for each in ids)
+    for relation in bill["relationships"]:
+        assert relation["relatedSpdxElement"] in ids and relation["spdxElementId"] in [*ids, "SPDXRef-DOCUMENT"]
+    binary_hash = hashlib.sha256((files / "usr/bin/sluice").read_bytes()).hexdigest()
+    assert by_name["sluice"]["checksums"] == [{"algorithm": "SHA256", "checksumValue": binary_hash}]
+    for name in ("libssl3", "libnode108"):
+        installed = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True, check=True).stdout
+        assert by_name[name]["versionInfo"] == installed
+        assert by_name[name]["externalRefs"][0]["referenceLocator"].startswith(f"pkg:deb/debian/{name}@")
+
+
+# Image
+
+def test_the_image_recipe_starts_what_the_package_installs(package):
+    """There is no engine here to build it: what it copies, runs and starts is held against the package."""
+    _, files = package
+    text = (ROOT / "Containerfile").read_text()
+    steps = re.findall(r"^(ARG|FROM|COPY|RUN|USER|ENV|EXPOSE|STOPSIGNAL|HEALTHCHECK|ENTRYPOINT)\b(.*(?:\\\n.*)*)", text, re.M)
+    done = {name: rest.strip() for name, rest in steps}
+    unknown = [line for line in re.sub(r"\\\n", "", text).splitlines() if line and not line.startswith("#") and line.split()[0] not in done]
+    assert not unknown and done["FROM"] == "${BASE}" and "debian:12" in done["ARG"]
+    made = re.fullmatch(r"(\S+)/sluice_\*\.deb /tmp/", done["COPY"])
+    assert made and made[1] == re.search(r"output=(\S+) binary", (ROOT / "scripts/package").read_text())[1]
+    command = json.loads(done["ENTRYPOINT"])
+    assert command[0] == "sluice" and (files / command[command.index("--config") + 1].lstrip("/")).exists()
+    health = json.loads(done["HEALTHCHECK"].split("CMD", 1)[1])
+    for words in (command, health):
+        tried = subprocess.run([binary(), "help", words[1]], capture_output=True, text=True, timeout=BOUND)
+        assert tried.returncode == 0 and all(word in tried.stdout for word in words if word.startswith("--"))
+    assert done["USER"] in (ROOT / "scripts/lib/package/postinst").read_text()
+    assert done["STOPSIGNAL"] == "SIGTERM"

@@ -162,7 +162,7 @@ private struct Pipe {
         .welcome(worker: 3, workers: 8, settings: ["log-format": "json", "empty": ""]),
         .openListener(key: "public@[::1]:443", listener: .init(name: "public", address: "::1", port: 443)),
         .closeListener(key: "x"), .configure(generation: .max), .fence(["a", "b c", "é"]), .fence([]),
-        .drain(milliseconds: 30_000), .reopenLogs, .examine(path: "/etc/sluice.yaml"),
+        .drain(milliseconds: 30_000, idleMilliseconds: 0), .reopenLogs, .examine(path: "/etc/sluice.yaml"),
     ]
     static let fromWorkers: [WorkerMessage] = [
         .ready(generation: 7), .refused(generation: 8, reason: "no\nreason"), .drained, .loaded(notes: ""),

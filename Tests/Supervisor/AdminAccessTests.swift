@@ -15,8 +15,8 @@ import Testing
 
     @Test func theControlSocketIsForTheGatewaysUserAndRoot() {
         let request = AdminRequest(path: "/status")
-        #expect(caller(request, .local(user: 7, process: 1)) == .caller(AdminCaller(role: .admin, name: "user 7, process 1")))
-        #expect(caller(request, .local(user: 0, process: 1)) == .caller(AdminCaller(role: .admin, name: "user 0, process 1")))
+        #expect(caller(request, .local(user: 7, process: 1)) == .caller(AdminCaller(role: .admin, name: "user 7, process 1", isLocal: true)))
+        #expect(caller(request, .local(user: 0, process: 1)) == .caller(AdminCaller(role: .admin, name: "user 0, process 1", isLocal: true)))
         #expect(status(caller(request, .local(user: 8, process: 1))) == 403)
     }
 

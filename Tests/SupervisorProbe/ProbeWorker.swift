@@ -71,7 +71,7 @@ private final class ProbeControl: WorkerControl {
     override func closeListener(key: String) { worker?.stopAccepting(key) }
     override func fence(_ functions: [String]) { worker?.fenced = Set(functions) }
 
-    override func drain(milliseconds: UInt64) {
+    override func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {
         guard let worker else { return }
         for key in worker.acceptors.keys { worker.stopAccepting(key) }
         worker.leaveIfEmpty()
@@ -86,8 +86,8 @@ private final class PublishTimer: Timer {
 
     override func fire() {
         let context = worker.context
-        worker.metrics.withWords { context.shared.publish(worker: context.worker, $0) }
-        context.shared.beat(worker: context.worker, now: worker.reactor.nowNanoseconds)
+        worker.metrics.withWords { context.shared.publish(worker: context.slot, $0) }
+        context.shared.beat(worker: context.slot, now: worker.reactor.nowNanoseconds)
         worker.reactor.schedule(self, after: 20)
     }
 }

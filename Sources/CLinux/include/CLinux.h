@@ -10,6 +10,8 @@
 #include <sys/uio.h>
 
 #include "confine.h"
+#include "crash.h"
+#include "health.h"
 #include "local.h"
 #include "net.h"
 #include "resources.h"

@@ -50,6 +50,13 @@ long sluice_peek(int fd, void *buffer, size_t length);
 // the result is still to come (then it shows as writable).
 int sluice_connect(const struct sluice_address *address, int *in_progress);
 int sluice_socket_error(int fd);
+// Datagram sockets that never block, connected to where log lines go.
+int sluice_datagram_local(const char *path);
+int sluice_datagram(const struct sluice_address *address);
+// Sends two parts as one datagram, without waiting.
+ssize_t sluice_send_parts(int fd, const void *first, size_t first_count, const void *second, size_t second_count);
+// Name of this machine, with its NUL.
+int sluice_host_name(char name[256]);
 // Smoothed round trip time to the peer in microseconds, or a negative errno.
 int64_t sluice_round_trip(int fd);
 int sluice_local_address(int fd, struct sluice_address *address);
@@ -68,8 +75,6 @@ int64_t sluice_wall_microseconds(void);
 int sluice_blocking_eventfd(void);
 // Runs `run(context)` on a detached thread that takes no signals: 0 or a negative errno.
 int sluice_thread_start(void (*run)(void *), void *context);
-// Addresses of a name; blocks. Answers how many were written, 0 when there are none.
-int sluice_resolve(const char *name, struct sluice_address *addresses, int capacity);
 
 // Fills `buffer` with random bytes: 0 or a negative errno.
 int sluice_random(void *buffer, size_t length);

@@ -76,6 +76,8 @@ enum sluice_listen_step {
 // `shared` sets SO_REUSEPORT. IPv6 sockets are IPv6 only.
 int sluice_listen_tcp(const char *address, uint16_t port, int backlog, int shared, int *step);
 int sluice_local_port(int fd);
+// Numeric address and port of a listening TCP socket; makes it non-blocking and close-on-exec. -EINVAL for anything else.
+int sluice_listening_endpoint(int fd, char address[64], uint16_t *port);
 
 // sd_notify: sends `state` to the datagram socket `path` ("@" means abstract).
 int sluice_notify(const char *path, const char *state);

@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import Isolates
 import Reactor
 public import Rules
 public import Upstream
@@ -31,7 +32,7 @@ public final class RehearsalGateway {
         var answer = watched(request.time, script) {
             let stream = RehearsalStream(worker: worker, request)
             stream.begin(trace)
-            let finished = worker.play(atMost: RehearsalGateway.patience) { stream.isOver }
+            let finished = play { stream.isOver }
             var answer = stream.answer
             if !finished { answer.isCut = true }
             return answer
@@ -48,7 +49,7 @@ public final class RehearsalGateway {
         else { return nil }
         return watched(time, script) {
             let run = worker.schedules.run(hook, worker.wallSeconds, 0, generation)
-            _ = worker.play(atMost: RehearsalGateway.patience) { run.failed != nil }
+            _ = play { run.failed != nil }
             var answer = RehearsedAnswer()
             answer.hooks = [RehearsedHook(function: function, phase: "scheduled", outcome: run.failed == false ? "continue" : "error")]
             return answer
@@ -66,6 +67,8 @@ public final class RehearsalGateway {
         }
         if let time { worker.setWall(time) }
         let began = worker.now
+        showTime()
+        defer { V8Engine.setClock(milliseconds: nil) }
         var answer = body()
         answer.milliseconds = Int(worker.now - began)
         // What hooks still do (`waitUntil`) belongs to this request, as far as it waits for no time.
@@ -75,6 +78,18 @@ public final class RehearsalGateway {
         answer.log = log
         answer.namespaces = worker.stores.rehearsed
         return answer
+    }
+
+    private func play(until isDone: () -> Bool) -> Bool {
+        worker.play(atMost: RehearsalGateway.patience) {
+            showTime()
+            return isDone()
+        }
+    }
+
+    /// `Date` in hooks says what the clock of the rehearsal says.
+    private func showTime() {
+        V8Engine.setClock(milliseconds: Double(worker.wallSeconds) * 1000 + Double(worker.now % 1000))
     }
 
     /// What namespaces hold from now on: these entries and nothing else.

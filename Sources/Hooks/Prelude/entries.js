@@ -3,8 +3,8 @@
   const { phases, actions, openCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
-  const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled"];
-  const listeners = ["request", "response", "error", "fetch", "scheduled"];
+  const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled", "onWebSocketMessage"];
+  const listeners = ["request", "response", "error", "fetch", "scheduled", "websocketmessage"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
   const networkList = Object.freeze({
@@ -42,11 +42,31 @@
   /// Runs the handler of a phase; what it returns.
   function invoke(call) {
     const { phase } = call;
+    if (phase === phases.webSocket) return invokeMessage(call);
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
     const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
       : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
     return handler.call(handlers, first, env, newContext(call));
+  }
+
+  function invokeMessage(call) {
+    const handler = handlers.onWebSocketMessage;
+    if (typeof handler !== "function") return undefined;
+    return handler.call(handlers, native.message(call.slot, call.epoch), newContext(call), env);
+  }
+
+  /// Nothing: pass it on. A string or bytes: send that. null: drop it.
+  function settleMessage(call, value) {
+    const { slot, epoch } = call;
+    keepState(call);
+    if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); return codes.deny; }
+    if (value === undefined) return codes.proceed;
+    if (value !== null && typeof value !== "string" && !ArrayBuffer.isView(value) && !(value instanceof ArrayBuffer)) {
+      throw new BadReturn(`onWebSocketMessage() returned ${describe(value)}`);
+    }
+    native.setMessage(slot, epoch, value);
+    return codes.proceed;
   }
 
   function invokeListeners(call) {
@@ -60,6 +80,7 @@
   /// Hands the result of a handler to the host: a code, or a promise of one where streams are collected first.
   function settle(call, value) {
     const { slot, epoch, phase } = call;
+    if (phase === phases.webSocket) return settleMessage(call, value);
     let code = codes.proceed, staged;
     if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {

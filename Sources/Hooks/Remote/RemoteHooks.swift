@@ -147,6 +147,7 @@ open class RemoteHooks {
             wire.byte(UInt8(clamping: call.phase.rawValue))
             wire.array(call.state)
             wire.exchange(exchange, withResponse: call.phase == .response || call.phase == .error)
+            if call.phase == .webSocket { wire.message(call.message) }
         }
     }
 

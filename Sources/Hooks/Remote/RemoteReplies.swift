@@ -93,6 +93,11 @@ extension RemoteHooks {
             call.state = try wire.array()
             try wire.vars(into: &exchange.vars)
             call.laterFields = try LaterFields.checked(try wire.array())
+            if call.phase == .webSocket {
+                let from = call.message?.fromClient ?? true
+                call.message = try wire.message()
+                call.message?.fromClient = from
+            }
             countRefused(try call.edits.read(from: &wire))
             outcome = try apply(kind, call, exchange)
         }

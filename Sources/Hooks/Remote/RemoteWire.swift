@@ -195,6 +195,7 @@ extension WireWriter {
         string(source.name)
         string(source.main)
         flag(source.untrusted)
+        flag(source.isolation == .request)
         flag(source.reachesOutside)
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
@@ -249,6 +250,7 @@ extension WireReader {
     mutating func source() throws(WireError) -> HookSource {
         var source = HookSource(name: try string(), main: try string(), modules: [:])
         source.untrusted = try flag()
+        source.isolation = try flag() ? .request : .worker
         source.reachesOutside = try flag()
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()

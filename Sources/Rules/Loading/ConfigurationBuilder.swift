@@ -40,7 +40,13 @@ struct ConfigurationBuilder {
         single("forwarding", roots) { configuration.forwarding = OriginSettings(reporter: reporter).forwarding($0) }
         single("resolver", roots) { configuration.resolvers = OriginSettings(reporter: reporter).resolvers($0) }
         single("debug", roots) { configuration.debug = file($0["key_file"]).map { Debug(key: $0) } }
-        single("access_log", roots) { configuration.accessLog = accessLog($0) }
+        single("drain", roots) { object in
+            configuration.drain.reload = object["reload"]?.integer
+            if let time = object["upgrade"]?.integer { configuration.drain.upgrade = time }
+            if let time = object["stop"]?.integer { configuration.drain.stop = time }
+        }
+        single("tracing", roots) { configuration.tracing = tracing($0) }
+        single("access_log", roots) { configuration.accessLog = AccessLogReader(reporter: reporter).read($0) }
         for root in roots {
             for listener in root["listeners"]?.list ?? [] { addListener(listener) }
         }
@@ -141,15 +147,19 @@ struct ConfigurationBuilder {
         return protocols
     }
 
-    private func accessLog(_ object: ParsedObject) -> AccessLog {
-        var log = AccessLog()
-        log.position = object.position
-        switch object["path"]?.text {
-        case nil, "stdout": log.destination = .stdout
-        case "off": log.destination = .off
-        case let path?: log.destination = .file(path)
+    private func tracing(_ object: ParsedObject) -> Tracing? {
+        guard let name = object["upstream"], let text = name.text,
+            let index = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: name.position)
+        else { return nil }
+        var tracing = Tracing(upstream: index)
+        if let path = object["path"] {
+            tracing.path = path.text ?? ""
+            if !tracing.path.hasPrefix("/") { reporter.report(.text, "a path begins with `/`", at: path.position) }
         }
-        return log
+        if let share = object["sample"]?.integer { tracing.sample = share }
+        if let service = object["service"]?.text { tracing.service = service }
+        tracing.headers = (object["headers"]?.named ?? []).map { .init(name: $0.key.text ?? "", value: $0.value.text ?? "") }
+        return tracing
     }
 
     private func checkAddresses() {
@@ -174,7 +184,8 @@ struct ConfigurationBuilder {
         ("buffered_body", \.bufferedBody), ("exchange_buffer", \.exchangeBuffer), ("head_timeout", \.headTimeout),
         ("body_rate_bytes", \.bodyRateBytes), ("body_rate_time", \.bodyRateTime), ("tls_handshake", \.tlsHandshake),
         ("memory", \.memory), ("resets", \.resets), ("control_burst", \.controlBurst), ("control_rate", \.controlRate),
-        ("continuations", \.continuations), ("empty_data", \.emptyData), ("stream_window", \.streamWindow),
+        ("continuations", \.continuations), ("empty_data", \.emptyData), ("queued_frames", \.queuedFrames),
+        ("header_table", \.headerTable), ("client_hello", \.clientHello), ("stream_window", \.streamWindow),
         ("connection_window", \.connectionWindow), ("handshakes", \.handshakes), ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
         ("write_rate", \.writeRate),
         ("connections", \.connections), ("connections_per_address", \.connectionsPerAddress), ("streams", \.streams),

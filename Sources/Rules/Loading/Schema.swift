@@ -99,6 +99,8 @@ enum Schema {
         SchemaKey("listeners", .list(.object(listener)), "Where clients connect."),
         SchemaKey("admin", .object(admin), "Where `/metrics` and the admin API listen."),
         SchemaKey("access_log", .object(accessLog), "Where each exchange is logged."),
+        SchemaKey("drain", .object(drain), "How long what runs may go on when it has to end."),
+        SchemaKey("tracing", .object(tracing), "Spans of requests, for a collector of OpenTelemetry."),
         SchemaKey("debug", .object(debug), "Explaining live requests."),
         SchemaKey("limits", .object(limits), "Bounds for what peers may do; every listener inherits them."),
         SchemaKey("forwarding", .object(forwarding), "Proxies in front of this gateway, and what origins are told of clients."),
@@ -129,6 +131,7 @@ enum Schema {
         SchemaKey("suites", .text(maximum: 1024), "Cipher suites of TLS 1.3, separated by `:`."),
         SchemaKey("curves", .text(maximum: 1024), "Groups for key exchange, best first. Default `X25519:P-256:P-384`."),
         SchemaKey("client", .object(clientCertificates), "Ask clients for certificates."),
+        SchemaKey("kernel", .boolean, "Let the kernel encrypt answers where it can (kTLS). Default true."),
         SchemaKey("unknown_names", .choice(["serve", "refuse"]), "A name no certificate covers gets the first certificate (default), or no connection."),
         SchemaKey("other_hosts", .choice(["refuse", "serve"]), "Requests for hosts that the connection's certificate does not cover get 421 (default), or are served."),
     ])
@@ -156,14 +159,37 @@ enum Schema {
             "File with a key of at least 32 bytes. A request whose `Sluice-Trace` header is signed with it is explained in the log, see `sluice explain --sign`."),
     ])
 
+    static let tracing = SchemaObject(title: "`tracing`", keys: [
+        SchemaKey("upstream", .name, required: true, "The collector: it takes OTLP over HTTP in JSON (port 4318 as a rule). When it is away spans are dropped and counted; nothing waits for it."),
+        SchemaKey("path", .text(maximum: 1024), "Default `/v1/traces`."),
+        SchemaKey("sample", .percent, "Share of the requests that are traced. What a trusted proxy says in `traceparent` goes before. Default 10%."),
+        SchemaKey("service", .text(maximum: 256), "`service.name` of the spans. Default sluice."),
+        SchemaKey("headers", .headers(.text(maximum: 4096)), "Sent with each batch, a key for the collector for example."),
+    ])
+
+    static let drain = SchemaObject(title: "`drain`", keys: [
+        SchemaKey("reload", .time, "What began under an older configuration, after a reload. Then WebSockets get a close frame, HTTP/2 a GOAWAY, and what still runs is cut. Default: as long as it likes."),
+        SchemaKey("upgrade", .time, "What runs in the old process after `sluice upgrade`. Default 30s."),
+        SchemaKey("stop", .time, "What runs after SIGTERM; `--drain-timeout` takes its place. Default 30s."),
+    ])
+
     static let accessLog = SchemaObject(title: "`access_log`", keys: [
-        SchemaKey("path", .text(maximum: 4096), "`stdout` (default), `off`, or a file."),
-        SchemaKey("format", .choice(["json"]), "json."),
+        SchemaKey("path", .text(maximum: 4096), "`stdout` (default), `off`, a file, `journal` (systemd's), `syslog` or `syslog:/path` (RFC 5424 to `/dev/log` or another socket), or `syslog+udp:ADDRESS:PORT`."),
+        SchemaKey("format", .choice(["json", "combined", "template"]), "`json` (default), `combined`, or `template` with the key of that name."),
+        SchemaKey("template", .text(maximum: 4096), "A line: text with `${field}`, `${header:NAME}`, `${response_header:NAME}`. Fields: \(LogField.allCases.map(\.rawValue).joined(separator: ", ")). What is not known is `-`; control characters, quotes and backslashes are written as `\\xHH`."),
+        SchemaKey("sample", .percent, "Share of the requests that are written, chosen by their ids. Requests that ended in an error or with a status from 500 are always written. Default 100%."),
+        SchemaKey("headers", .list(.header), "Request headers that JSON lines carry, as `headers`."),
+        SchemaKey("redact", .object(redaction), "What is written as `[redacted]`."),
+    ])
+
+    static let redaction = SchemaObject(title: "`redact`", keys: [
+        SchemaKey("headers", .list(.header), "Headers, beside \(AccessLog.secretHeaders.map { "`\($0)`" }.joined(separator: ", ")), which always are."),
+        SchemaKey("query", .list(.text(maximum: 256)), "Query parameters by their exact names."),
     ])
 
     static let limits = SchemaObject(title: "`limits`", keys: [
         SchemaKey("request_line", .size, "Longest request line; 414 beyond. Default 8KiB."),
-        SchemaKey("header_bytes", .size, "Largest header section; 431 beyond. Default 64KiB."),
+        SchemaKey("header_bytes", .size, "Largest header section; 431 beyond. Default 64KiB, which over HTTP/1.1 is also the most."),
         SchemaKey("header_field", .size, "Largest single field. Default 8KiB."),
         SchemaKey("header_fields", .integer(1...10_000), "Most fields. Default 100."),
         SchemaKey("trailer_bytes", .size, "Largest trailer section. Default 8KiB."),
@@ -191,6 +217,9 @@ enum Schema {
         SchemaKey("control_rate", .integer(1...1_000_000), "HTTP/2 control frames a second beyond the burst. Default 33."),
         SchemaKey("continuations", .integer(0...1_000), "HTTP/2 CONTINUATION frames of one head. Default 8."),
         SchemaKey("empty_data", .integer(0...1_000_000), "Empty HTTP/2 DATA frames in a row. Default 10."),
+        SchemaKey("queued_frames", .integer(100...1_000_000), "HTTP/2 frames of the gateway that wait for a client that does not read. Default 1000."),
+        SchemaKey("header_table", .size, "Table by which an HTTP/2 client compresses its heads, at most 64KiB. Default 4KiB."),
+        SchemaKey("client_hello", .size, "Largest TLS ClientHello, at least 1KiB. Default 16KiB."),
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
@@ -199,12 +228,14 @@ enum Schema {
         SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
         SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),
         SchemaKey("timeouts", .object(upstreamTimeouts), "How long to wait for a server."),
+        SchemaKey("limits", .object(upstreamLimits), "How much a server may send."),
         SchemaKey("tls", .object(upstreamTLS), "For servers with https."),
         SchemaKey("max_connections", .integer(1...100_000), "Connections to one server from one worker. Default 1024."),
         SchemaKey("keepalive", .integer(0...100_000), "Idle connections kept to one server by one worker. Default 64."),
+        SchemaKey("warm", .integer(0...10_000), "Connections to one server that each worker opens ahead of need and keeps idle, at most `keepalive`; with HTTP/2 one is enough. Default 0."),
         SchemaKey("max_pending", .integer(0...100_000), "Requests that wait for a connection to one server of one worker; 503 beyond. Default 1024."),
         SchemaKey("max_requests", .integer(1...1_000_000), "Requests that one server serves at once for one worker; 503 beyond. Default: no limit."),
-        SchemaKey("health", .object(health), "Active health check, by each worker."),
+        SchemaKey("health", .object(health), "Active health check. One worker asks, all of them know."),
         SchemaKey("proxy_protocol", .choice(["v1", "v2"]), "Begin each connection with a PROXY header that names the client. Such a connection serves one client request and is not kept; HTTP/1.1 only."),
         SchemaKey("ejection", .object(ejection), "When a server is left out for what its own answers show."),
         SchemaKey("slow_start", .time, "Time in which a server that came back grows to its full share. Default 0ms."),
@@ -217,6 +248,14 @@ enum Schema {
         SchemaKey("first_byte", .time, "From the sent request to the first byte of the answer. Default 30s."),
         SchemaKey("idle", .time, "Between two reads of an answer. Default 60s."),
         SchemaKey("total", .time, "From the request's way to the origin until its answer is complete. Default: no limit."),
+    ])
+
+    static let upstreamLimits = SchemaObject(title: "`limits` of an upstream", keys: [
+        SchemaKey("header_bytes", .size, "Largest header section of an answer, at most 64KiB; 502 beyond. Default 64KiB."),
+        SchemaKey("header_field", .size, "Largest single field. Default 8KiB."),
+        SchemaKey("header_fields", .integer(1...10_000), "Most fields. Default 100."),
+        SchemaKey("interims", .integer(0...1_000), "Interim answers (1xx) to one request. Default 16."),
+        SchemaKey("buffer", .size, "Bytes of an answer that are held for a slow client, 16KiB to 16MiB; then the server is not read. Default 256KiB."),
     ])
 
     static let upstreamTLS = SchemaObject(title: "`tls` of an upstream", keys: [
@@ -233,6 +272,8 @@ enum Schema {
         SchemaKey("limits", .object(functionLimits), "Budget of one call."),
         SchemaKey("timeout", .time, "The same as `limits.wall`."),
         SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
+        SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
+        SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),

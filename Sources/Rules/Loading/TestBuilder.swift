@@ -36,7 +36,8 @@ struct TestBuilder {
         }
         guard !steps.isEmpty else { return nil }
         return TestCase(
-            name: name, time: object["time"].flatMap(time), entries: entries(object["kv"]).map(\.entry), steps: steps, position: object.position)
+            name: name, isFresh: object["fresh"]?.boolean ?? false, time: object["time"].flatMap(time), entries: entries(object["kv"]).map(\.entry),
+            steps: steps, position: object.position)
     }
 
     private func step(_ object: ParsedObject) -> TestStep? {

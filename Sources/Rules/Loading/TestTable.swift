@@ -7,6 +7,7 @@ extension Schema {
 
     static let test = SchemaObject(title: "a test", keys: [
         SchemaKey("name", .title, required: true, "What the test shows."),
+        SchemaKey("fresh", .boolean, "Functions start anew for this test; otherwise what they keep in globals stays, as between requests."),
         SchemaKey("time", .string, "What the clock says: `2026-11-25T22:00:00Z`, or seconds since 1970."),
         SchemaKey("kv", .named(.match), "What namespaces hold when the test begins, by namespace and key; a map or list is kept as JSON. Default: nothing."),
         SchemaKey("steps", .list(.object(testStep)), "Several requests, one after the other, in the place of `send` and `expect`."),

@@ -9,6 +9,9 @@ public struct Configuration: Sendable {
     public var accessLog = AccessLog()
     /// nil: no live request is explained.
     public var debug: Debug?
+    public var drain = Drain()
+    /// nil: nothing is traced.
+    public var tracing: Tracing?
     /// The top-level `limits:`, over the defaults. Every listener carries its own merged copy.
     public var limits = Limits()
     public var forwarding = Forwarding()
@@ -84,6 +87,8 @@ public struct ListenerTLS: Sendable {
     public var clients: ClientCertificates?
     /// A name that no certificate covers ends the handshake.
     public var refusesUnknownNames = false
+    /// The kernel may make records.
+    public var usesKernel = true
     /// Requests for hosts that the connection's certificate does not cover get 421.
     public var refusesOtherNames = true
 }
@@ -123,18 +128,59 @@ public struct Debug: Sendable {
     public var key: FileReference
 }
 
+/// Spans of requests for a collector that takes OTLP over HTTP.
+public struct Tracing: Sendable, Equatable {
+    /// The collector: index into `Configuration.upstreams`.
+    public var upstream: Int
+    public var path = "/v1/traces"
+    /// Share of the requests, in percent, that are traced when no trusted proxy decided.
+    public var sample = 10
+    public var service = "sluice"
+    /// Sent with each batch: names and values, in order.
+    public var headers: [Header] = []
+
+    public struct Header: Sendable, Equatable {
+        public var name: String
+        public var value: String
+    }
+}
+
+/// How long what runs may go on, in milliseconds, by why it has to end.
+public struct Drain: Sendable, Equatable {
+    /// Under the configuration it began with, after a reload; nil: as long as it likes.
+    public var reload: Int?
+    /// In the old process, after an upgrade.
+    public var upgrade = 30_000
+    /// After SIGTERM.
+    public var stop = 30_000
+}
+
 public struct AccessLog: Sendable {
     public enum Destination: Sendable, Equatable {
         case stdout
         case off
         case file(String)
-    }
-    public enum Format: String, Sendable, CaseIterable {
-        case json
+        /// RFC 5424 datagrams, to a local socket or over UDP (`address:port`).
+        case syslog(path: String)
+        case syslogUDP(String)
+        /// The journal of systemd, by its own protocol.
+        case journal
     }
     public var destination: Destination = .stdout
-    public var format: Format = .json
+    public var format: LogFormat = .json
+    /// Share of the lines that are written, in percent. Failures are always written.
+    public var sample = 100
+    /// Request headers that JSON lines carry; lower case.
+    public var headers: [String] = []
+    /// Headers whose values are not written, whoever asks for them; lower case.
+    public var hiddenHeaders = AccessLog.secretHeaders
+    /// Query parameters whose values are not written.
+    public var hiddenParameters: [String] = []
+    /// Their values give access to something.
+    public static let secretHeaders = ["authorization", "cookie", "proxy-authorization", "set-cookie"]
     public var position: SourcePosition = .none
+
+    public init() {}
 }
 
 /// A set of values that expressions test with `in $name`.
@@ -186,7 +232,18 @@ public struct Function: Sendable {
     /// Functions of one tenant share a process; empty: a tenant of its own.
     public var tenant = ""
     public var lane = Lane.auto
+    public var isolation = Isolation.worker
+    /// It protects something: its failures deny.
+    public var security = false
     public var position: SourcePosition
+
+    /// What its calls share.
+    public enum Isolation: String, Sendable, CaseIterable {
+        /// The module's variables, on one worker.
+        case worker
+        /// Nothing.
+        case request
+    }
 
     /// Where a function runs.
     public enum Lane: String, Sendable, CaseIterable {

@@ -3,6 +3,8 @@ public import HTTP
 /// A test of a rule file: requests and what is expected of their answers.
 public struct TestCase: Sendable {
     public var name: String
+    /// Functions start anew for it.
+    public var isFresh = false
     /// Seconds since 1970 at which the test's clock begins; nil: it does not matter.
     public var time: Int?
     /// What namespaces hold when the test begins.

@@ -28,6 +28,14 @@ def binary() -> Path:
     return max(built, key=lambda path: path.stat().st_mtime, default=ROOT / ".build/release/sluice")
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @dataclass
 class Ports:
     plain: int
@@ -75,6 +83,7 @@ class Gateway:
         self.file = folder / "sluice.yaml"
         self.write(make_rules(self.ports), hooks)
         self.output: list[str] = []
+        self.successors: list[int] = []
         # A short path: socket files have a limit.
         self.environment = {"RUNTIME_DIRECTORY": tempfile.mkdtemp(prefix="sluice-"), **(environment or {})}
         self.process = subprocess.Popen(
@@ -113,9 +122,26 @@ class Gateway:
 
     # Processes
 
+    @property
+    def pid(self) -> int:
+        """The process that serves: the one started here, or the one that took its place."""
+        return self.successors[-1] if self.successors else self.process.pid
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A sluice command beside this gateway."""
+        return subprocess.run([str(binary()), *arguments], capture_output=True, text=True, timeout=120, cwd=self.folder,
+                              env={**os.environ, **self.environment, **environment})
+
+    def upgrade(self, *arguments: str) -> int:
+        """Let the same program take the gateway's place; gives the new process."""
+        done = self.command("upgrade", "--json", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr + self.text
+        self.successors.append(json.loads(done.stdout)["pid"])
+        return self.pid
+
     def worker_pids(self) -> list[int]:
         """Children of the supervisor that run the worker subcommand."""
-        pid = self.process.pid
+        pid = self.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             return [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[1:2] == [b"worker"]]
@@ -129,7 +155,7 @@ class Gateway:
         return int(found[1])
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def reload(self, rules: str | None = None, hooks: dict[str, str] | None = None) -> None:
         """Write a new rule file, send SIGHUP, and wait until the log tells how it went."""
@@ -141,9 +167,11 @@ class Gateway:
 
     def stop(self) -> int:
         """SIGTERM, then the exit status; a gateway that stays is killed and fails the test."""
-        if self.process.poll() is None:
+        if self.successors and is_running(self.pid) or not self.successors and self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:
+            for pid in self.successors:
+                wait_until(lambda pid=pid: not is_running(pid), f"process {pid} ends")
             return self.process.wait(BOUND)
         except subprocess.TimeoutExpired:
             workers = self.worker_pids()

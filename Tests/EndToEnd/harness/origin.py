@@ -66,6 +66,8 @@ class Origin:
     def __init__(self) -> None:
         self.received: list[bytearray] = []  # raw bytes of each connection, in order of arrival
         self.requests: list[Request] = []
+        # False: requests and raw bytes are forgotten, for loads that go on for long.
+        self.keeps_requests = True
         self.open_now = 0
         self.most_at_once = 0
         self.at_once = 0
@@ -142,7 +144,8 @@ class Origin:
             method, target, _ = head[0].split(" ")
             fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in head[1:])]
             request = Request(method, target, fields, number)
-            self.requests.append(request)
+            if self.keeps_requests:
+                self.requests.append(request)
             exchange = Exchange(request, reader.reader, writer)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
