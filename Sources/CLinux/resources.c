@@ -19,8 +19,11 @@ int64_t sluice_statm_resident(int statm) {
     ssize_t count = pread(statm, text, sizeof text - 1, 0);
     if (count <= 0) return count < 0 ? -errno : -EIO;
     text[count] = 0;
-    char *second = strchr(text, ' ');
-    return second ? strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE) : -EIO;
+    char *next = strchr(text, ' ');
+    if (!next) return -EIO;
+    int64_t resident = strtoll(next, &next, 10), shared = strtoll(next, NULL, 10);
+    // Pages of mapped files (programs, libraries, key-value namespaces) are the kernel's to take back.
+    return (resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
 // The number in a file of one line, or the largest.

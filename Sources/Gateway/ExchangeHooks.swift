@@ -16,6 +16,10 @@ struct HookState {
     var clientBodyEnded = false
     /// `ctx.state`, handed from the request phase to the response phase.
     var state: [UInt8] = []
+    /// A `rate_limit` whose Redis has not answered yet.
+    var awaitedLimit: LimitCheck?
+    /// What request hooks add to the answer, as "name\nvalue\n" each.
+    var laterFields: [UInt8] = []
     /// Status that a hook's policy chose for the failure.
     var policyStatus = 0
 
@@ -86,6 +90,7 @@ extension ExchangeRunner {
         let function = call.bound?.functionIndex ?? -1
         let place = call.bound?.place ?? "", cpu = call.cpuNanoseconds
         worker.hooks?.giveBack(call)
+        if !call.laterFields.isEmpty { keepLaterFields(call, outcome) }
         switch outcome {
         case .proceed(let body):
             return settleBody(of: call, station == .responseRules ? .response : .request, body)

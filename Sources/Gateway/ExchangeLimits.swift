@@ -7,20 +7,30 @@ import Upstream
 
 /// Limits that rules put on an exchange.
 extension ExchangeRunner {
-    /// Counts the request for a `rate_limit`.
-    /// - Returns: the refusal, already in `response`; nil when the request may go on.
-    func refusal(_ check: LimitCheck) -> Reply? {
-        guard let generation else { return nil }
+    /// Counts the request for a `rate_limit`; nil when others have to be asked and `advance` goes on later.
+    func verdict(_ check: LimitCheck) -> LimitVerdict? {
+        if let shared = generation?.sharedLimits, !shared.isEmpty, let limit = shared[Int(check.limit)] { return ask(limit, check) }
+        return countHere(check)
+    }
+
+    /// Counts on this machine, for all workers.
+    func countHere(_ check: LimitCheck) -> LimitVerdict {
+        guard let generation else { return LimitVerdict(isAllowed: true, remaining: 0, retryAfter: 0, reset: 0) }
         let limit = generation.limits[Int(check.limit)]
         let shared = worker.context.shared
         let now = worker.nowNanoseconds
         let counted = rules.withLimitKey { shared.charge(limit, key: $0, now: now) }
-        worker.metrics.add(counted.isAllowed ? .rateLimitAllowed : .rateLimitRefused)
         if counted.hasEvicted { worker.metrics.add(.rateLimitEvicted) }
-        if !counted.isAllowed { generation.tallies.count(check.rule, .limited) }
-        let verdict = LimitVerdict(
-            isAllowed: counted.isAllowed, remaining: counted.remaining, retryAfter: counted.retryAfter, reset: counted.reset)
-        return rules.settle(check, verdict, self)
+        return LimitVerdict(isAllowed: counted.isAllowed, remaining: counted.remaining, retryAfter: counted.retryAfter, reset: counted.reset)
+    }
+
+    /// - Returns: the refusal, already in `response`; nil when the request may go on.
+    func settle(_ check: LimitCheck, _ verdict: LimitVerdict) -> Reply? {
+        worker.metrics.add(verdict.isAllowed ? .rateLimitAllowed : .rateLimitRefused)
+        if !verdict.isAllowed { generation?.tallies.count(check.rule, .limited) }
+        let reply = rules.settle(check, verdict, self)
+        rules.trace?.note(reply == nil ? "rate_limit: passes" : "rate_limit: refused")
+        return reply
     }
 
     /// The client said that it will send more than it may, or has.

@@ -156,9 +156,8 @@ final class ExchangeRunner: ForwardedExchange {
                 if !runHook(call) { return }
             case .respond(let reply): return answer(reply)
             case .limit(let check):
-                let reply = refusal(check)
-                rules.trace?.note(reply == nil ? "rate_limit: passes" : "rate_limit: refused")
-                if let reply { return answer(reply) }
+                guard let verdict = verdict(check) else { return }
+                if let reply = settle(check, verdict) { return answer(reply) }
             case .log(let line): note(line)
             case .drop: return drop()
             }
@@ -293,6 +292,7 @@ final class ExchangeRunner: ForwardedExchange {
         if rules.trace != nil, worker.stage == nil { markTraced() }
         countResponse()
         rules.addLimitFields(self)
+        if !hooks.laterFields.isEmpty { addLaterFields() }
         stream?.sendHead()
         stream?.responseBodyChanged()
     }

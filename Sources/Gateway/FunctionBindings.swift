@@ -7,12 +7,19 @@ struct FunctionBindings: Equatable {
     var secrets: [String: String] = [:]
     var variables: [String: String] = [:]
     var reachesOutside = false
+    var lists: [String: HookList] = [:]
 
     init() {}
 
     init(_ function: Function, _ configuration: Configuration, _ files: FileBundle, isPlayed: Bool) throws(GenerationError) {
         variables = function.variables
         reachesOutside = !function.egress.isEmpty
+        for list in function.lists.map({ configuration.lists[$0] }) {
+            switch list.values {
+            case .strings(let texts): lists[list.name] = HookList(texts: texts)
+            case .addresses(let ranges): lists[list.name] = HookList(networks: ranges.map { .init(address: $0.network, prefix: $0.prefix) })
+            }
+        }
         stores = function.stores.map { HookStoreGrant(name: $0.name, largestValue: configuration.namespaces[$0.namespace].largestValue) }
         for index in function.secrets {
             let secret = configuration.secrets[index]

@@ -34,6 +34,8 @@ final class ServingGeneration {
     let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
+    /// The same index, for limits that other gateways count too; empty when there are none.
+    let sharedLimits: [SharedLimit?]
     let tallies: RuleTallies
     let series: SeriesCounters
     /// nil: no live request is explained.
@@ -64,6 +66,7 @@ final class ServingGeneration {
             EgressSettings(configuration.egress, files), reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver,
             stage: worker.stage)
         namespaces = try worker.stores.open(configuration, files)
+        sharedLimits = worker.stores.limits(rules, configuration.namespaces, namespaces)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }

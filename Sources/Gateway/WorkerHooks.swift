@@ -207,6 +207,7 @@ extension HookSource {
         stores = key.bindings.stores
         secrets = key.bindings.secrets
         variables = key.bindings.variables
+        lists = key.bindings.lists
         reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
         isolation = key.isolation == .request ? .request : .worker

@@ -19,6 +19,9 @@ final class OpenNamespace {
     let name: String
     fileprivate let place: Place
 
+    /// The way to its Redis.
+    var client: RedisClient? { if case .redis(let store) = place { store.client } else { nil } }
+
     fileprivate init(_ name: String, _ place: Place) {
         self.name = name
         self.place = place
@@ -168,6 +171,13 @@ final class WorkerStores: Channel {
         guard worker.now >= logged[key] ?? 0 else { return }
         logged[key] = worker.now + Self.quiet
         worker.note(.warning, "kv \(namespace.name): \(failure.message)")
+    }
+
+    /// A limit's Redis did not answer: told now and then.
+    func noteLimit(_ failure: StoreFailure, _ rule: String) {
+        guard worker.now >= logged["limit \(rule)"] ?? 0 else { return }
+        logged["limit \(rule)"] = worker.now + Self.quiet
+        worker.note(.warning, "rate_limit of rule \"\(rule)\": \(failure.message)")
     }
 
     private static func counter(_ kind: StoreFailure.Kind) -> Counter {

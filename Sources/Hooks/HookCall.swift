@@ -21,6 +21,9 @@ open class HookCall {
     final var epoch: Int32 = 0
     /// How often this object was used for a call.
     final var uses: UInt64 = 0
+    /// Fields for the client's answer, as "name\nvalue\n" each: what a request hook wants of an answer that is not there yet.
+    /// Of a call that did not fail.
+    public internal(set) final var laterFields: [UInt8] = []
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
     /// With `isolation: request`; -1: that of the function.

@@ -50,6 +50,8 @@ final class HookOperations: NativeOperations {
         case .detach: try native.detach(0)
         case .rejected: try rejected(native)
         case .store: try store(native)
+        case .inList: try inList(native)
+        case .addLater: try addLater(native)
         case .message: try message(native)
         case .setMessage: try setMessage(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)

@@ -12,7 +12,7 @@ enum HookOperation: Int, CaseIterable {
     case rejected
     case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
-    case store
+    case store, inList, addLater
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.

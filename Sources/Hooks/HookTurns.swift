@@ -57,6 +57,7 @@ extension HookFunction {
         call.values = CallValues(
             function: self, exchange: exchange, phase: phase, binding: binding.index, cpu: 0, state: call.values.state)
         call.uses &+= 1
+        if !call.laterFields.isEmpty { call.laterFields = [] }
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.

@@ -70,6 +70,8 @@ public struct HookSource: Sendable {
     public var reachesOutside = false
     /// Key-value namespaces granted as `env.NAME`. A request carries the index.
     public var stores: [HookStoreGrant] = []
+    /// Named lists that `Azion.networkList.contains` may be asked about.
+    public var lists: [String: HookList] = [:]
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 

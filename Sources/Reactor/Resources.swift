@@ -16,7 +16,7 @@ public final class ResourceGauge {
 
     deinit { if statm >= 0 { _ = sluice_close(statm) } }
 
-    /// Resident bytes; 0 where the system does not tell.
+    /// Resident bytes without pages of mapped files; 0 where the system does not tell.
     public var residentBytes: Int { statm >= 0 ? max(0, Int(sluice_statm_resident(statm))) : 0 }
 
     /// Gives what the allocator has free back to the system.

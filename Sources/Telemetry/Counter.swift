@@ -64,6 +64,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
+    /// The Redis of a limit was not there: its `unreachable` decided.
+    case rateLimitUnreachable
     case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
     case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
     /// Runs of schedules by what became of them; skipped: the run before went on.

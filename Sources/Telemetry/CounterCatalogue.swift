@@ -80,7 +80,7 @@ extension Counter {
                     (.overloadStopsAccepting, "stop_accepting"), (.overloadClosesIdle, "close_idle"),
                     (.overloadRefuses, "refuse_requests"),
                 ])
-            + one(.memoryResident, "memory_resident_bytes", .gauge, "Resident memory of the workers.")
+            + one(.memoryResident, "memory_resident_bytes", .gauge, "Resident memory of the workers, without what is mapped from files.")
             + one(
                 .acceptErrors, "accept_errors_total", .counter,
                 "Failed accept calls, for instance without a free descriptor.")
@@ -175,6 +175,9 @@ extension Counter {
             + one(
                 .rateLimitEvicted, "rate_limit_evictions_total", .counter,
                 "Keys that lost their place in the table of rate limits while they still counted.")
+            + one(
+                .rateLimitUnreachable, "rate_limit_unreachable_total", .counter,
+                "Requests whose rate limit could not be asked because its Redis was not there.")
             + series(
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [

@@ -154,6 +154,19 @@ def test_without_a_path_it_is_in_the_state_folder(start, certificates, tmp_path)
         assert gateway.stop() == 0
 
 
+def test_what_is_mapped_of_a_namespace_is_not_counted_as_memory(run):
+    gateway = run(size="128MiB")
+    wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") > 0, "it is measured")
+    before = gateway.metric("sluice_memory_resident_bytes")
+    for number in range(90):
+        assert ask(gateway, f"/put?key=big{number}&size=1000000") == (200, "stored")
+    for number in range(90):
+        assert ask(gateway, f"/get?key=big{number}")[0] == 200
+    wait_until(lambda: gateway.metric("sluice_kv_bytes") > 90_000_000, "the namespace is large")
+    assert gateway.resident_kib(gateway.worker_pids()[0]) > 90_000, "and in memory"
+    wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") < before + 60_000_000, "but the worker is not", 30)
+
+
 SECRET = "hunter2-hunter2-hunter2"
 SPY = """
     export default { onRequest(request, env) {
@@ -217,3 +230,24 @@ tests: [{name: t, send: {url: "http://a.example/"}, expect: {body: "3 test-FROM_
     good = subprocess.run([binary(), "check", file], capture_output=True, text=True,
                           env={**environment, "FROM_ENV": "e-n-v", "CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert good.returncode == 0 and "from-systemd" not in good.stdout + good.stderr, good.stdout + good.stderr
+
+
+AZION = """
+    addEventListener("firewall", (event) => {
+      event.addResponseHeader("x-checked", "by the firewall");
+      if (event.request.url.endsWith("/no")) event.deny();
+      if (event.request.url.endsWith("/throw")) throw new Error("no");
+    });
+"""
+
+
+@pytest.mark.parametrize("options", ["", ", untrusted: true"])
+def test_an_azion_function_adds_fields_to_the_answer_whoever_makes_it(start, options):
+    gateway = start(functions=f"f: {{file: hooks/f.js{options}}}", hooks={"f.js": AZION},
+                    request="- {name: f, do: [{run: f}]}\n- {name: here, when: path == \"/here\", do: [{respond: {status: 200, body: here}}]}")
+    for path, status in [("/", 200), ("/here", 200), ("/no", 403)]:
+        answer = gateway.fetch("http1", "GET", path)
+        assert (answer.status, answer.header("x-checked")) == (status, "by the firewall"), path
+    assert gateway.fetch("http2", "GET", "/").header("x-checked") == "by the firewall"
+    failed = gateway.fetch("http1", "GET", "/throw")
+    assert (failed.status, failed.header("x-checked")) == (500, None), "a hook that failed has changed nothing"

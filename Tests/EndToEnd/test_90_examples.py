@@ -1,4 +1,5 @@
 """The examples do what their READMEs say, and scripts/run starts and stops."""
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import websockets.sync.client
 
 from harness.gateway import ROOT, Gateway, Ports, binary
 from harness.http1 import Connection, tls_context
+from harness.redis import Redis
 from harness.waiting import accepts, free_ports, wait_until
 
 
@@ -34,7 +36,8 @@ def example(tmp_path, certificates):
             return (tmp_path / name / "sluice.yaml").read_text()
 
         (tmp_path / name).mkdir()
-        running.append(Gateway(tmp_path / name, certificates, make))
+        environment = {"STATE_DIRECTORY": str(tmp_path / "state"), "IDP_KEY": "a-key-for-the-service"}
+        running.append(Gateway(tmp_path / name, certificates, make, environment=environment))
         return running[-1].wait_ready()
 
     yield start
@@ -99,6 +102,64 @@ def test_auth_subrequest(example, demo_origin):
     answer = gateway.fetch("http1", "GET", "/private/echo", [("Authorization", "Bearer open-sesame")])
     assert answer.status == 200 and echoed(answer, "x-user", "ada")
     assert b"open-sesame" not in answer.body
+
+
+def test_authz(example, demo_origin):
+    gateway = example("authz", demo_origin)
+
+    def ask(token, method="GET"):
+        return gateway.fetch("http1", method, "/private/echo", [("Authorization", f"Bearer {token}")] if token else [])
+    assert [ask(None).status, ask("wrong").status, ask("open-sesame", "POST").status] == [401, 403, 403]
+    answers = [ask("open-sesame") for _ in range(5)]
+    assert all(answer.status == 200 and echoed(answer, "x-user", "ada") for answer in answers)
+    assert b"open-sesame" not in answers[0].body
+    asked = [line for line in gateway.access_log() if "/idp/introspect" in str(line)]
+    assert len(asked) <= 3, "one for each of wrong, the first POST, and what was not written yet"
+    assert "a-key-for-the-service" not in gateway.text
+
+
+@pytest.fixture
+def redis(tmp_path):
+    server = Redis(tmp_path)
+    yield server
+    server.stop()
+
+
+def test_several_gateways(certificates, tmp_path, demo_origin, redis):
+    running = []
+
+    def start(file: str) -> Gateway:
+        def make(ports: Ports) -> str:
+            pairs = [f"127.0.0.1:{number}=127.0.0.1:{port}" for number, port in
+                     [(8080, ports.plain), (8081, ports.plain), (9901, ports.admin), (9902, ports.admin), (9000, demo_origin), (6379, redis.port)]]
+            subprocess.run([ROOT / "scripts/lib/render-rules", ROOT / "Examples/several-gateways", tmp_path / file, *pairs], check=True)
+            return (tmp_path / file / file).read_text()
+
+        (tmp_path / file).mkdir()
+        running.append(Gateway(tmp_path / file, certificates, make))
+        running[-1].wait_ready()
+        return running[-1]
+
+    def visit(gateway: Gateway) -> list[str]:
+        host = f"localhost:{gateway.ports.plain}"
+        return json.loads(gateway.fetch("http1", "GET", "/visit?name=ada", host=host).body)["before"]
+
+    def calls(count: int) -> list[int]:
+        return [gateway.fetch("http1", "GET", "/echo", [("X-Api-Key", "k")]).status for _ in range(count) for gateway in running]
+    try:
+        first, second = start("sluice.yaml"), start("second.yaml")
+        assert visit(first) == []
+        assert visit(second) == [f"localhost:{first.ports.plain}"]
+        assert visit(first) == sorted(f"localhost:{gateway.ports.plain}" for gateway in running)
+        assert calls(6).count(200) == 10 and calls(1) == [429, 429]
+        redis.stop()
+        wait_until(lambda: first.fetch("http1", "GET", "/visit?name=ada").status != 502, "it goes on")
+        wait_until(lambda: calls(1) == [200, 200], "each counts by itself")
+        redis.start()
+        wait_until(lambda: calls(1) == [429, 429], "both find it again")
+    finally:
+        statuses = [gateway.stop() for gateway in running]
+    assert statuses == [0, 0]
 
 
 @pytest.fixture

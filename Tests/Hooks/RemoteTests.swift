@@ -245,6 +245,7 @@ struct RemoteTests {
             wire.number(.max)
             wire.array([])
             wire.number32(0)
+            wire.array([])
             for name in ["content-length", "transfer-encoding", "host", "connection"] {
                 wire.byte(1)
                 wire.byte(0)

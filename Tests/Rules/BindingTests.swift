@@ -120,3 +120,23 @@ extension BindingTests {
         #expect(rules(function).diagnostics.contains { $0.code.rawValue == code })
     }
 }
+
+extension BindingTests {
+    @Test func `a rate limit may be counted in Redis`() throws {
+        func limits(_ argument: String) -> LoadResult {
+            load("""
+                sluice: 1
+                upstreams: {a: {servers: ["http://10.0.0.1:80"]}}
+                kv: {shared: {redis: "redis://127.0.0.1"}, disk: {}}
+                sites: [{name: s, hosts: ["*"], upstream: a, request: [{do: [{rate_limit: {rate: 5/s, \(argument)}}]}]}]
+                """)
+        }
+        let good = limits("store: shared, unreachable: local")
+        let configuration = try #require(good.configuration, "\(good.diagnostics.text)")
+        guard case .rateLimit(let settings)? = configuration.sites[0].request[0].actions.first?.kind else { Issue.record("no limit"); return }
+        #expect(settings.store == 0 && settings.otherwise == .local)
+        for (argument, code) in [("store: disk", "R011"), ("store: none", "U005"), ("unreachable: deny", "R011"), ("store: shared, unreachable: maybe", "V005")] {
+            #expect(limits(argument).diagnostics.contains { $0.code.rawValue == code }, "\(argument)")
+        }
+    }
+}

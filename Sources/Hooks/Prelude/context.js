@@ -204,6 +204,11 @@
     drop() { deny(this.#call, dropStatus); }
     continue() { this.ctx.continue(); }
     addRequestHeader(name, value) { this.request.headers.append(name, value); }
+    /// Azion's: in a request phase the field waits for the answer, whoever makes it.
+    addResponseHeader(name, value) {
+      if (this.#call.phase === phases.response) this.response.headers.append(name, value);
+      else native.addLater(this.#call.slot, this.#call.epoch, `${name}`, `${value}`);
+    }
     static {
       /// What the listeners decided: a value, a promise, or nothing. A firewall's decision waits for its promises.
       realm.eventResult = (event) => {

@@ -7,7 +7,15 @@
   const listeners = ["request", "response", "error", "fetch", "scheduled", "websocketmessage"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
-  const Azion = Object.freeze({ KV: realm.AzionKV, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  const networkList = Object.freeze({
+    contains(list, value) {
+      realm.needs(arguments.length, 2, "contains");
+      const found = native.inList(`${list}`, `${value}`);
+      if (found === null) throw new TypeError(`the list ${list} is not granted to this function`);
+      return found;
+    },
+  });
+  const Azion = Object.freeze({ KV: realm.AzionKV, networkList, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
   realm.expose({ Azion });
 
   class BadReturn extends TypeError {}

@@ -331,6 +331,7 @@ extension HookCall {
         self.binding = binding.index
         cpuNanoseconds = 0
         uses &+= 1
+        laterFields = []
         progress = CallProgress()
     }
 

@@ -92,6 +92,7 @@ extension RemoteHooks {
         } else {
             call.state = try wire.array()
             try wire.vars(into: &exchange.vars)
+            call.laterFields = try LaterFields.checked(try wire.array())
             if call.phase == .webSocket {
                 let from = call.message?.fromClient ?? true
                 call.message = try wire.message()

@@ -136,6 +136,7 @@ open class RemoteServer: HookHost {
             if case .failed(let failure) = outcome { return wire.failure(failure) }
             wire.array(call.state)
             wire.vars(call.served.vars)
+            wire.array(call.laterFields)
             if call.phase == .webSocket { wire.message(call.message) }
             wire.appendRaw(call.edited)
         }

@@ -220,6 +220,11 @@ extension WireWriter {
             string(store.name)
             number32(UInt32(clamping: store.largestValue))
         }
+        number32(UInt32(clamping: source.lists.count))
+        for (name, list) in source.lists {
+            string(name)
+            list.write(to: &self)
+        }
     }
 
     private mutating func limits(_ limits: HookLimits) {
@@ -263,6 +268,10 @@ extension WireReader {
         }
         for _ in 0..<(try count(ofAtLeast: 8)) {
             source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))
+        }
+        for _ in 0..<(try count(ofAtLeast: 8)) {
+            let name = try string()
+            source.lists[name] = try HookList(from: &self)
         }
         return source
     }

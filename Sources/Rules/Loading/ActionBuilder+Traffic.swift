@@ -9,10 +9,26 @@ extension ActionBuilder {
         } else {
             key = [FieldUse(id: .clientIP, name: "", type: .address, written: "client.ip")]
         }
-        return .rateLimit(RateLimitSettings(
+        var settings = RateLimitSettings(
             key: key, count: count, period: period, burst: object["burst"]?.integer ?? 0,
             status: UInt16(object["status"]?.integer ?? 429), sendsRetryAfter: object["retry_after"]?.boolean ?? true,
-            sendsFields: object["headers"]?.boolean ?? true))
+            sendsFields: object["headers"]?.boolean ?? true)
+        share(&settings, object)
+        return .rateLimit(settings)
+    }
+
+    private func share(_ settings: inout RateLimitSettings, _ object: ParsedObject) {
+        settings.otherwise = object["unreachable"]?.text.flatMap { RateLimitSettings.Otherwise(rawValue: $0) } ?? .allow
+        guard let store = object["store"], let name = store.text else {
+            if let alone = object["unreachable"] { reporter.report(.actionShape, "`unreachable` means nothing without `store`", at: alone.position) }
+            return
+        }
+        guard let index = builder.resolve(name, in: builder.namespaceIndex, "namespace", .unknownNamespace, at: store.position) else { return }
+        guard case .redis = builder.configuration.namespaces[index].place else {
+            reporter.report(.actionShape, "the namespace `\(name)` is not in Redis: leave `store` out to count on this machine", at: store.position)
+            return
+        }
+        settings.store = index
     }
 
     /// A field by its name alone.

@@ -24,6 +24,7 @@ extension Schema {
         SchemaKey("kv", .named(.name), "Namespaces it may use, by their name in `env`: `{SESSIONS: sessions}`."),
         SchemaKey("secrets", .list(.name), "Secrets it may read, as text in `env`; one that `secrets:` does not define is the systemd credential or else the variable of the environment of that name. They are hidden in its log lines and error messages."),
         SchemaKey("egress", .list(.text(maximum: 300)), "Hosts outside that `fetch(url)` may ask: `api.example.com` (https), `*.example.com`, `https://host:8443`, `http://host:8080`. Private addresses are refused after the name is looked up, see the top-level `egress`."),
+        SchemaKey("lists", .list(.name), "Lists that `Azion.networkList.contains(name, value)` may be asked about."),
         SchemaKey("vars", .named(.string), "Plain texts in `env`."),
     ]
 }

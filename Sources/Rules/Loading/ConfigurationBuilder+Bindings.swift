@@ -84,6 +84,11 @@ extension ConfigurationBuilder {
             if let index = secretNamed(name, at: grant) { function.secrets.append(index) }
         }
         function.egress = egress(object["egress"])
+        for grant in object["lists"]?.list ?? [] {
+            let index = Dictionary(uniqueKeysWithValues: configuration.lists.enumerated().map { ($1.name, $0) })
+            guard let name = grant.text, let found = resolve(name, in: index, "list", .unknownList, at: grant.position) else { continue }
+            function.lists.append(found)
+        }
         for entry in object["vars"]?.named ?? [] {
             guard let name = entry.key.text, let text = entry.value.text, isFree(entry.key, &taken) else { continue }
             function.variables[name] = text

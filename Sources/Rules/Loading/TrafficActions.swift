@@ -17,6 +17,8 @@ extension Schema {
         SchemaKey("rate", .rate, required: true, "How many per period: `100/s`, `5/min`, `1000/h`, `20/10s`."),
         SchemaKey("key", .oneOrMany(.text(maximum: 256)), "Fields whose values together are counted. Default `client.ip`; `[]` counts all requests together. IPv6 addresses count by their /64."),
         SchemaKey("burst", .integer(1...1_000_000), "Makes it a token bucket that holds so many. Default: a sliding window, at most `rate` in any period."),
+        SchemaKey("store", .name, "A namespace of `kv` in Redis: all gateways that share it count together. Default: the workers of this gateway do."),
+        SchemaKey("unreachable", .choice(RateLimitSettings.Otherwise.allCases.map(\.rawValue)), "With `store`, what holds while Redis is gone: allow (default), deny, or local (what this gateway counts)."),
         SchemaKey("status", .status(400...599), "Status of a refusal. Default 429."),
         SchemaKey("retry_after", .boolean, "Whether a refusal carries `Retry-After`. Default true."),
         SchemaKey("headers", .boolean, "Whether answers carry `RateLimit` and `RateLimit-Policy`. Default true."),

@@ -12,6 +12,16 @@ public struct RateLimitSettings: Sendable {
     public var sendsRetryAfter: Bool
     /// Answers carry `RateLimit` and `RateLimit-Policy`.
     public var sendsFields: Bool
+    /// Index into `Configuration.namespaces`: a Redis whose gateways count together; nil: this gateway's workers do.
+    public var store: Int?
+    /// What holds while that Redis is gone.
+    public var otherwise = Otherwise.allow
+
+    public enum Otherwise: String, Sendable, CaseIterable {
+        case allow, deny
+        /// What this gateway's workers count.
+        case local
+    }
 }
 
 /// A cookie that a rule sets. In request rules only name and value are used.

@@ -221,6 +221,8 @@ public struct Function: Sendable {
     /// Hosts outside that `fetch(url)` may ask.
     public var egress: [EgressGrant] = []
     public var schedules: [Schedule] = []
+    /// Indices into `Configuration.lists`.
+    public var lists: [Int] = []
     /// Runs of one schedule may overlap.
     public var mayOverlap = false
     /// Plain texts in `env`.
