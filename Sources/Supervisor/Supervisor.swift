@@ -108,6 +108,7 @@ public final class Supervisor {
         current = Generation(number: reload.highest, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
+        access.configure(loaded.bundle.adminTokens)
         if let takeover { adopt(takeover) }
         _ = strikes.adopt(loaded.bundle.functions)
     }
@@ -323,7 +324,7 @@ final class SharedBytes {
     let descriptor: OwnedDescriptor
 
     init(_ bundle: ConfigurationBundle) throws(SystemError) {
-        descriptor = try SealedMemory.create(name: "sluice-configuration", bundle.encoded())
+        descriptor = try SealedMemory.create(name: "sluice-configuration", bundle.forWorkers.encoded())
     }
 }
 
