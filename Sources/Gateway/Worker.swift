@@ -313,7 +313,9 @@ public final class Worker: Reactor {
         generation?.tallies.flush()
         generation?.series.flush()
         context.shared.beat(worker: context.slot, now: nowNanoseconds)
+        metrics.observe(.loopLag, microseconds: publisher.lateness(now))
         metrics.withWords { context.shared.publish(worker: context.slot, $0) }
+        publisher.due = now + 100
         schedule(publisher, after: 100)
     }
 
@@ -348,6 +350,12 @@ protocol Drainable {
 
 private final class PublishTimer: Timer {
     unowned var worker: Worker?
+    /// Monotonic milliseconds; 0: it has not been asked for.
+    var due: UInt64 = 0
+
+    /// Microseconds between when it was due and `now`.
+    func lateness(_ now: UInt64) -> UInt64 { due == 0 || now <= due ? 0 : (now - due) * 1000 }
+
     override func fire() { worker?.publish() }
 }
 
