@@ -35,6 +35,9 @@ struct RunCommand: ParsableCommand {
         "Where a file tells what a process died of, in place of \"crashes\" in the state or runtime folder; \"off\" for nowhere.", valueName: "folder"))
     var crashReports: String?
 
+    @Flag(help: "Stay after an upgrade: pass signals on to the process that serves, and end with it. Process 1 of a container always does.")
+    var stay = false
+
     @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
     var watch = false
 
@@ -62,6 +65,7 @@ struct RunCommand: ParsableCommand {
         options.control = control
         options.watches = watch
         options.crashReports = crashReports
+        if stay { options.staysAsParent = true }
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
         options.workerSettings = [
