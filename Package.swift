@@ -49,10 +49,12 @@ let package = Package(
     targets: [
         // The cellar: plain C surfaces over Linux and the three libraries. They hold no policy.
         .target(name: "CLinux"),
+        .target(name: "CExclusivity"),
         .target(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CCares", linkerSettings: [.linkedLibrary("cares")]),
+        .target(name: "CLMDB", linkerSettings: [.linkedLibrary("lmdb")]),
         .target(name: "CNghttp2", linkerSettings: [.linkedLibrary("nghttp2")]),
         .target(
             name: "CCodings",
@@ -69,6 +71,7 @@ let package = Package(
 
         // Floor 0
         room("Telemetry"),
+        room("KeyValue"),
         room("Buffers", ["CLinux"], settings: inlined),
         // Floor 1
         room("HTTP", ["Buffers"]),
@@ -83,14 +86,15 @@ let package = Package(
         // Floor 3
         room("Rules", ["HTTP", "Patterns", "Codings", "Buffers", yams]),
         room("Upstream", ["HTTP", "HTTP1", "HTTP2", "TLS", "Reactor", "Buffers", "Telemetry"]),
+        room("Stores", ["KeyValue", "TLS", "Reactor", "Buffers", "CLMDB"]),
         // Floor 4
-        room("Hooks", ["Isolates", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
+        room("Hooks", ["Isolates", "KeyValue", "HTTP", "Buffers", "Telemetry"], exclude: ["Prelude"], plugins: ["EmbedText"]),
         .plugin(name: "EmbedText", capability: .buildTool()),
         // Floor 5
         room("Cordon", ["Hooks", "Isolates", "Reactor", "HTTP", "Buffers"]),
         // Floor 6
         room("Gateway", [
-            "Cordon", "Isolates", "Hooks", "Rules", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
+            "Cordon", "Isolates", "Hooks", "Rules", "Stores", "KeyValue", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
         room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
@@ -99,14 +103,16 @@ let package = Package(
         // Floor 8
         .executableTarget(
             name: "sluice",
-            dependencies: ["Rehearsal", "Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", arguments],
+            dependencies: ["Rehearsal", "Supervisor", "Gateway", "Cordon", "Origin", "Rules", "Hooks", "HTTP", "HTTP1", "TLS", "Reactor", "Buffers", "Telemetry", "CExclusivity", arguments],
             exclude: ["README.md"],
             swiftSettings: strict,
             // The runtime becomes part of the binary: calls into it are direct, it starts 10 ms sooner, and a machine
             // that runs it needs no Swift. The archives name each other, so what Foundation stands on is named here.
+            // Exclusivity is checked by CExclusivity (docs/decisions/0004-exclusivity-without-a-price.md).
             linkerSettings: [
                 .unsafeFlags(
-                    ["-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections"],
+                    ["-static-stdlib", "-use-ld=lld", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections",
+                     "-Xlinker", "--wrap=swift_beginAccess", "-Xlinker", "--wrap=swift_endAccess"],
                     .when(configuration: .release)),
             ]),
 
@@ -114,6 +120,7 @@ let package = Package(
         .executableTarget(
             name: "rulecost", dependencies: ["Rules", "HTTP", "Buffers"], path: "Benchmarks/RuleCost", swiftSettings: strict),
 
+        tests("Exclusivity", ["CExclusivity"]),
         tests("Patterns", ["Patterns"]),
         tests("Codings", ["Codings", "Buffers"]),
         tests("Rules", ["Rules", "HTTP", "Patterns", "Codings", "Buffers"]),
@@ -121,7 +128,9 @@ let package = Package(
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),
         tests("Isolates", ["Isolates"]),
-        tests("Hooks", ["Hooks", "HTTP", "Buffers"]),
+        tests("KeyValue", ["KeyValue"]),
+        tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
+        tests("Hooks", ["Hooks", "KeyValue", "HTTP", "Buffers"]),
         tests("Cordon", ["Cordon", "Reactor", "Buffers", "CordonProbe"]),
         // Confines itself and tries to break out.
         .executableTarget(

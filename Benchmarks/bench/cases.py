@@ -1,5 +1,5 @@
 """What is measured."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # What a browser sends: eight fields, about 700 bytes.
 HEADERS = {
@@ -14,6 +14,8 @@ HEADERS = {
 }
 
 PLAIN = ["nginx", "haproxy", "sluice"]
+# Peers that take part when they are asked for (--peers).
+FURTHER = ["nghttpx", "envoy"]
 HOOKS = ["nginx", "nginx-njs", "nginx-lua", "sluice", "sluice-hook"]
 
 
@@ -44,3 +46,11 @@ CASES = {case.name: case for case in [
     Case("hook", "100 bytes, HTTP/1.1, a hook in both phases that reads a header and sets one", "/", 100, "http1", 64,
          contenders=tuple(HOOKS), bar=1.0, subject="sluice-hook"),
 ]}
+
+
+def with_peers(case: Case) -> Case:
+    """The case with the further peers. The bar of HTTP/2 is the best of all four."""
+    if case.name == "hook":
+        return case
+    against = (*case.against, *FURTHER) if case.protocol == "http2" else case.against
+    return replace(case, contenders=(*case.contenders, *FURTHER), against=against)

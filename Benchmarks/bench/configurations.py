@@ -90,6 +90,66 @@ backend origin
     server origin 127.0.0.1:@ORIGIN@ pool-max-conn 512
 """
 
+NGHTTPX = """\
+frontend=127.0.0.1,@PLAIN@;no-tls
+frontend=127.0.0.1,@SECURE@
+backend=127.0.0.1,@ORIGIN@;;proto=http/1.1
+private-key-file=@DIR@/server.key
+certificate-file=@DIR@/server.crt
+workers=1
+single-process=yes
+single-thread=yes
+backend-connections-per-host=512
+add-x-forwarded-for=yes
+errorlog-file=@DIR@/nghttpx.log
+accesslog-file=/dev/null
+no-ocsp=yes
+frontend-keep-alive-timeout=600s
+backend-keep-alive-timeout=600s
+rlimit-nofile=20000
+"""
+
+# One worker thread (--concurrency 1), no access log, no statistics, no request id, circuit breakers out of the way.
+ENVOY = """\
+static_resources:
+  listeners:
+  - name: plain
+    address: {socket_address: {address: 127.0.0.1, port_value: @PLAIN@}}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - filters: &filters
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: clients
+          codec_type: AUTO
+          use_remote_address: true
+          via: gateway
+          generate_request_id: false
+          route_config: {name: all, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: "/"}, route: {cluster: origin, timeout: 0s}}]}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, dynamic_stats: false, suppress_envoy_headers: true}
+  - name: secure
+    address: {socket_address: {address: 127.0.0.1, port_value: @SECURE@}}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - filters: *filters
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: [h2, http/1.1]
+            tls_certificates: [{certificate_chain: {filename: "@DIR@/server.crt"}, private_key: {filename: "@DIR@/server.key"}}]
+  clusters:
+  - name: origin
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {thresholds: [{max_connections: 20000, max_requests: 100000, max_pending_requests: 100000}]}
+    load_assignment: {cluster_name: origin, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @ORIGIN@}}}}]}]}
+"""
+
 SLUICE = """\
 sluice: 1
 listeners:
@@ -98,7 +158,7 @@ listeners:
     address: "127.0.0.1:@SECURE@"
     tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}]}
 access_log: {path: "off"}
-limits: {requests_per_connection: 1000000000, connections_per_address: 100000}
+@LIMITS@
 upstreams:
   origin: {servers: ["http://127.0.0.1:@ORIGIN@"], keepalive: 256}
 @FUNCTIONS@

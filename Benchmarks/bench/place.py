@@ -14,12 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PROXY_CORE, OTHER_CORE = "0", "1"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
+NGHTTPX = shutil.which("nghttpx") or "/usr/sbin/nghttpx"
+# A Python package brings it (Benchmarks/requirements.txt).
+ENVOY = next(iter(sorted(ROOT.glob(".build/python/lib/python*/site-packages/envoy/_bin/envoy"))), ROOT / ".build/python/bin/envoy")
 
 
 def complain_if_something_is_missing(contenders: set[str], sluice: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("run: error: one core only: proxy and load generator need one each")
-    wanted = [NGINX, "wrk", "h2load", "openssl", "taskset", "curl"] + ([HAPROXY] if "haproxy" in contenders else [])
+    wanted = [NGINX, "wrk", "h2load", "openssl", "taskset", "curl"] + [
+        path for name, path in (("haproxy", HAPROXY), ("nghttpx", NGHTTPX), ("envoy", str(ENVOY))) if name in contenders]
     missing = [name for name in wanted if not shutil.which(name)]
     modules = {"nginx-njs": "ngx_http_js_module.so", "nginx-lua": "ngx_http_lua_module.so"}
     missing += [file for name, file in modules.items() if name in contenders and not Path(c.MODULES, file).exists()]
@@ -63,12 +67,12 @@ class Contender:
 class Place:
     """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
 
-    def __init__(self, sluice: Path, keep: bool):
+    def __init__(self, sluice: Path, keep: bool, limits: str = "limits: {requests_per_connection: 1000000000, connections_per_address: 100000}"):
         self.sluice, self.keep = sluice, keep
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         self.processes: list[subprocess.Popen] = []
         self.contenders: dict[str, Contender] = {}
-        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100}
+        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100, "LIMITS": limits}
 
     def __enter__(self) -> "Place":
         www = self.folder / "www"
@@ -136,6 +140,11 @@ class Place:
             return [NGINX, "-p", str(self.folder), "-c", str(config)]
         if name == "haproxy":
             return [HAPROXY, "-db", "-f", str(self.write("haproxy.cfg", c.HAPROXY, **ports))]
+        if name == "nghttpx":
+            return [NGHTTPX, f"--conf={self.write('nghttpx.conf', c.NGHTTPX, **ports)}"]
+        if name == "envoy":
+            config = self.write("envoy.yaml", c.ENVOY, **ports)
+            return [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         hook = name == "sluice-hook"
         config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if hook else "",
                             RULES=c.SLUICE_RULES if hook else "", **ports)

@@ -4,7 +4,9 @@
 
 #include <stdatomic.h>
 
+#include "health.h"
 #include "rates.h"
+#include "schedules.h"
 #include "series.h"
 #include "shared.h"
 
@@ -56,6 +58,21 @@ struct series_entry {
     _Atomic uint64_t words[SLUICE_SERIES_WORDS];
 };
 
+struct health_entry {
+    _Atomic uint64_t key;
+    _Atomic uint64_t used_ms;
+    _Atomic uint64_t claim;
+    _Atomic uint64_t verdict;
+    _Atomic uint64_t ejected_ms;
+};
+
+struct schedule_entry {
+    _Atomic uint64_t key;
+    // The moment that was run (or left out) last, in seconds since 1970.
+    _Atomic uint64_t claimed;
+    _Atomic uint64_t busy_until_ns;
+};
+
 struct sluice_shared {
     uint32_t magic;
     uint32_t version;
@@ -65,6 +82,8 @@ struct sluice_shared {
     struct tally tallies[SLUICE_TALLY_RULES];
     struct rate_table rates;
     struct series_entry series[SLUICE_SERIES_ENTRIES];
+    struct health_entry health[SLUICE_HEALTH_ENTRIES];
+    struct schedule_entry schedules[SLUICE_SCHEDULE_ENTRIES];
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared memory needs lock-free 64-bit atomics");

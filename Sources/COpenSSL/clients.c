@@ -1,17 +1,11 @@
-// What concerns the other end's trust: OCSP responses for our certificates, certificates of clients, the kernel's TLS.
+// What concerns the other end's trust: OCSP responses for our certificates, certificates of clients.
 #include "COpenSSL.h"
 #include "internal.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ocsp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 static int64_t seconds_of(const ASN1_GENERALIZEDTIME *time) {
     struct tm fields;
@@ -105,22 +99,4 @@ void sluice_peer_read(SSL *ssl, struct sluice_peer *peer) {
     print_hex(ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial), peer->serial, sizeof peer->serial);
     if (X509_digest(certificate, EVP_sha256(), digest, NULL)) print_hex(digest, 32, peer->fingerprint, sizeof peer->fingerprint);
     ERR_clear_error();
-}
-
-#ifndef TCP_ULP
-#define TCP_ULP 31
-#endif
-
-int sluice_ktls_probe(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int result = EIO;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener >= 0 && client >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0 &&
-        getsockname(listener, (struct sockaddr *)&address, &size) == 0 && connect(client, (struct sockaddr *)&address, size) == 0) {
-        result = setsockopt(client, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0 ? 0 : errno;
-    }
-    if (listener >= 0) close(listener);
-    if (client >= 0) close(client);
-    return result;
 }

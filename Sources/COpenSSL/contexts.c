@@ -165,6 +165,7 @@ static int set_session_context(SSL_CTX *ctx, const struct sluice_policy *policy)
 }
 
 const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, const struct sluice_policy *policy) {
+    if (policy->kernel) SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
     const char *refused = configure_both(ctx, policy->minimum_tls13, policy->ciphers, policy->suites, policy->groups);
     if (refused) return refused;
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);

@@ -7,4 +7,12 @@
 // SSL_CTX_set_tlsext_status_cb(3).
 int sluice_on_status(SSL *ssl, void *arg);
 
+// Controls of bio.h's list that have no public names: the keys, with 1 for sending; the type of the next record.
+#define SLUICE_BIO_SET_KTLS 72
+#define SLUICE_BIO_SET_KTLS_RECORD 74
+// 1: the kernel makes the records of what is sent from now on. 0: it does not.
+int sluice_ktls_begin(struct sluice_tls_io *io, const void *info, int sends);
+// Sends a record that is no application data: its length, or -1 with `io->error`.
+int sluice_ktls_control(struct sluice_tls_io *io, const void *bytes, size_t length);
+
 #endif

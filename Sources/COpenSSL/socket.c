@@ -1,4 +1,4 @@
-#include "COpenSSL.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -54,6 +54,7 @@ static int bio_write(BIO *bio, const char *data, int length) {
     struct sluice_tls_room *room = io->room;
     BIO_clear_retry_flags(bio);
     if (length <= 0) return 0;
+    if (io->record_type != 0) return sluice_ktls_control(io, data, (size_t)length);
     if (io->kept_count == 0 && room->capacity - room->collected >= (size_t)length) {
         memcpy(room->bytes + room->collected, data, length);
         room->collected += length;
@@ -103,9 +104,14 @@ static int bio_read(BIO *bio, char *data, int length) {
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
     struct sluice_tls_io *io = BIO_get_data(bio);
-    (void)number;
-    (void)pointer;
     switch (command) {
+    case SLUICE_BIO_SET_KTLS:
+        return io != NULL && sluice_ktls_begin(io, pointer, (int)number);
+    case BIO_CTRL_GET_KTLS_SEND:
+        return io != NULL && io->ktls;
+    case SLUICE_BIO_SET_KTLS_RECORD:
+        if (io != NULL) io->record_type = (int)number;
+        return 0;
     case BIO_CTRL_FLUSH:
     case BIO_CTRL_DUP:
         return 1;

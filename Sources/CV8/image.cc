@@ -1,6 +1,11 @@
 // A prelude ready to start isolates from: its source, or a startup snapshot of the heap it leaves.
 #include "internal.h"
 
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
 namespace cv8 {
 
 /// Every native function whose address may stand in a snapshot, the prelude's source, and a 0 at the end.
@@ -57,26 +62,70 @@ static v8::MaybeLocal<v8::Object> native_object(v8::Isolate *isolate, v8::Local<
   return native;
 }
 
-v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image) {
-  v8::Local<v8::String> name, source, parameter = v8::String::NewFromUtf8Literal(isolate, "native");
-  v8::Local<v8::Object> native;
+/// The prelude as a function of `native`, made anew by each call: the code is compiled once and shared, what it learns
+/// about its callees is not.
+static v8::MaybeLocal<v8::Function> prelude_function(v8::Local<v8::Context> context, v8::Local<v8::UnboundScript> script) {
+  v8::Local<v8::Value> result;
+  if (!script->BindToCurrentContext()->Run(context).ToLocal(&result)) return {};
+  return result.As<v8::Function>();
+}
+
+static v8::MaybeLocal<v8::UnboundScript> compile_prelude(v8::Isolate *isolate, const cv8_image *image) {
+  v8::Local<v8::String> name, source;
   if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->name.data()), image->name.size()}).ToLocal(&name) ||
-      !source_text(isolate, image).ToLocal(&source) ||
-      !native_object(isolate, context, image).ToLocal(&native)) {
+      !source_text(isolate, image).ToLocal(&source)) {
     return {};
   }
   v8::ScriptOrigin origin(isolate, name);
   v8::ScriptCompiler::Source compiled(source, origin);
+  return v8::ScriptCompiler::CompileUnboundScript(isolate, &compiled);
+}
+
+static v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image,
+                                              v8::Local<v8::UnboundScript> script) {
+  v8::Local<v8::Object> native;
   v8::Local<v8::Function> function;
-  v8::Local<v8::Value> result, argument = native;
-  if (!v8::ScriptCompiler::CompileFunction(context, &compiled, 1, &parameter).ToLocal(&function) ||
-      !function->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&result)) {
-    return {};
-  }
+  v8::Local<v8::Value> result;
+  if (!native_object(isolate, context, image).ToLocal(&native) || !prelude_function(context, script).ToLocal(&function)) return {};
+  v8::Local<v8::Value> argument = native;
+  if (!function->Call(context, v8::Undefined(isolate), 1, &argument).ToLocal(&result)) return {};
   if (result->IsObject()) return result.As<v8::Object>();
   isolate->ThrowException(v8::Exception::TypeError(
       v8::String::NewFromUtf8Literal(isolate, "the prelude must return an object with its entries")));
   return {};
+}
+
+v8::MaybeLocal<v8::Object> run_prelude(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image) {
+  v8::Local<v8::UnboundScript> script;
+  if (!compile_prelude(isolate, image).ToLocal(&script)) return {};
+  return run_prelude(isolate, context, image, script);
+}
+
+/// Runs the rehearsal with a prelude of its own. Nothing of it stays but compiled code. False with the exception pending.
+static bool rehearse(v8::Isolate *isolate, v8::Local<v8::Context> context, const cv8_image *image,
+                     v8::Local<v8::UnboundScript> script) {
+  if (image->rehearsal.empty()) return true;
+  v8::HandleScope scope(isolate);
+  v8::Local<v8::String> parameters[] = {v8::String::NewFromUtf8Literal(isolate, "prelude"),
+                                        v8::String::NewFromUtf8Literal(isolate, "native")};
+  v8::Local<v8::String> text;
+  v8::Local<v8::Object> native;
+  v8::Local<v8::Function> function, prelude;
+  v8::Local<v8::Value> result;
+  if (!utf8_string(isolate, {reinterpret_cast<const uint8_t *>(image->rehearsal.data()), image->rehearsal.size()}).ToLocal(&text) ||
+      !native_object(isolate, context, image).ToLocal(&native) || !prelude_function(context, script).ToLocal(&prelude)) {
+    return false;
+  }
+  v8::ScriptOrigin origin(isolate, v8::String::NewFromUtf8Literal(isolate, "sluice:rehearsal"));
+  v8::ScriptCompiler::Source compiled(text, origin);
+  v8::Local<v8::Value> arguments[] = {prelude, native};
+  if (!v8::ScriptCompiler::CompileFunction(context, &compiled, 2, parameters).ToLocal(&function) ||
+      !function->Call(context, v8::Undefined(isolate), 2, arguments).ToLocal(&result)) {
+    return false;
+  }
+  isolate->PerformMicrotaskCheckpoint();
+  return !result->IsFunction() ||
+         !result.As<v8::Function>()->Call(context, v8::Undefined(isolate), 0, nullptr).IsEmpty();
 }
 
 /// Runs the prelude in the creator's isolate and attaches its entries to the default context.
@@ -87,8 +136,10 @@ static bool fill_snapshot(v8::SnapshotCreator *creator, cv8_isolate *temporary, 
   v8::Local<v8::Context> context = v8::Context::New(isolate);
   v8::Context::Scope context_scope(context);
   v8::TryCatch caught(isolate);
+  v8::Local<v8::UnboundScript> script;
   v8::Local<v8::Object> entries;
-  const bool made = run_prelude(isolate, context, image).ToLocal(&entries);
+  const bool made = compile_prelude(isolate, image).ToLocal(&script) && rehearse(isolate, context, image, script) &&
+                    run_prelude(isolate, context, image, script).ToLocal(&entries);
   isolate->PerformMicrotaskCheckpoint();
   if (made) {
     creator->SetDefaultContext(context);
@@ -107,6 +158,7 @@ static bool make_snapshot(cv8_image *image, cv8_error **error) {
   isolate->SetData(0, &temporary);
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
   temporary.v8 = isolate;
+  temporary.allocator = std::make_shared<QuotaAllocator>(SIZE_MAX);
   const bool filled = fill_snapshot(&creator, &temporary, image, error);
   isolate->SetData(0, nullptr);
   // The destructor of a creator that made no blob aborts, so it makes one in any case.
@@ -124,13 +176,19 @@ static bool make_snapshot(cv8_image *image, cv8_error **error) {
 
 static std::string text(cv8_bytes bytes) { return std::string(reinterpret_cast<const char *>(bytes.bytes), bytes.count); }
 
-cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error) {
+static std::unique_ptr<cv8_image> image_of(const cv8_prelude *prelude) {
   auto image = std::make_unique<cv8_image>();
   image->name = text(prelude->name);
-  image->source = text(prelude->source);
+  image->source = "(function (native) {" + text(prelude->source) + "\n})";
+  image->rehearsal = text(prelude->rehearsal);
   for (size_t i = 0; i < prelude->operation_count; i++) image->operations.push_back(text(prelude->operations[i]));
   for (size_t i = 0; i < prelude->entry_count; i++) image->entries.push_back(text(prelude->entries[i]));
   cv8::list_references(image.get());
+  return image;
+}
+
+cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error) {
+  auto image = image_of(prelude);
   *error = nullptr;
   if (snapshot && !cv8::make_snapshot(image.get(), error)) return nullptr;
   cv8::images_made();
@@ -143,3 +201,69 @@ void cv8_image_free(cv8_image *image) {
   delete[] image->blob.data;
   delete image;
 }
+
+// MARK: from process to process
+
+static_assert(CV8_KEY_BYTES == SHA256_DIGEST_LENGTH, "the key is a SHA-256");
+
+static void image_key(const cv8_image *image, uint8_t *key) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
+  const auto add = [&hash](const std::string &part) {
+    const uint64_t count = part.size();
+    EVP_DigestUpdate(hash.get(), &count, sizeof count);
+    EVP_DigestUpdate(hash.get(), part.data(), part.size());
+  };
+  add("sluice snapshot 2");
+  add(v8::V8::GetVersion());
+  add(image->name);
+  add(image->source);
+  add(image->rehearsal);
+  for (const std::string &name : image->operations) add(name);
+  add("");
+  for (const std::string &name : image->entries) add(name);
+  add("");
+  // A snapshot names what is outside of V8 by its place in this list.
+  for (const cv8::Builtin *one = cv8::builtins(); one->name != nullptr; one++) add(one->name);
+  EVP_DigestFinal_ex(hash.get(), key, nullptr);
+}
+
+void cv8_image_key(const cv8_prelude *prelude, uint8_t *key) { image_key(image_of(prelude).get(), key); }
+
+uint8_t *cv8_image_export(const cv8_image *image, size_t *count) {
+  const auto size = static_cast<size_t>(image->blob.raw_size);
+  *count = 2 * CV8_KEY_BYTES + size;
+  auto *out = static_cast<uint8_t *>(malloc(*count));
+  if (out == nullptr || size == 0) {
+    free(out);
+    return nullptr;
+  }
+  image_key(image, out);
+  const auto *blob = reinterpret_cast<const uint8_t *>(image->blob.data);
+  SHA256(blob, size, out + CV8_KEY_BYTES);
+  memcpy(out + 2 * CV8_KEY_BYTES, blob, size);
+  return out;
+}
+
+static bool is_sound(const cv8_image *image, cv8_bytes exported) {
+  if (exported.count <= 2 * CV8_KEY_BYTES || exported.count > INT32_MAX) return false;
+  uint8_t expected[CV8_KEY_BYTES];
+  image_key(image, expected);
+  if (memcmp(expected, exported.bytes, sizeof expected) != 0) return false;
+  SHA256(exported.bytes + 2 * CV8_KEY_BYTES, exported.count - 2 * CV8_KEY_BYTES, expected);
+  return memcmp(expected, exported.bytes + CV8_KEY_BYTES, sizeof expected) == 0;
+}
+
+bool cv8_image_is_sound(const cv8_prelude *prelude, cv8_bytes exported) { return is_sound(image_of(prelude).get(), exported); }
+
+cv8_image *cv8_image_import(const cv8_prelude *prelude, cv8_bytes exported) {
+  auto image = image_of(prelude);
+  if (!is_sound(image.get(), exported)) return nullptr;
+  const size_t size = exported.count - 2 * CV8_KEY_BYTES;
+  auto *copy = new char[size];
+  memcpy(copy, exported.bytes + 2 * CV8_KEY_BYTES, size);
+  image->blob = {copy, static_cast<int>(size)};
+  return image.release();
+}
+
+void cv8_data_free(uint8_t *data) { free(data); }

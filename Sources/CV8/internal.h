@@ -23,12 +23,14 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   void Free(void *data, size_t length) override;
   /// For memory that is filled at once, `zeroed` may be false.
   void *obtain(size_t length, bool zeroed);
+  /// Before anybody uses the isolate.
+  void set_quota(size_t quota) { quota_ = quota; }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
   size_t peak() const { return peak_.load(std::memory_order_relaxed); }
 
  private:
   bool take(size_t length);
-  const size_t quota_;
+  size_t quota_;
   std::atomic<size_t> used_{0}, peak_{0};
 };
 
@@ -43,6 +45,14 @@ struct ModuleRecord {
   v8::Global<v8::Module> module;
   v8::Global<v8::Value> json;  // set for JSON modules
   std::vector<int32_t> links;  // by request index
+};
+
+/// What belongs to a world that the isolate is not in.
+struct World {
+  bool exists = false;
+  v8::Global<v8::Context> context;
+  std::vector<v8::Global<v8::Value>> handles;
+  std::vector<int32_t> free_handles;
 };
 
 struct Rejection {
@@ -87,7 +97,7 @@ class SourceText final : public v8::String::ExternalOneByteStringResource {
 }  // namespace cv8
 
 struct cv8_image {
-  std::string name, source;
+  std::string name, source, rehearsal;  // the source as a function expression
   cv8::SourceText text{&source};
   std::vector<intptr_t> references;  // what the snapshot refers to outside of V8, and a 0
   std::vector<std::string> operations, entries;
@@ -108,6 +118,9 @@ struct cv8_isolate {
   // The entries come first, then what Swift keeps. `free_handles` are holes.
   std::vector<v8::Global<v8::Value>> handles;
   std::vector<int32_t> free_handles;
+  // By number; the one the isolate is in stands empty here.
+  std::vector<cv8::World> worlds;
+  int32_t world = 0;
   std::vector<cv8::ModuleRecord> modules;
   std::vector<cv8::Rejection> rejections;
   uint64_t rejections_dropped = 0;
@@ -206,6 +219,8 @@ void mark_stopped(cv8_isolate *isolate, int32_t reason);
 
 // isolate.cc
 void configure(v8::Isolate *isolate);
+/// A context with its entries becomes the isolate's own; null when all went well.
+cv8_error *boot(cv8_isolate *isolate);
 void set_stack_limit(cv8_isolate *isolate, cv8::Thread *thread);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);

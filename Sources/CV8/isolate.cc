@@ -154,7 +154,7 @@ static cv8_error *collect_entries(cv8_isolate *isolate, v8::Local<v8::Context> c
   return nullptr;
 }
 
-static cv8_error *boot(cv8_isolate *isolate) {
+cv8_error *boot(cv8_isolate *isolate) {
   IsolateEntry entry(isolate);
   v8::HandleScope scope(isolate->v8);
   v8::Local<v8::Context> context = v8::Context::New(isolate->v8);
@@ -196,6 +196,15 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   return nullptr;
 }
 
+void cv8_isolate_assign(cv8_isolate *isolate, cv8_bytes name, size_t external_bytes, void *operations) {
+  memset(isolate->name, 0, sizeof isolate->name);
+  memcpy(isolate->name, name.bytes, std::min(name.count, sizeof isolate->name - 1));
+  isolate->limits.external_bytes = external_bytes;
+  isolate->allocator->set_quota(external_bytes);
+  isolate->release(isolate->operations);
+  isolate->operations = operations;
+}
+
 void cv8_isolate_free(cv8_isolate *isolate) {
   isolate->perform = nullptr;
   if (isolate->depth > 0) {
@@ -209,6 +218,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
     v8::Isolate::Scope scope(isolate->v8);
     isolate->handles.clear();
     isolate->modules.clear();
+    isolate->worlds.clear();
     isolate->rejections.clear();
     isolate->handled_late.clear();
     cv8::Resource::free_all(isolate);

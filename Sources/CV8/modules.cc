@@ -78,7 +78,9 @@ static cv8_status evaluate(cv8_isolate *isolate, v8::Local<v8::Context> context,
 
 void cv8_modules_reset(cv8_isolate *isolate) { isolate->modules.clear(); }
 
-int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error) {
+int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_bytes cache, bool *cache_used,
+                           cv8_error **error) {
+  *cache_used = false;
   cv8::Reaper reaper{isolate};
   cv8::Entered entered(isolate);
   v8::TryCatch caught(isolate->v8);
@@ -86,13 +88,34 @@ int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes sourc
   v8::Local<v8::Module> module;
   if (cv8::utf8_string(isolate->v8, name).ToLocal(&file) && cv8::utf8_string(isolate->v8, source).ToLocal(&text)) {
     v8::ScriptOrigin origin(isolate->v8, file, 0, 0, false, -1, v8::Local<v8::Value>(), false, false, true);
-    v8::ScriptCompiler::Source compiled(text, origin);
-    if (v8::ScriptCompiler::CompileModule(isolate->v8, &compiled).ToLocal(&module)) {
+    // The source owns what it is given here, and the bytes stay the caller's.
+    auto *cached = cache.count == 0 || cache.count > INT32_MAX
+                       ? nullptr
+                       : new v8::ScriptCompiler::CachedData(cache.bytes, static_cast<int>(cache.count));
+    v8::ScriptCompiler::Source compiled(text, origin, cached);
+    const auto options = cached != nullptr ? v8::ScriptCompiler::kConsumeCodeCache : v8::ScriptCompiler::kNoCompileOptions;
+    if (v8::ScriptCompiler::CompileModule(isolate->v8, &compiled, options).ToLocal(&module)) {
+      *cache_used = cached != nullptr && !cached->rejected;
       return cv8::remember(isolate, module, static_cast<size_t>(module->GetModuleRequests()->Length()));
     }
   }
   cv8::conclude(isolate, entered.context, &caught, error);
   return -1;
+}
+
+uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count) {
+  *count = 0;
+  if (module < 0 || static_cast<size_t>(module) >= isolate->modules.size()) return nullptr;
+  cv8::Entered entered(isolate);
+  v8::Local<v8::Module> one = isolate->modules[static_cast<size_t>(module)].module.Get(isolate->v8);
+  if (!one->IsSourceTextModule() || one->GetStatus() == v8::Module::kErrored) return nullptr;
+  std::unique_ptr<v8::ScriptCompiler::CachedData> made(v8::ScriptCompiler::CreateCodeCache(one->GetUnboundModuleScript()));
+  if (!made || made->length <= 0) return nullptr;
+  auto *out = static_cast<uint8_t *>(malloc(static_cast<size_t>(made->length)));
+  if (out == nullptr) return nullptr;
+  memcpy(out, made->data, static_cast<size_t>(made->length));
+  *count = static_cast<size_t>(made->length);
+  return out;
 }
 
 int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error) {

@@ -27,6 +27,8 @@ final class ClientSession: HTTP2Session {
         limits.controlPerSecond = listener.limits.controlRate
         limits.continuations = listener.limits.continuations
         limits.emptyDataInRow = listener.limits.emptyData
+        limits.outboundFrames = listener.limits.queuedFrames
+        limits.headerTableBytes = min(listener.limits.headerTable, 64 << 10)
         limits.requestsPerConnection = listener.limits.requestsPerConnection
         super.init(pool: worker.pool, limits: limits)
     }

@@ -13,7 +13,7 @@ public enum ConfigurationTrial {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
         guard let configuration = result.configuration else { return result.diagnostics }
-        return debugKey(configuration, files) + certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
+        return debugKey(configuration, files) + egress(configuration, files) + certificates(configuration, files) + origins(configuration, files) + hooks(configuration, files)
     }
 
     private static func debugKey(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
@@ -53,17 +53,31 @@ public enum ConfigurationTrial {
         }
     }
 
+    private static func egress(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
+        guard let authorities = configuration.egress.authorities else { return [] }
+        do {
+            _ = try ClientContext(EgressSettings(configuration.egress, files).tls)
+            return []
+        } catch {
+            return [Diagnostic(.authorities, "egress: \(error)", at: authorities.position, in: configuration, files)]
+        }
+    }
+
     private static func hooks(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
         let runtime = HookRuntime(host: HookHost())
         var loaded: [HookFunction?] = []
         var complaints: [Diagnostic] = []
         for function in configuration.functions {
             do {
-                loaded.append(try runtime.load(HookSource(FunctionKey(function, configuration, files))))
+                loaded.append(try runtime.load(HookSource(try FunctionKey(function, configuration, files))))
             } catch {
                 loaded.append(nil)
                 complaints.append(Diagnostic(.hookLoad, "\(error)", at: function.module.position, in: configuration, files))
             }
+        }
+        for (function, loaded) in zip(configuration.functions, loaded) {
+            guard let first = function.schedules.first, let loaded, !loaded.handles(.scheduled) else { continue }
+            complaints.append(Diagnostic(.hookHandler, GenerationHooks.noHandler(function), at: first.position, in: configuration, files))
         }
         let generation = Generation(configuration)
         for use in generation.hookUses {

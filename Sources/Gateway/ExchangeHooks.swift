@@ -30,7 +30,10 @@ extension ExchangeRunner {
             return true
         }
         let function = bound.shared
+        if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
         let phase = hookPhase(function)
+        // It looks at messages only.
+        if phase == .webSocket { return true }
         countHookCall(phase)
         if !hooks.fenced.isEmpty, hooks.fenced.contains(function.key.name) {
             let failure = HookFailure(.unavailable, function: function.key.name, message: "the function is fenced: it stopped workers before")
@@ -51,7 +54,7 @@ extension ExchangeRunner {
         switch station {
         case .responseRules: .response
         case .errorRules: .error
-        default: function.handles(.request) ? .request : .fetch
+        default: function.handles(.request) ? .request : function.handles(.fetch) ? .fetch : .webSocket
         }
     }
 
@@ -61,11 +64,14 @@ extension ExchangeRunner {
         case .response: worker.metrics.add(.hookCallsResponse)
         case .error: worker.metrics.add(.hookCallsError)
         case .fetch: worker.metrics.add(.hookCallsFetch)
+        case .webSocket: worker.metrics.add(.hookCallsWebSocket)
+        case .scheduled: worker.metrics.add(.hookCallsScheduled)
         }
     }
 
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+        if let webSocket, webSocket.finished(call, outcome) { return }
         guard hooks.call === call else { return }
         if hookEnded(call, outcome) { advance() }
     }
@@ -148,8 +154,9 @@ extension ExchangeRunner {
         failedHook = failure.function
         guard let generation, generation.configuration.functions.indices.contains(function) else { return true }
         generation.series.countPolicy(function: function)
-        var policy = generation.configuration.functions[function].onError
-        if failure.passThrough || station == .errorRules { policy = .continue }
+        let settings = generation.configuration.functions[function]
+        var policy = settings.onError
+        if failure.passThrough && !settings.security || station == .errorRules { policy = .continue }
         if policy == .continue, !canContinue { policy = .respond(status: 500) }
         worker.noteHookFailure(failure, policy.word, request: requestID.text)
         switch policy {

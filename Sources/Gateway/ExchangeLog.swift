@@ -10,18 +10,19 @@ extension ExchangeRunner {
         if let trace = rules.trace, worker.stage == nil { logTrace(trace) }
         let now = worker.nowNanoseconds
         worker.metrics.add(.forwardedRequest, requestBytes)
-        worker.metrics.add(.forwardedResponse, stream?.bytesSent ?? 0)
+        let bytesSent = stream?.bytesSent ?? 0
+        worker.metrics.add(.forwardedResponse, bytesSent)
         worker.metrics.subtract(.requestsActive)
         let microseconds = (now &- started) / 1000
         worker.metrics.observe(.requestDuration, microseconds: microseconds)
         if let generation {
             generation.tallies.count(matched: matchedRules)
             generation.series.countSite(
-                site, status: statusSent, bytesIn: requestBytes, bytesOut: stream?.bytesSent ?? 0, microseconds: microseconds, error: error)
+                site, status: statusSent, bytesIn: requestBytes, bytesOut: bytesSent, microseconds: microseconds, error: error)
             generation.series.countOrigin(origin)
         }
         if let spans { worker.spans.take(self, spans, now: worker.preciseNow) }
         guard let logger = worker.accessLog, logger.isWanted else { return }
-        logger.log(self, bytesSent: stream?.bytesSent ?? 0, protocolVersion: request.version, now: now)
+        logger.log(self, bytesSent: bytesSent, protocolVersion: request.version, now: now)
     }
 }

@@ -65,6 +65,10 @@ final class ExchangeRunner: ForwardedExchange {
     var requestStages: [BodyStage] = []
     var responseStages: [BodyStage] = []
 
+    /// Hooks that look at messages, should this exchange become a WebSocket, and who shows them.
+    var messageHooks: [BoundHook] = []
+    var webSocket: WebSocketRelay?
+
     init(worker: Worker) {
         self.worker = worker
         super.init()
@@ -73,9 +77,10 @@ final class ExchangeRunner: ForwardedExchange {
     override func reset() {
         dropStages(.request)
         dropStages(.response)
-        if let responsePipe { worker.pipes.giveBack(responsePipe) }
+        if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
+        if !messageHooks.isEmpty { forgetMessages() }
         super.reset()
         stream = nil
         rules.end()
@@ -103,11 +108,11 @@ final class ExchangeRunner: ForwardedExchange {
     /// The request head is complete.
     func begin() {
         start()
-        guard !worker.overload.state.refuses else {
+        if let tracing = generation?.tracing { beginTrace(tracing) }
+        guard !worker.refusesRequests else {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
         }
-        if let tracing = generation?.tracing { beginTrace(tracing) }
         guard isRightlyDirected() else {
             return fail(GatewayError(.misdirected, in: .requestHead, note: "the connection's certificate is not for this host"))
         }
@@ -191,9 +196,10 @@ final class ExchangeRunner: ForwardedExchange {
         }
         station = .origin
         wantsRequestBody = true
-        origin.upstream = chosen
+        originUpstream = chosen
         rules.chooseBalanceKey(self)
         if !rules.mirrors.isEmpty { sendMirrors() }
+        keepMessagesReadable()
         generation.upstreams.open(self, upstream: chosen)
         stream?.resumeRequestBody()
     }
@@ -206,7 +212,7 @@ final class ExchangeRunner: ForwardedExchange {
         guard requestBytes <= bodyLimit || statusSent != 0 && originStream == nil else { return false }
         guard !replacedRequestBody else { return true }
         for copy in mirrors { copy.take(slice.shared()) }
-        if let first = requestStages.first { first.intake.append(slice) } else { requestBody.append(slice) }
+        if let first = requestStages.first { first.intake.append(slice) } else { acceptTunneled(slice) }
         return true
     }
 
@@ -217,13 +223,17 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
+        if let webSocket { return webSocket.clientSent() }
         if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
         if station == .streaming || station == .idle { requestBody.removeAll() }
     }
 
-    override func originWantsBody() { if !stagesMakeMore(.request) { stream?.resumeRequestBody() } }
+    override func originWantsBody() {
+        if let webSocket { return webSocket.originHasRoom() }
+        if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
+    }
 
     /// The attempt before failed, and another one begins.
     override func anotherAttempt() {
@@ -239,11 +249,8 @@ final class ExchangeRunner: ForwardedExchange {
     // MARK: From the origin
 
     override func originResponded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
-        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- answer.requestSent) / 1000)
+        noteOriginAnswer(response.status)
+        worker.metrics.observe(.upstreamFirstByte, microseconds: (worker.nowNanoseconds &- originRequestSent) / 1000)
         guard station == .origin else { return }
         if let cookie = generation?.upstreams.stickyCookie(for: self) { response.add(.setCookie, Array(cookie.utf8).span) }
         if hooks.awaitsOrigin { return hookOriginResponded() }
@@ -251,20 +258,20 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
+        if let webSocket { return webSocket.originSent() }
         if stagesTakeResponse() { return }
         if station == .streaming { responseBodyGrew() }
     }
 
     override func originUpgraded() {
-        var answer = origin
-        answer.called = true
-        answer.status = response.status
-        origin = answer
+        noteOriginAnswer(response.status)
+        if upgradedByConnect { addWebSocketProof() }
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
         worker.metrics.add(.tunnelsOpened)
         watchTunnel()
+        beginRelay()
         deliver()
         stream?.becomeTunnel()
     }

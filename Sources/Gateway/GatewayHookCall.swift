@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import Hooks
+import KeyValue
 import Reactor
 import Rules
 import Telemetry
@@ -10,6 +11,8 @@ import Upstream
 final class GatewayHookCall: Hooks.HookCall {
     let worker: Worker
     var runner: ExchangeRunner?
+    /// In the place of a runner, for a run by the clock.
+    var scheduled: ScheduledRun?
     var generation: ServingGeneration?
     var bound: BoundHook?
     var ruleIndex: Int32 = 0
@@ -33,7 +36,10 @@ final class GatewayHookCall: Hooks.HookCall {
         subrequests.removeAll()
     }
 
-    override func finished(_ outcome: HookOutcome) { runner?.hookFinished(self, outcome) }
+    override func finished(_ outcome: HookOutcome) {
+        if let scheduled { return scheduled.finished(self, outcome) }
+        runner?.hookFinished(self, outcome)
+    }
 
     override func released() { worker.hooks?.giveBack(self) }
 
@@ -71,7 +77,9 @@ final class GatewayHookCall: Hooks.HookCall {
     override func subrequest(_ request: HookSubrequest) {
         worker.metrics.add(.hookSubrequests)
         guard let generation, let bound else { return subrequestFailed(request.id, "the exchange is over") }
-        let granted = generation.configuration.functions[bound.functionIndex].upstreams
+        let function = generation.configuration.functions[bound.functionIndex]
+        if request.upstream == HookSubrequest.outside { return openOutside(request, generation, function) }
+        let granted = function.upstreams
         guard granted.indices.contains(request.upstream) else {
             return subrequestFailed(request.id, "the function was not granted this upstream")
         }
@@ -81,10 +89,23 @@ final class GatewayHookCall: Hooks.HookCall {
         generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
     }
 
+    override func store(_ request: HookStoreRequest) {
+        guard let generation, let bound else {
+            return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the exchange is over")))
+        }
+        let granted = generation.configuration.functions[bound.functionIndex].stores
+        guard granted.indices.contains(request.store) else {
+            return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the function was not granted this namespace")))
+        }
+        worker.stores.perform(generation.namespaces[granted[request.store].namespace], request, for: self)
+    }
+
     override func cancelSubrequest(_ id: Int32) {
         for subrequest in subrequests where subrequest.id == id { subrequest.stop() }
         subrequests.removeAll { $0.id == id }
     }
+
+    func keep(_ subrequest: Subrequest) { subrequests.append(subrequest) }
 
     fileprivate func subrequestEnded(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
 }
@@ -130,7 +151,11 @@ final class Subrequest: ForwardedExchange {
         if responseBodyEnded, responseBody.isEmpty { deliver() }
     }
 
-    override func originFailed(_ error: GatewayError) { end("upstream failed: \(error.kind.name)") }
+    override func originFailed(_ error: GatewayError) {
+        // Not the address itself: what names lead to inside is nobody's business who may only name them.
+        if error.note.contains("egress: ") { return end("the host's address is refused: it is not public") }
+        end("upstream failed: \(error.kind.name)")
+    }
 
     private func deliver() {
         guard let call else { return }

@@ -269,8 +269,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     private func readTunnel() -> Bool {
         guard let runner else { return false }
         if !input.isEmpty {
-            guard runner.requestBody.byteCount < listener.limits.exchangeBuffer else { return false }
-            runner.requestBody.append(input.takeSlice(input.count))
+            guard runner.requestBacklog < listener.limits.exchangeBuffer else { return false }
+            runner.acceptTunneled(input.takeSlice(input.count))
             runner.requestBodyArrived()
             return true
         }

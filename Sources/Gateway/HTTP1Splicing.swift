@@ -9,11 +9,14 @@ extension HTTP1Connection {
     static let spliceMinimum = 32 << 10
 
     /// Body bytes that wait in the pipe, behind everything in `output`.
-    var pipedBytes: Int { runner?.responsePipe?.byteCount ?? 0 }
+    var pipedBytes: Int {
+        guard let runner, runner.hasResponsePipe else { return 0 }
+        return runner.responsePipe?.byteCount ?? 0
+    }
 
     /// Hands the rest of the body over to a pipe, once everything that was read before is queued.
     func startSplicing(_ runner: ExchangeRunner) {
-        guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, runner.responsePipe == nil, transport.isPlain, runner.responseBody.isEmpty,
+        guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, !runner.hasResponsePipe, transport.takesPlainBytes, runner.responseBody.isEmpty,
             let origin = runner.originStream, origin.transportIsPlain, !origin.hasBufferedBytes,
             let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take()
         else { return }
@@ -22,7 +25,7 @@ extension HTTP1Connection {
 
     /// Sends what is in the pipe.
     func flushPipe() {
-        guard let pipe = runner?.responsePipe, output.isEmpty else { return }
+        guard let runner, runner.hasResponsePipe, output.isEmpty, let pipe = runner.responsePipe else { return }
         while canWrite, !pipe.isEmpty {
             switch pipe.drain(to: fd, more: false) {
             case .moved(let count, _):

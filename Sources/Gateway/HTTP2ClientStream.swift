@@ -156,12 +156,14 @@ final class HTTP2ClientStream: ClientStream {
 
     override func sendInterim(status: Int) {
         guard let runner, let stream else { return }
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         stream.sendInterim(runner.response)
     }
 
     override func sendHead() {
         guard let runner, let stream, !headSent else { return }
         headSent = true
+        ConnectionList.removeListed(from: &runner.response, isResponse: true)
         if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil {
             return acceptTunnel(runner, stream)
         }
@@ -219,9 +221,10 @@ final class HTTP2ClientStream: ClientStream {
     override func becomeTunnel() {
         guard let runner, tunnel == .asked else { return }
         tunnel = .open
-        runner.requestBody.append(contentsOf: &early)
+        let hasEarly = !early.isEmpty
+        runner.acceptTunneled(&early)
         if ended { runner.requestBodyEnded = true }
-        if ended || !runner.requestBody.isEmpty { runner.requestBodyArrived() }
+        if ended || hasEarly { runner.requestBodyArrived() }
         openWindow()
     }
 

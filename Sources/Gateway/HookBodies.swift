@@ -105,7 +105,7 @@ extension ExchangeRunner {
     // MARK: What arrives
 
     /// Bytes of the client's body that hold the client back.
-    var requestBacklog: Int { requestStages.first?.backlog ?? requestBody.byteCount }
+    var requestBacklog: Int { webSocket?.clientBacklog ?? requestStages.first?.backlog ?? requestBody.byteCount }
 
     /// The client sent more of its body, or its end. True when a stage takes it.
     func stagesTakeRequest() -> Bool {

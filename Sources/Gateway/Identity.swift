@@ -9,8 +9,9 @@ import Rules
 extension ExchangeRunner {
     /// Sets `client`, scheme and request id by what a trusted proxy says. The peer stays in `peer`.
     func identify() {
-        if client.address != peer.address { client = peer }
-        guard let trusted = generation?.forwarding.trusted, trusted.contains(peer.address) else {
+        let address = peer.address
+        if clientAddress != address { client = peer }
+        guard let trusted = generation?.forwarding.trusted, trusted.contains(address) else {
             isFromTrustedProxy = false
             return
         }
@@ -26,32 +27,24 @@ extension ExchangeRunner {
     /// Sets what tells the origin of the client, by the configuration's `forwarding`.
     func addClientFields() {
         guard let forwarding = generation?.forwarding else { return }
-        if !isFromTrustedProxy { removeClaims() }
+        if !isFromTrustedProxy { Claims.removeAll(&request) }
         if forwarding.fields != .forwarded { addXForwarded() }
         if forwarding.fields != .xForwarded { addForwarded() }
         if let spans { addTraceparent(of: spans) } else if forwarding.makesTraceparent { addTraceparent() }
     }
 
-    /// Removes what only a trusted proxy may say.
-    private func removeClaims() {
-        var index = request.fields.count - 1
-        while index >= 0 {
-            if Claims.isClaim(request, index) { request.remove(at: index) }
-            index -= 1
-        }
-    }
-
     private func addXForwarded() {
         let address = peer.address
-        if isFromTrustedProxy, request.contains(.xForwardedFor) {
+        guard isFromTrustedProxy else { return Claims.setXForwarded(&request, address, original.authority) }
+        if request.contains(.xForwardedFor) {
             request.set(.xForwardedFor, range: joined(.xForwardedFor) { _ = address.append(to: &$0) })
         } else {
-            request.set(.xForwardedFor, range: peer.address.append(to: &request.arena))
+            request.set(.xForwardedFor, range: address.append(to: &request.arena))
         }
-        if !isFromTrustedProxy || !request.contains(.xForwardedProto) {
+        if !request.contains(.xForwardedProto) {
             request.set(.xForwardedProto, request.scheme == .https ? "https" : "http")
         }
-        if !isFromTrustedProxy || !request.contains(.xForwardedHost) {
+        if !request.contains(.xForwardedHost) {
             request.set(.xForwardedHost, range: request.arena.append(copyOf: original.authority))
         }
     }
@@ -134,10 +127,24 @@ enum Claims {
         return RequestID(text: request.bytes(value))
     }
 
-    /// Only a trusted proxy may say this.
+    /// Removes what only a trusted proxy may say.
+    static func removeAll(_ request: inout Head) {
+        var index = request.fields.count - 1
+        while index >= 0 {
+            if isClaim(request, request.fields[index]) { request.remove(at: index) }
+            index -= 1
+        }
+    }
+
+    /// What the origin is told of a client that came directly.
+    static func setXForwarded(_ request: inout Head, _ address: IPAddress, _ authority: ByteRange) {
+        request.set(.xForwardedFor, range: address.append(to: &request.arena))
+        request.set(.xForwardedProto, request.scheme == .https ? "https" : "http")
+        request.set(.xForwardedHost, range: request.arena.append(copyOf: authority))
+    }
+
     @inline(__always)
-    static func isClaim(_ request: borrowing Head, _ index: Int) -> Bool {
-        let field = request.fields[index]
+    private static func isClaim(_ request: borrowing Head, _ field: Field) -> Bool {
         switch field.id {
         case .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP: return true
         case .other: return field.name.count > 12 && beginsLikeForwarded(request.bytes(field.name))

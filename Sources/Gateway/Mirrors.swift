@@ -39,7 +39,7 @@ final class MirroredRequest: ForwardedExchange {
         requestID = runner.requestID
         started = worker.nowNanoseconds
         keepOriginal()
-        origin.upstream = upstream
+        originUpstream = upstream
     }
 
     /// Asks for a connection; call when what there is of the body is in `requestBody`.

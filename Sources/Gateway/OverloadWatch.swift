@@ -42,6 +42,8 @@ final class OverloadWatch: Timer {
     }
 
     private func changed(_ pressure: Overload.Pressure) {
+        worker.refusesRequests = state.refuses
+        worker.shedsIdleConnections = state.closesIdle
         worker.metrics.set(.overloadStopsAccepting, state.stopsAccepting ? 1 : 0)
         worker.metrics.set(.overloadClosesIdle, state.closesIdle ? 1 : 0)
         worker.metrics.set(.overloadRefuses, state.refuses ? 1 : 0)

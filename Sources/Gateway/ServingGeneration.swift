@@ -27,6 +27,10 @@ final class ServingGeneration {
     let upstreams: UpstreamSet
     let listeners: [String: ListenerState]
     let functions: GenerationHooks
+    /// By index into the configuration's.
+    let namespaces: [OpenNamespace]
+    /// Hosts outside, for hooks.
+    let egress: EgressPool
     let forwarding: ForwardingRules
     /// By `LimitCheck.limit`.
     let limits: [RateLimit]
@@ -54,7 +58,12 @@ final class ServingGeneration {
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
         upstreams = try UpstreamSet(
             settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
-            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage)
+            reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
+            board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
+        egress = EgressPool(
+            EgressSettings(configuration.egress, files), reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver,
+            stage: worker.stage)
+        namespaces = try worker.stores.open(configuration, files)
         let hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }
@@ -66,5 +75,8 @@ final class ServingGeneration {
     }
 
     /// New requests go elsewhere: idle origin connections close, running exchanges finish.
-    func retire() { upstreams.retire() }
+    func retire() {
+        upstreams.retire()
+        egress.retire()
+    }
 }

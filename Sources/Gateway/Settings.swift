@@ -39,7 +39,13 @@ extension UpstreamSettings {
         idleTimeout = UInt64(upstream.timeouts.idle)
         totalTimeout = UInt64(upstream.timeouts.total)
         maximumConnections = upstream.maximumConnections
+        heads.total = upstream.limits.headerBytes
+        heads.field = upstream.limits.headerField
+        heads.fields = upstream.limits.headerFields
+        interims = upstream.limits.interims
+        responseBuffer = upstream.limits.buffer
         keepAlive = isPlayed ? 0 : upstream.keepAlive
+        warm = isPlayed ? 0 : upstream.warm
         tls.verifiesPeer = upstream.tls.verify
         serverName = upstream.tls.serverName
         if let authorities = upstream.tls.authorities {
@@ -103,24 +109,26 @@ extension ListenerState {
         var all: [String: ListenerState] = [:]
         let allowsConnect = configuration.sites.contains { $0.connect != nil }
         for listener in configuration.listeners {
-            let tls = try listener.tls.map { try context($0, listener.protocols, files, ticketKeys) }
+            let tls = try listener.tls.map { try context($0, listener.protocols, files, ticketKeys, helloBytes: listener.limits.clientHello) }
             all[listener.name] = ListenerState(listener, tls: tls, allowsConnect: allowsConnect)
         }
         return all
     }
 
     private static func context(
-        _ tls: ListenerTLS, _ protocols: Protocols, _ files: FileBundle, _ ticketKeys: [TicketKey]
+        _ tls: ListenerTLS, _ protocols: Protocols, _ files: FileBundle, _ ticketKeys: [TicketKey], helloBytes: Int
     ) throws -> ServerContext {
         var options = ServerOptions()
         options.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
         options.alpn = protocols.contains(.http2) ? ["h2", "http/1.1"] : ["http/1.1"]
         options.ticketKeys = ticketKeys
+        options.usesKernel = tls.usesKernel
         options.rejectsUnknownNames = tls.refusesUnknownNames
         options.clients = tls.clients.map { ClientVerification($0, files) }
         options.ciphers = tls.ciphers
         options.suites = tls.suites
         options.curves = tls.curves
+        options.helloBytes = max(helloBytes, 1 << 10)
         return try ServerContext(tls.certificates.map { CertificateSource($0, files) }, options: options)
     }
 }

@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import Upstream
 
 /// The key that the gateway sends in place of a client that speaks WebSocket over HTTP/2, where there is none, and the
 /// proof that an origin must give (RFC 6455 section 4.2.2, RFC 8441 section 5).
@@ -20,12 +21,27 @@ struct WebSocketKey {
     private static func bytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64($0))) } }
 
     /// `Sec-WebSocket-Accept` of an origin that saw the key.
-    var accept: [UInt8] { Base64.encode(SHA1.digest(text + Array("258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8))) }
+    var accept: [UInt8] { WebSocketKey.accept(text) }
+
+    static func accept(_ key: [UInt8]) -> [UInt8] { Base64.encode(SHA1.digest(key + Array("258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8))) }
 
     func isAccepted(by response: borrowing Head) -> Bool {
         guard let value = response.value(named: Span("Sec-WebSocket-Accept")) else { return false }
         let proof = accept
         return response.bytes(value).equals(proof.span)
+    }
+}
+
+extension ExchangeRunner {
+    /// The origin saw no key, because HTTP/2 has none (RFC 8441 section 5): the gateway proves to the client that it understood.
+    func addWebSocketProof() {
+        let proof = WebSocketKey.accept(ExchangeRunner.webSocketKey(request))
+        response.set(name: Span("Sec-WebSocket-Accept"), value: proof.span)
+    }
+
+    private static func webSocketKey(_ request: borrowing Head) -> [UInt8] {
+        guard let key = request.value(named: Span("Sec-WebSocket-Key")) else { return [] }
+        return request.bytes(key).array()
     }
 }
 

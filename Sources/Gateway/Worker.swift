@@ -24,7 +24,7 @@ public final class Worker: Reactor {
     let coders = CoderPool()
     let mirrors = MirrorSet()
     private(set) lazy var spans = SpanExporter(self)
-    private var clocks = ClockWatch()
+    var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -41,8 +41,13 @@ public final class Worker: Reactor {
     private(set) lazy var pipes = PipePool(reactor: self)
     private var random: FastRandom
     private let publisher = PublishTimer()
+    private(set) lazy var stores = WorkerStores(worker: self)
+    private(set) lazy var schedules = WorkerSchedules(worker: self)
     private(set) lazy var tickets = TicketRotation(self)
     private(set) lazy var overload = OverloadWatch(self)
+    /// What `overload` says of new requests and of idle connections: asked per request, and `lazy` is not free.
+    var refusesRequests = false
+    var shedsIdleConnections = false
     /// The number of the connection accepted last, since the overload watch looked.
     var newestDescriptor = 0
     private(set) var isDraining = false
@@ -79,12 +84,16 @@ public final class Worker: Reactor {
     }
 
     private func begin() throws {
+        HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
         tellOfNames()
         control = try GatewayControl(worker: self)
         let hooks = WorkerHooks(worker: self)
         self.hooks = hooks
+        if !context.bundle.functions.isEmpty { try hooks.startPool(functions: context.bundle.functions.count) }
+        hooks.trusts = context.generation > 1
+        shareSnapshot()
         hooks.move(context.moved, fatal: context.moved)
         shelf = try GenerationShelf(reactor: self)
         let first = try makeGeneration(context.generation, PreparedConfiguration(context.bundle))
@@ -93,11 +102,13 @@ public final class Worker: Reactor {
         first.upstreams.start()
         accessLog = try AccessLogger(first.configuration.accessLog)
         hooks.fenced = Set(context.fenced)
+        hooks.prepare(for: first.functions.functions)
         try hooks.cordons.waitForFirst()
         for inherited in context.listeners { try open(inherited) }
         schedule(publisher, after: 100)
         tickets.start()
         overload.start()
+        schedules.use(first)
         clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
         control?.ready(generation: context.generation)
@@ -265,6 +276,9 @@ public final class Worker: Reactor {
     }
 
     private func swap(_ number: UInt64, _ prepared: PreparedConfiguration) throws {
+        // A scratch process has tried what comes by a reload.
+        hooks?.trusts = true
+        if !prepared.configuration.functions.isEmpty, let hooks, hooks.pool == nil { try hooks.startPool(functions: 0) }
         let next = try makeGeneration(number, prepared)
         try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
@@ -272,7 +286,9 @@ public final class Worker: Reactor {
         if let old { next.upstreams.adoptIdle(from: old.upstreams) }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
+        schedules.use(next)
         old?.retire()
+        hooks?.prepare(for: next.functions.functions)
         limitOlderExchanges(number, milliseconds: next.configuration.drain.reload)
         hooks?.sweepSoon = true
         metrics.add(.reloadsApplied)
@@ -302,16 +318,12 @@ public final class Worker: Reactor {
         metrics.set(.syscallsWait, syscalls.wait)
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
+        stores.publish(metrics)
         hooks?.makeRoom(metrics)
-        metrics.set(.logLines, accessLog?.lines ?? 0)
-        metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
-        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
-        tellOfLog()
-        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
-        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
-        clocks.look(self)
+        lookAround()
         generation?.tallies.flush()
         generation?.series.flush()
+        generation?.upstreams.tick()
         context.shared.beat(worker: context.slot, now: nowNanoseconds)
         metrics.observe(.loopLag, microseconds: publisher.lateness(now))
         metrics.withWords { context.shared.publish(worker: context.slot, $0) }
@@ -335,7 +347,10 @@ public final class Worker: Reactor {
         stop()
     }
 
-    private func end() { accessLog?.flush() }
+    private func end() {
+        stores.finish()
+        accessLog?.flush()
+    }
 }
 
 /// Connections that can be asked to end when they next can.

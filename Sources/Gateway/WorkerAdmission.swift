@@ -4,10 +4,9 @@ import Telemetry
 
 /// Which connections a worker takes, and which it gives up for others.
 extension Worker {
-    /// What the kernel could do for TLS. Records are made in user space in either case: several leave with one system call.
+    /// Whether the kernel makes TLS records. Where it does not, several leave with one system call all the same.
     func noteKernelTLS() {
-        let refusal = kernelTLSRefusal()
-        note(.info, "kernel TLS: " + (refusal.map { "not available (\($0))" } ?? "available, not used"))
+        note(.info, "kernel TLS: " + (KernelTLS.refusal.map { "not available (\($0))" } ?? "used for answers, unless a listener says otherwise"))
     }
 
     /// Gives up the handshake that has lasted longest, when there are too many: it is the one least likely to end well.
@@ -21,10 +20,10 @@ extension Worker {
     func listener(named name: String) -> ListenerState? { generation?.listeners[name] }
 
     /// A connection may be kept for another request.
-    var keepsConnections: Bool { !isDraining && !overload.state.closesIdle }
+    var keepsConnections: Bool { !isDraining && !shedsIdleConnections }
 
     /// Whether a connection is closed although its client was not told to send no more.
-    var closesIdleConnections: Bool { isDraining && !idleMayLinger || overload.state.closesIdle }
+    var closesIdleConnections: Bool { isDraining && !idleMayLinger || shedsIdleConnections }
 
     /// New connections wait in the kernel's queue, or are taken again.
     func pauseAccepting(_ pause: Bool) {

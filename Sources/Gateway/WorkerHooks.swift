@@ -13,7 +13,9 @@ struct FunctionKey: Hashable {
     var modules: [String: String]
     var limits: FunctionLimits
     var upstreams: [String]
+    var bindings = FunctionBindings()
     var placement: FunctionPlacement
+    var isolation: Function.Isolation
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(name)
@@ -22,7 +24,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.placement == b.placement && a.modules == b.modules
+            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
     }
 }
 
@@ -62,6 +64,12 @@ final class WorkerHooks {
     var fenced: Set<String> = []
     /// Functions that run in a cordon unless they are pinned, by name.
     private var moved: Set<String> = []
+    /// nil in a rehearsal.
+    private(set) var pool: IsolatePool?
+    private lazy var warmer = FunctionWarmer(self)
+    /// Functions of the generation that is being made were loaded by another process before: here they may wait for their
+    /// first call.
+    var trusts = false
 
     init(worker: Worker) {
         self.worker = worker
@@ -79,12 +87,32 @@ final class WorkerHooks {
         if worker.control != nil, shared.belongsInCordon(moved) {
             shared.moveOut(to: cordons)
         } else {
-            shared.adopt(try runtime.load(HookSource(key)))
+            let source = HookSource(key)
+            shared.adopt(trusts && worker.control != nil ? runtime.register(source) : try runtime.load(source))
         }
         loaded[key] = shared
         countIsolates()
         return shared
     }
+
+    /// Isolates for the first functions are made while the configuration is still being read.
+    func startPool(functions: Int) throws(SystemError) {
+        let pool = try IsolatePool(reactor: worker, metrics: worker.metrics)
+        self.pool = pool
+        host.isolates = pool
+        pool.expect(Array(repeating: SpareKind(HookLimits()), count: functions))
+    }
+
+    /// A generation is in use: what it may need soon is made ready beside the requests.
+    func prepare(for functions: [SharedFunction]) {
+        guard let pool else { return }
+        let inline = functions.compactMap { $0.isRemote ? nil : $0.function }
+        pool.expect(inline.map { SpareKind($0.source.limits) })
+        warmer.begin()
+        pool.compile(inline) { [weak self] in self?.warmer.add($0) }
+    }
+
+    func isLoaded(_ function: HookFunction) -> Bool { loaded.values.contains { $0.function === function } }
 
     /// Bytes that the isolates of one worker may hold together before idle ones are given up.
     static let isolateBytes: UInt64 = 1_280 << 20
@@ -100,7 +128,7 @@ final class WorkerHooks {
         countIsolates()
     }
 
-    private func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
+    func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
 
     /// The supervisor's word on which functions held workers up, and which of them cost one.
     func move(_ names: [String], fatal: [String]) {
@@ -136,10 +164,20 @@ final class WorkerHooks {
         return call
     }
 
+    /// The same for a run that no request asks for.
+    func takeCall(_ run: ScheduledRun, _ bound: BoundHook, _ generation: ServingGeneration) -> GatewayHookCall {
+        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        call.scheduled = run
+        call.generation = generation
+        call.bound = bound
+        return call
+    }
+
     /// Takes a call back; it is reused once the runtime is done with it (`released`).
     func giveBack(_ call: GatewayHookCall) {
         if call.isStreaming { call.producesFor = call.runner ?? call.producesFor }
         call.runner = nil
+        call.scheduled = nil
         guard call.isIdle else { return }
         call.forget()
         if idleCalls.count < 256 { idleCalls.append(call) }
@@ -166,7 +204,12 @@ extension HookSource {
         self.init(name: key.name, main: key.main, modules: key.modules)
         limits = HookLimits(key.limits)
         upstreams = key.upstreams
+        stores = key.bindings.stores
+        secrets = key.bindings.secrets
+        variables = key.bindings.variables
+        reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
+        isolation = key.isolation == .request ? .request : .worker
     }
 }
 
@@ -185,6 +228,8 @@ extension HookLimits {
 final class GatewayHookHost: HookHost {
     let worker: Worker
     unowned var hooks: WorkerHooks?
+    /// Isolates made ahead.
+    var isolates: IsolatePool?
     private let timer = HookTimer()
     private var loading: RunningLabel
 
@@ -213,6 +258,8 @@ final class GatewayHookHost: HookHost {
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }
 
+    override func takeSpare(_ kind: SpareKind) -> HookSpare? { isolates?.take(kind) }
+
     override func log(_ level: Int, function: HookFunction, call: Hooks.HookCall?, text: String) {
         let names = ["debug", "info", "warning", "error"]
         let id = (call as? GatewayHookCall)?.requestID.text ?? ""
@@ -224,8 +271,11 @@ final class GatewayHookHost: HookHost {
         worker.schedule(timer, after: wait)
     }
 
+    override func wantsTidying() { deadlineMoved(to: worker.nowNanoseconds) }
+
     fileprivate func fire() {
         hooks?.runtime.fireTimers(worker.nowNanoseconds)
+        hooks?.runtime.tidy()
         if let next = hooks?.runtime.nextDeadline { deadlineMoved(to: next) }
     }
 }
@@ -238,6 +288,7 @@ private final class HookTimer: Timer {
 /// The functions of one generation and their uses in rules.
 struct GenerationHooks {
     private(set) var functions: [SharedFunction] = []
+    private(set) var schedules: [ScheduledHook] = []
     /// By rule index: the `run` actions of the rule, told apart by where their arguments begin.
     private var bound: [[(arguments: UInt32, function: Int, hook: BoundHook)]] = []
 
@@ -246,13 +297,14 @@ struct GenerationHooks {
     /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
     init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
         for function in configuration.functions {
-            functions.append(try hooks.function(FunctionKey(function, configuration, files)))
+            functions.append(try hooks.function(try FunctionKey(function, configuration, files, isPlayed: hooks.worker.stage != nil)))
         }
+        schedules = try GenerationHooks.schedules(configuration, functions, hooks)
         bound = Array(repeating: [], count: rules.ruleCount)
         for use in rules.hookUses {
             let shared = functions[use.call.function]
-            // What a cordon has not loaded yet, the trial of the configuration has looked at.
-            if let function = shared.function, let complaint = GenerationHooks.missingHandler(
+            // What has not been loaded yet, here or in a cordon, the trial of the configuration has looked at.
+            if let function = shared.function, function.wasLoaded, let complaint = GenerationHooks.missingHandler(
                 use.phase, function, configuration.functions[use.call.function], configuration)
             {
                 throw GenerationError(description: complaint)
@@ -282,7 +334,7 @@ struct GenerationHooks {
 
     /// The handlers of which a function needs one to serve a phase, when it has none of them.
     static func missingHandlers(_ phase: Phase, _ loaded: HookFunction) -> String? {
-        let wanted: [HookPhase] = phase == .request ? [.request, .fetch] : phase == .response ? [.response] : [.error]
+        let wanted: [HookPhase] = phase == .request ? [.request, .fetch, .webSocket] : phase == .response ? [.response] : [.error]
         guard !wanted.contains(where: { loaded.handles($0) }) else { return nil }
         return wanted.map { "\($0.handlerName)" }.joined(separator: " or ")
     }
@@ -297,16 +349,27 @@ struct GenerationHooks {
 }
 
 extension FunctionKey {
-    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle) {
+    /// - Parameter isPlayed: in a rehearsal secrets are what the rule file says for tests.
+    init(_ function: Function, _ configuration: Configuration, _ files: FileBundle, isPlayed: Bool = false) throws(GenerationError) {
         name = function.name
         main = function.module.path
         limits = function.limits
         placement = FunctionPlacement(function)
+        isolation = function.isolation
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
+        bindings = try FunctionBindings(function, configuration, files, isPlayed: isPlayed)
         modules = [:]
         for path in function.moduleFiles {
             guard let bytes = files.files[path] else { continue }
             modules[path] = String(decoding: bytes, as: UTF8.self)
         }
+    }
+}
+
+extension Worker {
+    /// The first worker that ever starts makes the snapshot for all, before any module runs here.
+    func shareSnapshot() {
+        guard !context.bundle.functions.isEmpty, let made = HookSnapshot.made(), made.isNew else { return }
+        context.keep(snapshot: made.bytes)
     }
 }

@@ -22,6 +22,8 @@ public struct RetryPolicy: Sendable, Equatable {
     public var perTry = 0
     /// Also methods that may have an effect each time (RFC 9110 section 9.2.2).
     public var anyMethod = false
+    /// Largest body kept for another attempt.
+    public var bodyBytes = 64 << 10
 
     public init() {}
 

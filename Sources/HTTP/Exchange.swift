@@ -127,6 +127,16 @@ open class Exchange {
     public final var original: OriginalTarget { get { values.original } set { values.original = newValue } }
     public final var client: ClientInfo { get { values.client } set { values.client = newValue } }
     public final var origin: OriginInfo { get { values.origin } set { values.origin = newValue } }
+    /// Parts of `origin`, for those who need one: `origin` is read and written as a whole.
+    public final var originUpstream: Int { get { values.origin.upstream } set { values.origin.upstream = newValue } }
+    public final var originServer: Int { get { values.origin.server } set { values.origin.server = newValue } }
+    public final var originAttempts: Int { values.origin.attempts }
+    public final var originConnectStart: UInt64 { get { values.origin.connectStart } set { values.origin.connectStart = newValue } }
+    public final var originRequestSent: UInt64 { get { values.origin.requestSent } set { values.origin.requestSent = newValue } }
+    public final var originFirstByte: UInt64 { get { values.origin.firstByte } set { values.origin.firstByte = newValue } }
+    public final var originReusedConnection: Bool { get { values.origin.reusedConnection } set { values.origin.reusedConnection = newValue } }
+    /// The address of `client`.
+    public final var clientAddress: IPAddress { values.client.address }
     /// 32 lower-case hexadecimal digits; also sent as `X-Request-Id`.
     public final var requestID: RequestID { get { values.requestID } set { values.requestID = newValue } }
     /// Bytes of request body that rules allow.
@@ -160,6 +170,19 @@ open class Exchange {
         var fresh = ExchangeValues()
         fresh.client = values.client
         values = fresh
+    }
+
+    /// An attempt at a server begins.
+    public final func noteOriginAttempt(_ address: IPAddress, port: UInt16) {
+        values.origin.attempts += 1
+        values.origin.address = address
+        values.origin.port = port
+    }
+
+    /// The origin answered with a final head.
+    public final func noteOriginAnswer(_ status: Int) {
+        values.origin.called = true
+        values.origin.status = status
     }
 
     /// Keeps what the client sent; call once when the head is complete.

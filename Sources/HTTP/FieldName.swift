@@ -89,29 +89,30 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
             return
         }
         let candidate = FieldName.candidate(length: name.count, first: lowercased(name[0]), last: lowercased(name[name.count - 1]))
-        self = candidate != .other && name.caselessKey == FieldName.keys[Int(candidate.rawValue)] ? candidate : .other
+        self = candidate != .other && name.caselessKey == FieldName.known.keys[Int(candidate.rawValue)] ? candidate : .other
     }
 
-    private static let keys: InlineArray<64, CaselessKey> = {
+    /// One value, because each lazy one is asked whether it is there at each use.
+    private struct Known {
         var keys = InlineArray<64, CaselessKey>(repeating: .none)
-        for name in FieldName.allCases where name != .other { keys[Int(name.rawValue)] = Span<UInt8>(name.text).caselessKey }
-        return keys
+        var candidates = InlineArray<1024, FieldName>(repeating: .other)
+    }
+
+    private static let known: Known = {
+        var known = Known()
+        for name in FieldName.allCases where name != .other {
+            let text = Span<UInt8>(name.text)
+            known.keys[Int(name.rawValue)] = text.caselessKey
+            known.candidates[slot(length: text.count, first: lowercased(text[0]), last: lowercased(text[text.count - 1]))] = name
+        }
+        return known
     }()
 
     /// Length, first and last letter leave at most one known name; a test holds that true.
     private static func candidate(length: Int, first: UInt8, last: UInt8) -> FieldName {
         // Read in place: a local copy of the table would cost a kilobyte of memcpy for every name.
-        candidates[slot(length: length, first: first, last: last)]
+        known.candidates[slot(length: length, first: first, last: last)]
     }
-
-    private static let candidates: InlineArray<1024, FieldName> = {
-        var table = InlineArray<1024, FieldName>(repeating: .other)
-        for name in FieldName.allCases where name != .other {
-            let text = Span<UInt8>(name.text)
-            table[slot(length: text.count, first: lowercased(text[0]), last: lowercased(text[text.count - 1]))] = name
-        }
-        return table
-    }()
 
     @inline(__always)
     static func slot(length: Int, first: UInt8, last: UInt8) -> Int {

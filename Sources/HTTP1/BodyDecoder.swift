@@ -70,6 +70,20 @@ public struct BodyDecoder {
         if case .done = state { true } else { false }
     }
 
+    /// Whether the body's end is among these bytes, which follow those that were read. A mistake in them counts as its end.
+    public func ends(within bytes: borrowing Span<UInt8>) -> Bool {
+        var trial = self
+        var at = 0
+        while !trial.isDone {
+            switch trial.next(bytes.extracting(at..<bytes.count)) {
+            case .data(let skip, let count): at += skip + count
+            case .needMore: return false
+            case .end, .failed: return true
+            }
+        }
+        return true
+    }
+
     /// Says that bytes of a Content-Length body went another way (splice).
     public mutating func skipKnown(_ count: Int) {
         guard case .known(let left) = state, count <= left else { return }

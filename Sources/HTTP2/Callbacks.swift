@@ -7,31 +7,32 @@ import HTTP
 
 /// Makes the C session, announces our settings, and opens the connection's window.
 func makeServerSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePointer? {
-    var raw: OpaquePointer? = nil
-    var callbacks: OpaquePointer? = nil
-    var option: OpaquePointer? = nil
-    // SAFETY: plain creation; callbacks and options are copied by the session and freed here.
-    guard unsafe nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
-    defer { unsafe nghttp2_session_callbacks_del(callbacks) }
-    guard unsafe nghttp2_option_new(&option) == 0 else { return nil }
-    defer { unsafe nghttp2_option_del(option) }
-    unsafe setCallbacks(callbacks)
-    unsafe nghttp2_option_set_no_auto_window_update(option, 1)
-    unsafe nghttp2_option_set_max_continuations(option, limits.continuations)
-    unsafe nghttp2_option_set_max_outbound_ack(option, limits.outboundFrames)
-    unsafe nghttp2_option_set_stream_reset_rate_limit(option, UInt64(4 * limits.glitches), 33)
-    unsafe nghttp2_option_set_no_closed_streams(option, 1)
-    unsafe nghttp2_option_set_builtin_recv_extension_type(option, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
-    guard unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
-    else { return nil }
-    unsafe announce(raw, limits, [
+    // SAFETY: what is made belongs to the owner, which frees it.
+    unsafe makeSession(limits, own: [
         (NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrentStreams), (NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1),
-    ])
-    return unsafe raw
+    ]) { raw, callbacks, option in
+        // SAFETY: as `makeSession` says.
+        unsafe nghttp2_option_set_stream_reset_rate_limit(option, UInt64(4 * limits.glitches), 33)
+        unsafe nghttp2_option_set_builtin_recv_extension_type(option, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
+        return unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option)
+    }
 }
 
 /// The same for the end towards an origin.
 func makeOriginSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePointer? {
+    // SAFETY: what is made belongs to the owner, which frees it.
+    unsafe makeSession(limits, own: [(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)]) { raw, callbacks, option in
+        // SAFETY: as `makeSession` says.
+        unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, onFrameNotSent)
+        return unsafe nghttp2_session_client_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option)
+    }
+}
+
+/// What both ends have in common; `make` adds what they have not, and creates the session.
+private func makeSession(
+    _ limits: HTTP2Limits, own settings: [(nghttp2_settings_id, Int)],
+    _ make: (_ raw: inout OpaquePointer?, _ callbacks: OpaquePointer?, _ option: OpaquePointer?) -> Int32
+) -> OpaquePointer? {
     var raw: OpaquePointer? = nil
     var callbacks: OpaquePointer? = nil
     var option: OpaquePointer? = nil
@@ -41,18 +42,17 @@ func makeOriginSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePo
     guard unsafe nghttp2_option_new(&option) == 0 else { return nil }
     defer { unsafe nghttp2_option_del(option) }
     unsafe setCallbacks(callbacks)
-    unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, onFrameNotSent)
     unsafe nghttp2_option_set_no_auto_window_update(option, 1)
     unsafe nghttp2_option_set_max_continuations(option, limits.continuations)
     unsafe nghttp2_option_set_max_outbound_ack(option, limits.outboundFrames)
     unsafe nghttp2_option_set_no_closed_streams(option, 1)
-    guard unsafe nghttp2_session_client_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option) == 0
-    else { return nil }
-    unsafe announce(raw, limits, [(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)])
+    guard unsafe make(&raw, callbacks, option) == 0 else { return nil }
+    unsafe announce(raw, limits, settings)
     return unsafe raw
 }
 
 private func announce(_ raw: OpaquePointer?, _ limits: HTTP2Limits, _ own: [(nghttp2_settings_id, Int)]) {
+    let own = limits.headerTableBytes == 4_096 ? own : own + [(NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, limits.headerTableBytes)]
     let settings = own.map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: UInt32($0.1)) } + [
         nghttp2_settings_entry(
             settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindow)),

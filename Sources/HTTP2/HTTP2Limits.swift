@@ -8,6 +8,8 @@ public struct HTTP2Limits: Sendable {
     /// Decoded header section: names, values and 32 bytes per field (RFC 9113 section 6.5.2).
     public var headerListBytes = 65_536
     public var headerFields = 100
+    /// Table by which the peer compresses its heads (RFC 7541 section 4.2). 4,096 is what it has without being told.
+    public var headerTableBytes = 4_096
     public var fieldBytes = 8_192
     public var pathBytes = 8_192
     public var trailerBytes = 8_192

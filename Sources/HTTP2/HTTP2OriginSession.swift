@@ -35,12 +35,22 @@ public import HTTP
         return unsafe nghttp2_session_check_request_allowed(raw) != 0
     }
 
+    /// The origin takes extended CONNECT (RFC 8441 section 3).
+    public final var allowsExtendedConnect: Bool {
+        guard let raw = unsafe raw, hasSettings else { return false }
+        // SAFETY: the session is alive.
+        return unsafe nghttp2_session_get_remote_settings(raw, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
+    }
+
     /// Begins a request. Its body follows by the stream's methods.
     /// - Parameters:
     ///   - secure: the connection has TLS; the client's scheme is told by fields.
     ///   - endOfStream: there is no body and there are no trailers.
+    ///   - webSocket: an upgrade that goes as extended CONNECT: what follows are bytes of a tunnel.
     /// - Returns: false when the connection takes no more; nothing has changed then.
-    public final func open(_ stream: HTTP2OriginStream, _ head: borrowing Head, secure: Bool, endOfStream: Bool) -> Bool {
+    public final func open(
+        _ stream: HTTP2OriginStream, _ head: borrowing Head, secure: Bool, endOfStream: Bool, webSocket: Bool = false
+    ) -> Bool {
         guard canOpen, stream.session == nil, stream.slot < 0 else { return false }
         stream.state.announced = true
         stream.state.workEnded = true
@@ -48,7 +58,7 @@ public import HTTP
         stream.state.finished = endOfStream
         stream.session = self
         stream.owner = self
-        guard submitRequest(head, on: stream, secure, endOfStream: endOfStream) else {
+        guard submitRequest(vectors.fillRequest(head, secure: secure, webSocket: webSocket), on: stream, endOfStream: endOfStream) else {
             stream.prepareForReuse()
             stream.session = nil
             stream.owner = nil
@@ -62,8 +72,8 @@ public import HTTP
         return true
     }
 
-    private func submitRequest(_ head: borrowing Head, on stream: HTTP2OriginStream, _ secure: Bool, endOfStream: Bool) -> Bool {
-        let count = vectors.fillRequest(head, secure: secure)
+    /// - Parameter count: of the fields in `vectors`, whose head the caller still borrows.
+    private func submitRequest(_ count: Int, on stream: HTTP2OriginStream, endOfStream: Bool) -> Bool {
         // SAFETY: nghttp2 copies names and values before it returns; the pointer is the stream, which `streams` holds
         // until its stream in nghttp2 has ended.
         let pointer = unsafe Unmanaged.passUnretained(stream).toOpaque()

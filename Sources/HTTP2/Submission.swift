@@ -140,8 +140,9 @@ extension HTTP2Session {
 
     /// Points at a request's pseudo-fields and fields. Those that belong to one connection, Host and Expect stay behind;
     /// the length goes by `head.body`.
-    mutating func fillRequest(_ head: borrowing Head, secure: Bool) -> Int {
-        reserve(head.fields.count + 6)
+    /// - Parameter webSocket: an upgrade that goes as extended CONNECT, which knows no key (RFC 8441 section 5).
+    mutating func fillRequest(_ head: borrowing Head, secure: Bool, webSocket: Bool = false) -> Int {
+        reserve(head.fields.count + 7)
         scratch.removeAll()
         let target = scratch.append(head.bytes(head.path))
         if head.hasQuery { _ = scratch.append("?") }
@@ -149,13 +150,19 @@ extension HTTP2Session {
         let length = appendLength(head.body)
         let whole = ByteRange(start: Int(target.start), count: query.end - Int(target.start))
         // SAFETY: as `set` and `bytes` say: heads, static text and scratch stay as they are until nghttp2 has copied them.
-        unsafe set(0, FieldVectors.bytes(Span(":method")), FieldVectors.bytes(head.bytes(head.methodName)))
+        unsafe set(0, FieldVectors.bytes(Span(":method")), FieldVectors.bytes(webSocket ? Span("CONNECT") : head.bytes(head.methodName)))
         unsafe set(1, FieldVectors.bytes(Span(":scheme")), FieldVectors.bytes(secure ? Span("https") : Span("http")))
         unsafe set(2, FieldVectors.bytes(Span(":authority")), FieldVectors.bytes(head.bytes(head.authority)))
         unsafe set(3, FieldVectors.bytes(Span(":path")), FieldVectors.bytes(scratch[whole]))
         var count = 4
+        if webSocket {
+            // SAFETY: see above.
+            unsafe set(count, FieldVectors.bytes(Span(":protocol")), FieldVectors.bytes(Span("websocket")))
+            count += 1
+        }
         // SAFETY: see above.
         for field in head.fields where FieldVectors.travels(field) {
+            if webSocket, field.id == .other, head.bytes(field.name).equalsIgnoringCase("Sec-WebSocket-Key") { continue }
             unsafe set(count, FieldVectors.bytes(head.bytes(field.name)), FieldVectors.bytes(head.bytes(field.value)))
             count += 1
         }

@@ -1,6 +1,7 @@
 import Buffers
 public import HTTP
 import Isolates
+import KeyValue
 
 public enum HookSide: Int32, Sendable {
     case request, response
@@ -18,8 +19,14 @@ open class HookCall {
     final var edits = StagedEdits()
     final var slot: Int32 = -1
     final var epoch: Int32 = 0
+    /// How often this object was used for a call.
+    final var uses: UInt64 = 0
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
+    /// With `isolation: request`; -1: that of the function.
+    final var world: Int32 = -1
+    /// In the phase `webSocket`.
+    public final var message: HookMessage?
     final var streams = StreamProgress()
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()
@@ -73,6 +80,11 @@ open class HookCall {
     /// Answer with `subrequestFinished` or `subrequestFailed`.
     open func subrequest(_ request: HookSubrequest) {
         subrequestFailed(request.id, "sub-requests cannot be made here")
+    }
+
+    /// The hook asks one of its namespaces: answer with `storeFinished`, not before this returns.
+    open func store(_ request: HookStoreRequest) {
+        storeFinished(request.ticket, .failed(StoreFailure(.refused, "namespaces cannot be asked here")))
     }
 
     /// The hook lost interest, or the call ended: no answer is needed any more.
@@ -164,6 +176,9 @@ struct CallProgress {
     var originArrived = false
     var passThrough = false
     var subrequestsExceeded = false
+    var storeRequests = 0
+    /// Something outside has changed.
+    var wroteStore = false
     /// `start` has not returned yet: its result is the outcome.
     var starting = false
     var hasTail = false

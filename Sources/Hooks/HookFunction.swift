@@ -16,6 +16,10 @@ public final class HookFunction {
     var lastUsed: UInt64 = 0
     private var rules: [HookRule] = []
     private var losses: [UInt64] = []
+    /// Why the isolate could not be made when it was last tried.
+    private(set) var loadFailure: HookLoadError?
+    /// Of the source's modules; may come later than the source.
+    public var bytecode: [String: [UInt8]] = [:]
 
     private var slots = SlotTable()
     public var callsUnderWay: Int { slots.inUse }
@@ -26,15 +30,29 @@ public final class HookFunction {
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0
 
-    init(_ source: HookSource, _ runtime: HookRuntime) throws(HookLoadError) {
+    init(_ source: HookSource, _ runtime: HookRuntime) {
         self.source = source
         self.runtime = runtime
         host = runtime.host
-        loaded = try makeIsolate()
     }
 
-    /// Whether the module has a handler for the phase; also while its isolate is lost.
-    public func handles(_ phase: HookPhase) -> Bool { handlers & (1 << phase.rawValue) != 0 }
+    func load() throws(HookLoadError) { loaded = try makeIsolate() }
+
+    /// Whether the module has a handler for the phase; also while its isolate is lost. Loads a function that was only
+    /// registered; one that cannot be loaded handles everything, so that its calls end in its policy.
+    public func handles(_ phase: HookPhase) -> Bool {
+        if handlers == 0, readyIsolate() == nil { return true }
+        return handlers & (1 << phase.rawValue) != 0
+    }
+
+    /// Its handlers are known.
+    public var wasLoaded: Bool { handlers != 0 }
+
+    /// Loads a function that was only registered, off the way of any request. False when there was nothing to do.
+    public func warmUp() -> Bool {
+        guard loaded == nil, handlers == 0, losses.isEmpty else { return false }
+        return readyIsolate() != nil
+    }
 
     /// Bytes of V8 heap and of ArrayBuffers in use.
     public var memoryInUse: UInt64 {
@@ -51,7 +69,13 @@ public final class HookFunction {
             throw loadError("the arguments of rule \"\(rule.name)\" are larger than 100 KiB")
         }
         let index = Int32(rules.count)
-        if let loaded { try install(rule, index, in: loaded) }
+        if let loaded {
+            // Worlds that are ready lack the rule.
+            loaded.usedWorlds += loaded.readyWorlds
+            loaded.readyWorlds.removeAll()
+            if source.isolation == .request { loaded.isolate.enterWorld(0) }
+            try install(rule, index, in: loaded)
+        }
         rules.append(rule)
         return HookBinding(index: index)
     }
@@ -61,20 +85,27 @@ public final class HookFunction {
     private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
         let made: LoadedIsolate
         do throws(JSError) {
-            made = try LoadedIsolate(source, HookOperations(self))
+            made = try LoadedIsolate(source, HookOperations(self), host.takeSpare(SpareKind(source.limits)))
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
+        try furnish(made)
+        tally.isolatesMade += 1
+        tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)
+        tally.cachesRefused += UInt64(made.isolate.cacheCounts.refused)
+        return made
+    }
+
+    /// Loads the module and the rules' arguments into the world that the isolate is in.
+    func furnish(_ made: LoadedIsolate) throws(HookLoadError) {
         try inLoadTurn(made) { () throws(HookLoadError) in try self.evaluate(made) }
         for (index, rule) in rules.enumerated() { try install(rule, Int32(index), in: made) }
-        tally.isolatesMade += 1
-        return made
     }
 
     private func evaluate(_ made: LoadedIsolate) throws(HookLoadError) {
         let module: JSValue
         do throws(CallFailure) {
-            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules))
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, caches: bytecode))
         } catch {
             switch error {
             case .threw(let thrown): throw loadError(thrown)
@@ -87,14 +118,18 @@ public final class HookFunction {
         case .threw(let thrown): throw loadError(thrown)
         default:
             throw loadError(
-                "the module has no handler: export default { onRequest, onResponse, onError or fetch }, or addEventListener")
+                "the module has no handler: export default { onRequest, onResponse, onError, fetch or scheduled }, or addEventListener")
         }
     }
 
     /// `env` as JSON: variables by name, upstreams by index.
     private var grants: String {
-        let variables = source.variables.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
-        return "{\"collects\":\(source.collectsStreams),\"variables\":{\(variables)},\"upstreams\":[\(source.upstreams.map(jsonText).joined(separator: ","))]}"
+        let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
+        return """
+            {"collects":\(source.collectsStreams),"outside":\(source.reachesOutside),"variables":{\(variables)},\
+            "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
+            "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
+            """
     }
 
     private func install(_ rule: HookRule, _ index: Int32, in made: LoadedIsolate) throws(HookLoadError) {
@@ -127,7 +162,7 @@ public final class HookFunction {
             line: ours ? 0 : error.line, column: ours ? 0 : error.column, sourceLine: ours ? "" : error.sourceLine)
     }
 
-    private func loadError(_ message: String) -> HookLoadError {
+    func loadError(_ message: String) -> HookLoadError {
         HookLoadError(function: name, message: message, file: source.main, line: 0, column: 0, sourceLine: "")
     }
 
@@ -139,8 +174,13 @@ public final class HookFunction {
         let now = host.now
         losses.removeAll { now &- $0 > 10_000_000_000 }
         guard losses.count < 5 else { return nil }
-        loaded = try? makeIsolate()
-        if loaded == nil { losses.append(now) }
+        do throws(HookLoadError) {
+            loaded = try makeIsolate()
+            loadFailure = nil
+        } catch {
+            loadFailure = error
+            losses.append(now)
+        }
         return loaded
     }
 
@@ -180,6 +220,7 @@ public final class HookFunction {
         guard slots.close(call.slot, call) else { return }
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
         call.slot = -1
+        if call.world >= 0 { takeWorld(from: call) }
         call.exchange = nil
         call.edits.reset()
         call.streams.pulls = 0
@@ -235,8 +276,15 @@ struct SlotTable {
 /// An isolate and what belongs to it.
 final class LoadedIsolate {
     let isolate: Isolate
+    /// With `isolation: request`: worlds that wait for a call, worlds that calls have left, and all but world 0.
+    var readyWorlds: [Int32] = [], usedWorlds: [Int32] = []
+    var worldsInUse = 0
 
-    init(_ source: HookSource, _ operations: HookOperations) throws(JSError) {
+    init(_ source: HookSource, _ operations: HookOperations, _ spare: HookSpare?) throws(JSError) {
+        if let taken = spare?.isolate.take(name: source.name, externalBytes: source.limits.externalBytes, operations: operations) {
+            isolate = taken
+            return
+        }
         var limits = IsolateLimits()
         limits.heapBytes = source.limits.memoryBytes
         limits.externalBytes = source.limits.externalBytes

@@ -4,7 +4,7 @@ import Isolates
 
 // Operations on the heads of a live exchange.
 extension HookOperations {
-    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion }
+    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender }
 
     // MARK: Reading
 
@@ -66,6 +66,9 @@ extension HookOperations {
             case .http2: "HTTP/2"
             }
             try native.returnString(name)
+        case .sender:
+            guard let message = try call(native).message else { return native.returnNull() }
+            try native.returnString(message.fromClient ? "client" : "origin")
         case .serverName: try optional(exchange.client.tls?.serverName, native)
         }
     }
@@ -142,6 +145,7 @@ extension HookOperations {
         let url = try native.latin1(4)
         guard let parts = URLParts(url) else { throw .typeError("the URL is not an http or https URL") }
         request.head.authority = request.head.arena.append(url.extracting(parts.authority))
+        if request.upstream == HookSubrequest.outside { request.head.scheme = url.starts(with: Span("https://")) ? .https : .http }
         if parts.path.isEmpty { request.head.setPath(Span("/")) } else { request.head.setPath(url.extracting(parts.path)) }
         if let query = parts.query { request.head.setQuery(url.extracting(query)) }
         try addFields(try native.latin1(5), to: &request.head)

@@ -19,6 +19,13 @@ open class HookHost {
     /// One console line, safe to print: control characters are escaped. `level`: 0 debug, 1 info, 2 warn, 3 error.
     open func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {}
 
+    /// An isolate that was made ahead, for a function that needs one now; nil when there is none.
+    open func takeSpare(_ kind: SpareKind) -> HookSpare? { nil }
+
+    /// `HookRuntime.tidy` has something to do, soon and beside the requests. A host that never calls it has calls of functions
+    /// with `isolation: request` wait for their worlds.
+    open func wantsTidying() {}
+
     /// The runtime's `nextDeadline` became earlier: make sure that `fireTimers` runs then.
     open func deadlineMoved(to nanoseconds: UInt64) {}
 }

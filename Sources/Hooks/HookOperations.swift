@@ -49,6 +49,9 @@ final class HookOperations: NativeOperations {
         case .decode: try decode(native)
         case .detach: try native.detach(0)
         case .rejected: try rejected(native)
+        case .store: try store(native)
+        case .message: try message(native)
+        case .setMessage: try setMessage(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }
@@ -142,7 +145,7 @@ final class HookOperations: NativeOperations {
             throw .error("the limit of \(function.source.limits.subrequests) sub-requests for one call was reached")
         }
         let upstream = try native.int(2)
-        guard function.source.upstreams.indices.contains(upstream) else { throw .typeError("no such upstream") }
+        guard function.source.mayAsk(upstream) else { throw .typeError("no such upstream") }
         let request = HookSubrequest(id: call.progress.nextSubrequest, upstream: upstream)
         try fill(request, native)
         call.progress.nextSubrequest += 1

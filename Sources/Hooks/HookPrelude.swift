@@ -1,4 +1,5 @@
 import Isolates
+import Synchronization
 
 /// What the prelude calls, in this order: the names are the methods of `native`.
 enum HookOperation: Int, CaseIterable {
@@ -9,13 +10,16 @@ enum HookOperation: Int, CaseIterable {
     case variable, setVariable, state, setState, failure
     case encode, decode, detach
     case rejected
+    case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
+    case store
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.
 enum HookEntry: Int, CaseIterable {
     case install, bind, start, bodyArrived, bodyFailed, answered, answerFailed, originArrived, originFailed, fire, abandon
     case bodyChunk, bodyEnd, bodyRoom, rejections
+    case stored
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.
@@ -36,7 +40,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "kv", "entries",
     ]
 
     static var source: String {
@@ -44,16 +48,30 @@ enum HookPrelude {
         return "\"use strict\";\n" + files.map { texts[$0] ?? "throw new Error('no \($0).js')" }.joined(separator: "\n")
     }
 
-    private static let made: Result<Prelude, JSError> = {
+    /// What hooks do first, so that its code is compiled in the snapshot.
+    static var rehearsal: String { EmbeddedText.files.first { "\($0.name)" == "rehearsal" }?.text ?? "" }
+
+    static var operations: [String] { HookOperation.allCases.map { "\($0)" } }
+    static var entries: [String] { HookEntry.allCases.map { "\($0)" } }
+
+    private static let made: (prelude: Result<Prelude, JSError>, isNew: Bool) = {
+        let offered = HookSnapshot.offered.withLock { bytes in
+            defer { bytes = [] }
+            return bytes
+        }
+        if !offered.isEmpty, let ready = Prelude(name: name, source: source, operations: operations, entries: entries, rehearsal: rehearsal, exported: offered) {
+            return (.success(ready), false)
+        }
         do throws(JSError) {
-            return .success(try Prelude(
-                name: name, source: source,
-                operations: HookOperation.allCases.map { "\($0)" }, entries: HookEntry.allCases.map { "\($0)" }))
+            return (.success(try Prelude(name: name, source: source, operations: operations, entries: entries, rehearsal: rehearsal)), true)
         } catch {
-            return .failure(error)
+            return (.failure(error), true)
         }
     }()
 
-    /// Made once per process; the first call takes some milliseconds.
-    static func shared() throws(JSError) -> Prelude { try made.get() }
+    /// Made once per process; the first call takes some milliseconds, unless a snapshot was offered.
+    static func shared() throws(JSError) -> Prelude { try made.prelude.get() }
+
+    /// Whether the snapshot was made here.
+    static var isNew: Bool { made.isNew }
 }

@@ -10,7 +10,7 @@ extension HookFunction {
             tally.logBytesDropped += UInt64(text.utf8.count)
             return
         }
-        var line = escapedForLog(text)
+        var line = escapedForLog(source.hidingSecrets(in: text))
         if used + line.utf8.count > limit {
             tally.logBytesDropped += UInt64(line.utf8.count - (limit - used))
             line = String(decoding: line.utf8.prefix(limit - used), as: UTF8.self) + "... [the call's log limit of \(limit) bytes was reached]"
@@ -22,7 +22,8 @@ extension HookFunction {
     /// `file:line:column: message`, with the position in the function rather than in the prelude.
     func located(_ error: JSError) -> String {
         let (file, line, column) = position(of: error)
-        return line > 0 ? "\(file):\(line):\(column): \(error.message)" : error.message
+        let message = source.hidingSecrets(in: error.message)
+        return line > 0 ? "\(file):\(line):\(column): \(message)" : message
     }
 }
 

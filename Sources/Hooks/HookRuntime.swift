@@ -13,6 +13,8 @@ public final class HookRuntime {
     public let host: HookHost
     public private(set) var functions: [HookFunction] = []
     var deadlines = Deadlines()
+    /// Functions whose calls left worlds behind.
+    var untidied: [HookFunction] = []
     let started: UInt64
 
     public init(host: HookHost) {
@@ -35,7 +37,15 @@ public final class HookRuntime {
 
     /// Compiles and evaluates a function. Nothing of it runs for a request before `start`.
     public func load(_ source: HookSource) throws(HookLoadError) -> HookFunction {
-        let function = try HookFunction(source, self)
+        let function = HookFunction(source, self)
+        try function.load()
+        functions.append(function)
+        return function
+    }
+
+    /// A function that is loaded when it is first asked for: for sources that were loaded elsewhere before.
+    public func register(_ source: HookSource) -> HookFunction {
+        let function = HookFunction(source, self)
         functions.append(function)
         return function
     }

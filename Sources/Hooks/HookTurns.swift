@@ -10,6 +10,7 @@ enum HookEvent {
     case sendToOrigin(HookCall, Int32, HookBody)
     case subrequest(HookCall, Int32, HookSubrequest)
     case cancelSubrequest(HookCall, Int32)
+    case store(HookCall, Int32, HookStoreRequest)
     case pullBody(HookCall, Int32, HookSide)
     case cancelBody(HookCall, Int32, HookSide)
     case bodyMade(HookCall, HookSide)
@@ -25,9 +26,14 @@ extension HookFunction {
         begin(call, binding, phase, exchange)
         tally.calls += 1
         guard let isolate = readyIsolate() else {
-            let failure = HookFailure(.unavailable, call, "the function's isolate was lost too often; it is made again later")
+            let failure = HookFailure(.unavailable, call, loadFailure.map { "the function cannot be loaded: \($0)" }
+                ?? "the function's isolate was lost too often; it is made again later")
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
+        }
+        if source.isolation == .request, !giveWorld(to: call, isolate) {
+            tally.countFailure(.unavailable)
+            return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
@@ -50,6 +56,7 @@ extension HookFunction {
     private func begin(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) {
         call.values = CallValues(
             function: self, exchange: exchange, phase: phase, binding: binding.index, cpu: 0, state: call.values.state)
+        call.uses &+= 1
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.
@@ -97,6 +104,7 @@ extension HookFunction {
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
         host.willRun(self, call)
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         let used = call.cpuNanoseconds / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
         loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
@@ -151,6 +159,7 @@ extension HookFunction {
     /// Lets the prelude drop what it keeps for a call that will not go on.
     func forget(_ call: HookCall) {
         guard let loaded, call.slot >= 0 else { return }
+        if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         loaded.isolate.beginTurn(cpuMicroseconds: 5_000, wallMilliseconds: 1_000)
         _ = loaded.isolate.call(HookEntry.abandon.rawValue, call.slot, call.epoch)
         loaded.isolate.endTurn()
@@ -227,6 +236,8 @@ extension HookFunction {
             call.sendToOrigin(body)
         case .subrequest(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.subrequest(request) }
+        case .store(let call, let epoch, let request):
+            if isCurrent(call, epoch) { call.store(request) }
         case .pullBody(let call, let epoch, let side):
             if isCurrent(call, epoch) { call.pullBody(side) }
         case .cancelBody(let call, let epoch, let side):
@@ -299,6 +310,7 @@ extension HookCall {
             edits.applyResponse(&exchange.response)
             return .respond(edits.responseBody)
         default:
+            if phase == .webSocket { return .proceed(.unchanged) }
             edits.applyRequest(&exchange.request)
             if phase == .response { edits.applyResponse(&exchange.response) }
             return .proceed(phase == .response ? edits.responseBody : edits.requestBody)

@@ -10,6 +10,10 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
     case error
     /// `fetch`: the whole exchange; the function calls the origin itself.
     case fetch
+    /// `scheduled`: nobody asked, it is time.
+    case scheduled
+    /// `onWebSocketMessage`: a message of a WebSocket that passes.
+    case webSocket = 5
 
     /// The name of the export, as messages say it.
     public var handlerName: StaticString {
@@ -18,6 +22,8 @@ public enum HookPhase: Int32, Sendable, CaseIterable {
         case .response: "onResponse"
         case .error: "onError"
         case .fetch: "fetch"
+        case .webSocket: "onWebSocketMessage"
+        case .scheduled: "scheduled"
         }
     }
 }
@@ -56,6 +62,14 @@ public struct HookSource: Sendable {
     public var upstreams: [String] = []
     /// Plain text granted as `env.NAME`.
     public var variables: [String: String] = [:]
+    /// What calls of the function share.
+    public var isolation = Isolation.worker
+    /// Text granted as `env.NAME` that no log line and no message may show.
+    public var secrets: [String: String] = [:]
+    /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
+    public var reachesOutside = false
+    /// Key-value namespaces granted as `env.NAME`. A request carries the index.
+    public var stores: [HookStoreGrant] = []
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
@@ -63,10 +77,27 @@ public struct HookSource: Sendable {
     /// them chunk by chunk.
     public var collectsStreams = false
 
+    public enum Isolation: Sendable {
+        /// One world for all calls of the function on a worker: what a module keeps in variables stays.
+        case worker
+        /// A world for each call, in which nobody was before.
+        case request
+    }
+
     public init(name: String, main: String, modules: [String: String]) {
         self.name = name
         self.main = main
         self.modules = modules
+    }
+
+    func mayAsk(_ upstream: Int) -> Bool { upstreams.indices.contains(upstream) || upstream == HookSubrequest.outside && reachesOutside }
+
+    /// Text that a script wrote, fit for a log: a secret's value is its name there. Short values are words that any
+    /// text may have; hiding them would tell where they are.
+    func hidingSecrets(in text: String) -> String {
+        var text = text
+        for (name, value) in secrets where value.utf8.count >= 6 { text = text.replacing(value, with: "[secret \(name)]") }
+        return text
     }
 }
 
@@ -75,6 +106,9 @@ public struct HookRule: Sendable {
     public var name: String
     public var file: String
     public var line: Int
+    /// Text as JSON, for `arguments`.
+    public static func quoted(_ text: String) -> String { jsonText(text) }
+
     /// The rule's `args:` as JSON text; becomes `ctx.args`, frozen.
     public var arguments: String
 
@@ -153,7 +187,8 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
     }
 
     init(_ kind: Kind, _ call: HookCall, _ message: String) {
-        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "", message: message)
+        self.init(kind, function: call.function?.name ?? "", rule: call.function?.rule(call.binding)?.name ?? "",
+            message: call.function?.source.hidingSecrets(in: message) ?? message)
         file = call.function?.source.main ?? ""
         passThrough = call.progress.passThrough
         memoryBytes = call.function?.memoryInUse ?? 0
@@ -183,8 +218,9 @@ public struct HookFailure: Error, Sendable, CustomStringConvertible {
 public final class HookSubrequest {
     /// Names the request to `subrequestFinished`; unique within the call.
     public let id: Int32
-    /// Index into `HookSource.upstreams`.
+    /// Index into `HookSource.upstreams`; `HookSubrequest.outside`: the URL's own server, `head.scheme` tells how.
     public let upstream: Int
+    public static let outside = -1
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []
@@ -215,12 +251,17 @@ public struct HookCounters: Sendable {
     public var calls: UInt64 = 0
     public var asynchronousCalls: UInt64 = 0
     public var subrequests: UInt64 = 0
+    public var storeRequests: UInt64 = 0
     public var bodiesRead: UInt64 = 0
     /// Bytes of bodies that entered JavaScript chunk by chunk, and that it made.
     public var bodyBytesRead: UInt64 = 0
     public var bodyBytesWritten: UInt64 = 0
     public var javaScriptNanoseconds: UInt64 = 0
     public var isolatesMade: UInt64 = 0
+    public var worldsMade: UInt64 = 0
+    /// Modules whose bytecode was at hand, and those whose bytecode V8 did not take.
+    public var cachesUsed: UInt64 = 0
+    public var cachesRefused: UInt64 = 0
     public var logBytesDropped: UInt64 = 0
     /// Fields that a hook wanted to set and that belong to the gateway.
     public var fieldsRefused: UInt64 = 0

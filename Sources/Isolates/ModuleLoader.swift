@@ -26,14 +26,33 @@ struct ModuleLoader {
         return try run(root, path)
     }
 
+    /// Compiles one module by itself, for `Isolate.bytecode`.
+    func bytecode(of path: String, _ text: String) -> [UInt8] {
+        unsafe cv8_modules_reset(core.raw)
+        defer { unsafe cv8_modules_reset(core.raw) }
+        var loader = self
+        guard let module = try? loader.compile(path, text) else { return [] }
+        var count = 0
+        guard let data = unsafe cv8_module_cache(core.raw, module, &count) else { return [] }
+        // SAFETY: `data` is `count` bytes that are ours, freed here.
+        defer { unsafe cv8_data_free(data) }
+        return unsafe Array(UnsafeBufferPointer(start: data, count: count))
+    }
+
     private mutating func compile(_ path: String, _ text: String) throws(CallFailure) -> Int32 {
         var error: UnsafeMutablePointer<cv8_error>?
-        // SAFETY: both texts live during the call; V8 copies them.
+        var used = false
+        let cache = sources.caches[path] ?? []
+        // SAFETY: the texts and the bytes live during the call; V8 copies them.
         let module = unsafe withTexts([path, text]) { texts in
-            path.hasSuffix(".json")
-                ? unsafe cv8_module_json(core.raw, texts[0], texts[1], &error)
-                : unsafe cv8_module_compile(core.raw, texts[0], texts[1], &error)
+            unsafe cache.withUnsafeBufferPointer { cache in
+                let bytes = unsafe cv8_bytes(bytes: cache.baseAddress ?? emptyBytes, count: cache.count)
+                return path.hasSuffix(".json")
+                    ? unsafe cv8_module_json(core.raw, texts[0], texts[1], &error)
+                    : unsafe cv8_module_compile(core.raw, texts[0], texts[1], bytes, &used, &error)
+            }
         }
+        if !cache.isEmpty { core.noteCache(used: used) }
         guard module >= 0 else {
             if let stop = unsafe Termination(rawValue: cv8_turn_stop(core.raw)) { throw .terminated(stop) }
             throw unsafe .threw(JSError(taking: error))

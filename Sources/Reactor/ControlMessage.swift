@@ -27,6 +27,8 @@ public enum SupervisorMessage: Sendable, Equatable {
     /// Functions that run in a cordon from now on unless they are pinned; replaces the list sent before. `fatal`: those
     /// that cost a worker its life.
     case move([String], fatal: [String])
+    /// With sealed memory: what the process may begin its JavaScript from. Comes before the first configuration.
+    case snapshot
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -71,6 +73,8 @@ public enum SupervisorMessage: Sendable, Equatable {
             writer.byte(21)
             writer.list(names) { $0.string($1) }
             writer.list(fatal) { $0.string($1) }
+        case .snapshot:
+            writer.byte(22)
         case .tail:
             writer.byte(9)
         case .endTail:
@@ -109,6 +113,7 @@ public enum SupervisorMessage: Sendable, Equatable {
         case 21: self = .move(
             try reader.list { (reader) throws(PacketError) in try reader.string() },
             fatal: try reader.list { (reader) throws(PacketError) in try reader.string() })
+        case 22: self = .snapshot
         case 9: self = .tail
         case 10: self = .endTail
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)
@@ -136,6 +141,8 @@ public enum WorkerMessage: Sendable, Equatable {
     case cordonStrike(function: String)
     /// This function held the worker's loop up too long, too often.
     case slow(function: String)
+    /// With sealed memory: the snapshot that this process had to make, before it ran anybody's code.
+    case snapshot
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -168,6 +175,8 @@ public enum WorkerMessage: Sendable, Equatable {
         case .slow(let function):
             writer.byte(23)
             writer.string(function)
+        case .snapshot:
+            writer.byte(24)
         }
         return writer.bytes
     }
@@ -184,6 +193,7 @@ public enum WorkerMessage: Sendable, Equatable {
         case 21: self = .killCordon(id: try reader.number())
         case 22: self = .cordonStrike(function: try reader.string())
         case 23: self = .slow(function: try reader.string())
+        case 24: self = .snapshot
         case let kind: throw PacketError(what: "unknown message \(kind) from a worker", offset: 0)
         }
         try reader.expectEnd()

@@ -19,6 +19,9 @@ open class Transport {
     /// True when bytes pass through the kernel unchanged, so that splice(2) may be used.
     open var isPlain: Bool { false }
 
+    /// True when what is sent may go to the socket as it is, for instance by splice(2): plain, or the kernel encrypts it.
+    open var takesPlainBytes: Bool { isPlain }
+
     /// Reads once into free room of `buffer`.
     open func receive(into buffer: inout ReadBuffer) -> IOResult { .failed(0) }
 

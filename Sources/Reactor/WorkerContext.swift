@@ -28,6 +28,8 @@ public final class WorkerContext {
     public let fenced: [String]
     /// Functions that run in a cordon unless they are pinned.
     public let moved: [String]
+    /// What JavaScript begins from, made by another process of this program; empty when there was none.
+    public let snapshot: [UInt8]
     /// Becomes a `WorkerControl`. None in a process that only tries a configuration.
     private let control: ControlSocket?
     private var controlIsTaken = false
@@ -42,6 +44,7 @@ public final class WorkerContext {
         listeners = birth.listeners
         fenced = birth.fenced
         moved = birth.moved
+        snapshot = birth.snapshot
         self.generation = generation
         self.bundle = bundle
         control = birth.control
@@ -58,6 +61,7 @@ public final class WorkerContext {
         listeners = []
         fenced = []
         moved = []
+        snapshot = []
         generation = 0
         self.bundle = bundle
         control = nil
@@ -67,6 +71,12 @@ public final class WorkerContext {
         guard let control, !controlIsTaken else { preconditionFailure("the control channel is taken once") }
         controlIsTaken = true
         return control
+    }
+
+    /// Gives the supervisor a snapshot for other processes and other starts. To be called before hook code runs here.
+    public func keep(snapshot bytes: [UInt8]) {
+        guard let control, let memory = try? SealedMemory.create(name: "sluice-snapshot", bytes) else { return }
+        _ = try? control.send(WorkerMessage.snapshot.encoded(), passing: memory.number)
     }
 
     /// Tells the supervisor why this worker cannot serve; the process ends after that.
@@ -109,6 +119,7 @@ private struct WorkerBirth {
     var listeners: [InheritedListener] = []
     var fenced: [String] = []
     var moved: [String] = []
+    var snapshot: [UInt8] = []
 }
 
 /// Why a process could not become a worker.
@@ -204,6 +215,8 @@ extension WorkerBirth {
             fenced = names
         case .move(let names, _):
             moved = names
+        case .snapshot:
+            snapshot = try SealedMemory.read(packet.takeDescriptor("a snapshot"))
         case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail:
             break
         }
@@ -296,7 +309,7 @@ open class WorkerControl: Channel {
         case .reopenLogs: reopenLogs()
         case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
         case .endTail: tail(nil)
-        case .welcome, .examine: break
+        case .welcome, .examine, .snapshot: break
         }
     }
 }

@@ -33,9 +33,16 @@ public final class Workshop<Answer: Sendable> {
     }
 
     /// Frees a value there. Whoever calls this holds the last reference and lets go of it.
-    public func discard(_ value: consuming some Sendable) {
-        let value = value
-        queue.add { _ = value }
+    public func discard<Value: Sendable>(_ value: consuming Value) {
+        let parcel = Parcel(consume value)
+        // Emptied there: whoever is last to let go of the parcel frees no more than that.
+        queue.add { parcel.value = nil }
+    }
+
+    /// SAFETY: the value is touched by nobody but the other thread once the parcel is on its way.
+    private final class Parcel<Value: Sendable>: @unchecked Sendable {
+        var value: Value?
+        init(_ value: consuming Value) { self.value = value }
     }
 
     private func deliver(_ number: UInt64, _ answer: Answer) { waiting.removeValue(forKey: number)?(answer) }

@@ -59,8 +59,17 @@ struct ExpectationCheck {
         case .log(let text):
             guard !answer.log.contains(where: { $0.contains(text) }) else { return nil }
             return Miss(message: "no log line contains `\(text)`", label: "\(answer.log.count) log lines", difference: answer.log.map { "  \($0)" })
+        case .entry(let entry): return miss(entry, expectation.key)
         default: return nil
         }
+    }
+
+    private func miss(_ entry: TestEntry, _ key: String) -> Miss? {
+        let got = answer.namespaces[entry.namespace]?[entry.key].map { String(decoding: $0, as: UTF8.self) }
+        if entry.isJSON, let wanted = entry.value.flatMap({ JSON($0) }), let held = got.flatMap({ JSON($0) }), wanted.matches(held, partial: false) {
+            return nil
+        }
+        return compare(key, entry.value ?? "no entry", got ?? "no entry")
     }
 
     private func missing(rules wanted: [String]) -> Miss? {

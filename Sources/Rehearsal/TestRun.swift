@@ -53,18 +53,16 @@ public struct TestRun: Sendable {
             return run
         }
         run.notes = loaded.diagnostics.text
-        let gateway: RehearsalGateway
         do {
-            gateway = try RehearsalGateway(configuration, files: loaded.filesRead)
+            var player = TestPlayer(gateway: try RehearsalGateway(configuration, files: loaded.filesRead), loaded: loaded)
+            for test in loaded.tests where filter.map({ test.name.localizedContains($0) }) ?? true {
+                if test.isFresh { player.gateway = try RehearsalGateway(configuration, files: loaded.filesRead) }
+                run.outcomes.append(player.play(test))
+            }
+            run.rules = rules(configuration, player.matches)
         } catch {
             run.problem = "error: \(error)"
-            return run
         }
-        var player = TestPlayer(gateway: gateway, loaded: loaded)
-        for test in loaded.tests where filter.map({ test.name.localizedContains($0) }) ?? true {
-            run.outcomes.append(player.play(test))
-        }
-        run.rules = rules(configuration, player.matches)
         return run
     }
 
@@ -85,7 +83,7 @@ extension String {
 
 /// Plays the tests of one file on one gateway.
 private struct TestPlayer {
-    let gateway: RehearsalGateway
+    var gateway: RehearsalGateway
     let loaded: LoadResult
     private(set) var matches: [String: Int] = [:]
 
@@ -99,6 +97,7 @@ private struct TestPlayer {
         let began = clock.now
         // A day passes between tests, so that limits and health of one do not reach into the next.
         gateway.pass(milliseconds: 86_400_000)
+        gateway.fill(test.entries.map { ($0.namespace, $0.key, $0.value ?? "") })
         var failures: [TestFailure] = []
         for (number, step) in test.steps.enumerated() {
             gateway.pass(milliseconds: step.wait)
@@ -120,7 +119,11 @@ private struct TestPlayer {
         request.time = time
         var answer = RehearsedAnswer()
         for _ in 0..<step.count {
-            answer = gateway.play(request) { script.outcome($0) }
+            if let function = step.scheduled {
+                answer = gateway.playSchedule(of: function, time: request.time) { script.outcome($0) } ?? answer
+            } else {
+                answer = gateway.play(request) { script.outcome($0) }
+            }
             request.time = nil
             for rule in answer.rules { matches[rule, default: 0] += 1 }
         }
@@ -134,7 +137,7 @@ private struct TestPlayer {
             .expectation, miss.message, at: expectation.position, label: miss.label, context: "test \"\(test.name)\"")
         var text = diagnostic.text
         for line in miss.difference { text += "     \(line)\n" }
-        text += "   = \(AnswerText.summary(step.request, answer))\n"
+        text += "   = \(AnswerText.summary(step, answer))\n"
         return TestFailure(
             message: miss.message, file: diagnostic.file, line: Int(diagnostic.position.line),
             column: Int(diagnostic.position.column), text: text)
@@ -157,13 +160,15 @@ extension RehearsedRequest {
 
 /// One line about what happened.
 enum AnswerText {
-    static func summary(_ request: TestRequest, _ answer: RehearsedAnswer) -> String {
+    static func summary(_ step: TestStep, _ answer: RehearsedAnswer) -> String {
+        let request = step.request
         let url = "\(request.scheme == .https ? "https" : "http")://\(request.authority)\(request.target)"
         var parts = ["rules: \(answer.rules.isEmpty ? "none" : answer.rules.joined(separator: ", "))"]
         parts += answer.calls.map { "\($0.isSubrequest ? "sub-request" : "origin") \($0.upstream): \($0.request.method) \($0.request.target)" }
         parts += answer.hooks.map { "hook \($0.function) (\($0.phase)): \($0.outcome)" }
         if let error = answer.error { parts.append("error: \(error.name)\(error.note.isEmpty ? "" : " (\(error.note))")") }
         let result = answer.status == 0 ? "no answer" : "\(answer.status) \(StatusName.of(answer.status))"
+        if let function = step.scheduled { return Difference.shown("schedule of \(function); " + parts.joined(separator: "; ")) }
         return Difference.shown("\(request.method) \(url) -> \(result); " + parts.joined(separator: "; "))
     }
 }

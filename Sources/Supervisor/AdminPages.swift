@@ -39,6 +39,9 @@ extension Supervisor {
         out.single(
             MetricFamily("sluice_config_stale", .gauge, "1 while the configuration on disk was refused and an older one is served."),
             reload.staleness.isStale ? 1 : 0)
+        out.single(
+            MetricFamily("sluice_certificate_stale", .gauge, "1 while a certificate on disk was refused and the old one is served."),
+            reload.staleness.isOfCertificate ? 1 : 0)
         let reloads = MetricFamily("sluice_reloads_total", .counter, "Reloads asked for, by outcome.")
         out.begin(reloads)
         out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))

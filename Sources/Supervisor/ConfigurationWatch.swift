@@ -75,15 +75,21 @@ struct Staleness {
     /// Monotonic milliseconds of the first refusal since the last configuration that was good.
     private(set) var since: UInt64?
     private var remindedAt: UInt64 = 0
+    /// What was refused last is a certificate, its key or its chain.
+    private(set) var isOfCertificate = false
 
     var isStale: Bool { since != nil }
 
-    mutating func refused(now: UInt64) {
+    mutating func refused(now: UInt64, forCertificate: Bool = false) {
+        isOfCertificate = forCertificate
         if since == nil { since = now }
         remindedAt = now
     }
 
-    mutating func applied() { since = nil }
+    mutating func applied() {
+        since = nil
+        isOfCertificate = false
+    }
 
     /// Minutes it has been stale, when it is time to say so again.
     mutating func minutesToRemindOf(now: UInt64) -> UInt64? {

@@ -163,6 +163,8 @@ final class WorkerProcess: ManagedProcess {
     var killedInside: RunningReport?
     /// Why we killed it, for the log.
     var killReason: String?
+    /// It was born with a snapshot, or has made one and told.
+    var hadSnapshot = false, gaveSnapshot = false
     /// Where it writes what it dies of.
     let crash: CrashMemory
     /// A call seen past its deadline; it is killed when it is seen a second time.
@@ -185,6 +187,7 @@ final class WorkerProcess: ManagedProcess {
         if case .wantCordon(let id, let tenant) = message {
             return supervisor.startCordon(for: self, id, tenant, packet.descriptor.take())
         }
+        if case .snapshot = message { return supervisor.keepSnapshot(of: self, packet.descriptor.take()) }
         supervisor.worker(self, said: message)
     }
 

@@ -38,7 +38,7 @@ final class ScratchProcess: ManagedProcess {
             } catch {
                 outcome = .bad("the checked configuration could not be read: \(error)")
             }
-        case .ready, .refused, .drained, .wantCordon, .killCordon, .cordonStrike, .slow: break
+        case .ready, .refused, .drained, .wantCordon, .killCordon, .cordonStrike, .slow, .snapshot: break
         }
     }
 

@@ -29,6 +29,7 @@ public final class Supervisor {
     /// Sockets of waiting workers, by the index of their owner.
     var loans: [Int: Loan] = [:]
     var strikes = StrikeBook()
+    var snapshots: SnapshotShelf
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0
@@ -115,6 +116,7 @@ public final class Supervisor {
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
         access.configure(loaded.bundle.adminTokens)
+        snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
         if let takeover { adopt(takeover) }
         _ = strikes.adopt(loaded.bundle.functions)
     }

@@ -21,8 +21,16 @@ public struct SupervisorOptions: Sendable {
     /// Reload when a file of the configuration changes.
     public var watches = false
     public var logFormat = OperationLog.Format.text
+    /// What stands in the diagnostics of a configuration whose certificates cannot be used.
+    public var certificateMarks: [String] = []
     /// Shown by /status and /metrics.
     public var version = "0"
+    /// What a startup snapshot of this build begins with; empty: every worker makes its own.
+    public var snapshotKey: [UInt8] = []
+    /// Whether bytes are a whole snapshot of this build.
+    public var snapshotIsSound: @Sendable ([UInt8]) -> Bool = { _ in false }
+    /// Where the snapshot is kept between starts; nil: nowhere.
+    public var cacheFolder: String?
     /// Handed to every worker as they are.
     public var workerSettings: [String: String] = [:]
     /// Settings of workers that go on with the process that takes this one's place.

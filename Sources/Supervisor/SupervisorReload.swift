@@ -212,7 +212,8 @@ extension Supervisor {
 
     private func refuseReload(_ reason: String) {
         reload.refused += 1
-        reload.staleness.refused(now: reactor.now)
+        let isOfCertificate = options.certificateMarks.contains { mark in reason.contains(mark) }
+        reload.staleness.refused(now: reactor.now, forCertificate: isOfCertificate)
         let message = "\(reason)\nrunning configuration (generation \(current.number)) was not changed"
         log.error("reload", "the new configuration was refused\n\(message)", [("generation", .number(Int(current.number)))])
         reload.last = LastReload(at: SystemClock.timestamp(), result: "refused", message: reason)

@@ -17,6 +17,10 @@ extension Supervisor {
         worker.send(
             .welcome(worker: index, workers: options.workers, settings: workerSettings),
             passing: shared.descriptor.number)
+        if let memory = snapshots.memory {
+            worker.hadSnapshot = true
+            worker.send(.snapshot, passing: memory.descriptor.number)
+        }
         for entry in listeners.entries { worker.send(opening(entry), passing: entry.sockets[index]) }
         worker.send(.fence(strikes.fenced))
         worker.send(.move(strikes.moved, fatal: strikes.fatal))
@@ -68,7 +72,7 @@ extension Supervisor {
         case .killCordon(let id): killCordon(of: worker, id)
         case .cordonStrike(let function): strikeInCordon(function)
         case .slow(let function): move(function, because: "it held a worker up too often")
-        case .drained, .loaded, .rejected, .wantCordon: break
+        case .drained, .loaded, .rejected, .wantCordon, .snapshot: break
         }
     }
 

@@ -77,6 +77,10 @@ public struct ServerOptions: Sendable {
     public var ciphers: String?
     public var suites: String?
     public var curves: String?
+    /// Let the kernel make records where it can.
+    public var usesKernel = true
+    /// A larger ClientHello is refused.
+    public var helloBytes = 16 << 10
 
     public init() {}
 }

@@ -33,7 +33,7 @@ struct NamePolicy {
         let refused = unsafe withTexts { ciphers, suites, curves in
             unsafe authorities.withUnsafeBufferPointer { list in
                 var policy = unsafe sluice_policy(
-                    minimum_tls13: minimumTLS13 ? 1 : 0, ciphers: ciphers, suites: suites, groups: curves, verify: verify,
+                    minimum_tls13: minimumTLS13 ? 1 : 0, kernel: options.usesKernel && KernelTLS.isAvailable ? 1 : 0, ciphers: ciphers, suites: suites, groups: curves, verify: verify,
                     authorities: list.baseAddress, authority_count: list.count)
                 // SAFETY: everything the policy points to is alive for the call, and copied by it.
                 return unsafe sluice_server_configure(context, shared, &policy).map { unsafe String(cString: $0) }

@@ -14,11 +14,16 @@ public struct PeerCertificate: Sendable, Equatable {
     public var isVerified: Bool
 }
 
-/// Whether the kernel can take over the records of connections (kTLS): nil when it can, or why not.
-public func kernelTLSRefusal() -> String? {
-    let error = sluice_ktls_probe()
-    // SAFETY: strerror gives a static string.
-    return error == 0 ? nil : unsafe String(cString: strerror(error))
+/// The kernel's TLS (kTLS): it makes the records of what a server sends, so that bodies need not enter user space.
+public enum KernelTLS {
+    /// nil when the kernel can take over the records of connections, or why not. Asked once.
+    public static let refusal: String? = {
+        let error = sluice_ktls_probe()
+        // SAFETY: strerror gives a static string.
+        return error == 0 ? nil : unsafe String(cString: strerror(error))
+    }()
+
+    public static var isAvailable: Bool { refusal == nil }
 }
 
 extension TLSTransport {

@@ -15,6 +15,8 @@ import COpenSSL
     /// By the part after `*.`.
     private var wildcards: [String: Int] = [:]
     private let rejectsUnknownNames: Bool
+    /// A larger ClientHello is refused.
+    let helloBytes: Int
 
     /// - Throws: the first certificate or key that cannot be used.
     public init(_ sources: [CertificateSource], options: ServerOptions = ServerOptions()) throws(TLSConfigurationError) {
@@ -23,6 +25,7 @@ import COpenSSL
         certificates = loaded
         warnings = loaded.compactMap { $0.dateWarning() }
         rejectsUnknownNames = options.rejectsUnknownNames
+        helloBytes = options.helloBytes
         // SAFETY: freed in deinit, after the contexts that refer to it.
         unsafe shared = .allocate(capacity: 1)
         unsafe shared.initialize(to: sluice_server())

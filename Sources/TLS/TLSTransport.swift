@@ -53,8 +53,8 @@ public enum HandshakeResult: Sendable {
     /// Why the last call failed, for the log; empty when none did.
     public private(set) var failure = ""
 
-    /// A ClientHello that needs more than this is refused, with room for what was read ahead of it.
-    private static let helloBytes = 20_480
+    /// Room for what was read ahead behind a ClientHello.
+    private static let readAhead = 4_096
     /// KeyUpdates and the like after the handshake: so many at once, and so many more per minute.
     private static let messagesPerMinute: UInt64 = 32
 
@@ -62,7 +62,7 @@ public enum HandshakeResult: Sendable {
     public convenience init(server context: ServerContext, fd: Int32, reactor: Reactor) {
         unsafe self.init(.server(context), context.room, context.makeSession(), fd, reactor)
         // SAFETY: the state belongs to this object.
-        unsafe io?.pointee.receive_limit = TLSTransport.helloBytes
+        unsafe io?.pointee.receive_limit = context.helloBytes + TLSTransport.readAhead
     }
 
     /// The client's end, towards an origin.
@@ -98,6 +98,10 @@ public enum HandshakeResult: Sendable {
         guard case .client(let context, let name) = context else { return nil }
         return (context, name)
     }
+
+    /// The kernel makes the records of what is sent: plain bytes may go to the socket behind everything that was.
+    // SAFETY: the state belongs to this object.
+    public override var takesPlainBytes: Bool { unsafe io.map { unsafe $0.pointee.ktls != 0 && $0.pointee.kept_count == 0 } ?? false }
 
     var isServer: Bool { if case .server = context { true } else { false } }
 
@@ -228,7 +232,7 @@ public enum HandshakeResult: Sendable {
 
     private func ioNote(_ queued: OpenSSLError) -> String? {
         let code = systemError
-        if code == EMSGSIZE { return "the ClientHello is larger than 16 KiB" }
+        if code == EMSGSIZE { return "the ClientHello is larger than its limit" }
         if queued.isUnexpectedEOF { return "the peer went away during the handshake" }
         if queued.code == 0 { return code == 0 ? "the peer went away" : "the connection broke (errno \(code))" }
         return nil

@@ -47,7 +47,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Refused here: all connections to the server were busy for too long.
     case upstreamFailuresOverloaded
     case upstreamRetries, upstreamRetriesOverBudget
-    case upstreamEjections, upstreamPanics
+    case upstreamEjections, upstreamPanics, upstreamWarmUps
     /// A limit of an upstream was reached: connections (the request waits), waiting requests, running requests.
     case upstreamLimitConnections, upstreamLimitPending, upstreamLimitRequests
     case healthChecksPassed, healthChecksFailed, healthServersWentDown, healthServersCameUp
@@ -64,18 +64,34 @@ public enum Counter: Int, CaseIterable, Sendable {
     case mirrorsSent, mirrorsDropped, mirrorsFailed
     /// Requests asked of rate limits, and keys that lost their place while they still counted.
     case rateLimitAllowed, rateLimitRefused, rateLimitEvicted
-    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError
+    case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
+    case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
+    /// Runs of schedules by what became of them; skipped: the run before went on.
+    case scheduledDone, scheduledFailed, scheduledSkipped
     case hookFailuresThrown, hookFailuresCPU, hookFailuresWall, hookFailuresMemory
     case hookFailuresSubrequests, hookFailuresResult, hookFailuresFenced
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
-    case isolatesLive, isolatesEvicted
+    case isolatesLive
+    /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
+    case isolatesSpare, isolatesWarm, isolatesCold
+    case isolatesEvicted
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats
     /// Functions that moved into a cordon by themselves.
     case hookMovesSlow, hookMovesFatal
+    /// What hooks asked of key-value namespaces, and why it was not done.
+    case kvGets, kvPuts, kvDeletes, kvLists
+    case kvFailuresFull, kvFailuresBusy, kvFailuresTimeout, kvFailuresUnreachable, kvFailuresRefused, kvFailuresBroken
+    case kvBytesRead, kvBytesWritten
+    /// Entries taken out because they were over.
+    case kvExpired
+    case kvBytes
+    /// Requests of hooks to hosts outside, and those refused: the host was not granted, or its address is not public.
+    case egressRequests, egressRefusedHost, egressRefusedAddress
+    case redisConnects, redisLosses, redisConnected
     case reloadsApplied, reloadsRefused
     /// Time for which requests waited while a configuration was swapped in.
     case reloadMicroseconds

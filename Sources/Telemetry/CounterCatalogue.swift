@@ -129,6 +129,7 @@ extension Counter {
                 "Retries that were not made because the budget was spent.")
             + one(.upstreamEjections, "upstream_ejections_total", .counter, "Servers left out for failures in a row.")
             + one(.upstreamPanics, "upstream_panics_total", .counter, "Choices made without regard to health: too few servers were left.")
+            + one(.upstreamWarmUps, "upstream_warm_connects_total", .counter, "Connections opened ahead of need (`warm`).")
             + series(
                 "upstream_limits_total", .counter, "Limits of upstreams reached, by kind.", "limit",
                 [
@@ -175,8 +176,18 @@ extension Counter {
                 "hook_calls_total", .counter, "Hook calls, by handler.", "handler",
                 [
                     (.hookCallsRequest, "onRequest"), (.hookCallsResponse, "onResponse"),
-                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"),
+                    (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
+                    (.hookCallsScheduled, "scheduled"),
                 ])
+            + series(
+                "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
+                [
+                    (.webSocketMessagesPassed, "passed"), (.webSocketMessagesChanged, "changed"),
+                    (.webSocketMessagesDropped, "dropped"), (.webSocketMessagesClosed, "closed"),
+                ])
+            + series(
+                "scheduled_runs_total", .counter, "Runs of schedules, by what became of them; skipped: the run before went on.", "result",
+                [(.scheduledDone, "done"), (.scheduledFailed, "failed"), (.scheduledSkipped, "skipped")])
             + series(
                 "hook_failures_total", .counter, "Hook calls that failed, by kind.", "kind",
                 [
@@ -193,8 +204,13 @@ extension Counter {
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
+            + one(.isolatesSpare, "isolates_spare", .gauge, "JavaScript isolates made ahead that wait for a function.")
+            + series(
+                "isolates_taken_total", .counter, "Isolates that functions got, by whether one was ready.", "from",
+                [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
             + cordons
+            + keyValue
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
@@ -209,6 +225,31 @@ extension Counter {
             + series(
                 "hook_moves_total", .counter, "Functions that were moved into a process of their own, by reason.", "reason",
                 [(.hookMovesSlow, "slow"), (.hookMovesFatal, "fatal")])
+    }
+
+    private static var keyValue: [CounterSeries] {
+        series(
+            "kv_requests_total", .counter, "What hooks asked of key-value namespaces.", "operation",
+            [(.kvGets, "get"), (.kvPuts, "put"), (.kvDeletes, "delete"), (.kvLists, "list")])
+            + series(
+                "kv_failures_total", .counter, "Requests to key-value namespaces that failed, by reason.", "reason",
+                [
+                    (.kvFailuresFull, "full"), (.kvFailuresBusy, "busy"), (.kvFailuresTimeout, "timeout"),
+                    (.kvFailuresUnreachable, "unreachable"), (.kvFailuresRefused, "refused"), (.kvFailuresBroken, "broken"),
+                ])
+            + series(
+                "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
+                [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
+            + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
+            + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
+            + series(
+                "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",
+                [(.egressRefusedHost, "host"), (.egressRefusedAddress, "address")])
+            + series(
+                "redis_connections_total", .counter, "Connections to Redis, by what became of them; an attempt that failed is lost.", "event",
+                [(.redisConnects, "made"), (.redisLosses, "lost")])
+            + one(.redisConnected, "redis_connected", .gauge, "Connections of workers to Redis that are there now.")
     }
 
     private static var bytes: [CounterSeries] {

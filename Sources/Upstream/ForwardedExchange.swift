@@ -21,6 +21,7 @@ private struct Passage {
     var requestBodyEnded = false
     var responseBodyEnded = false
     var wantsUpgrade = false
+    var upgradedByConnect = false
     var requestTrailers: Trailers?
     var responseTrailers: Trailers?
     var responsePipe: SplicePipe?
@@ -55,10 +56,13 @@ open class ForwardedExchange: Exchange {
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever
     /// took it from its pool gives it back.
     public final var responsePipe: SplicePipe? { get { passage.responsePipe } set { passage.responsePipe = newValue } }
+    public final var hasResponsePipe: Bool { passage.responsePipe != nil }
     /// The connection, or the stream of one, that works for this exchange.
     public final var originStream: OriginStream? { get { passage.originStream } set { passage.originStream = newValue } }
     /// The client asked for an upgrade that may be passed on.
     public final var wantsUpgrade: Bool { get { passage.wantsUpgrade } set { passage.wantsUpgrade = newValue } }
+    /// The upgrade went to the origin as extended CONNECT (RFC 8441): its answer proves nothing, which it need not.
+    public final var upgradedByConnect: Bool { get { passage.upgradedByConnect } set { passage.upgradedByConnect = newValue } }
     /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
     final var waitingAt: Server?
     /// Monotonic milliseconds until which there has to be a connection.
@@ -71,6 +75,8 @@ open class ForwardedExchange: Exchange {
     final var isProbe = false
     /// Wants to know whether a connection comes about, nothing else.
     final var onlyConnects = false
+    /// The connection that comes about stays, for others.
+    final var leavesConnection = false
     /// The part of the request's body that was handed to an origin, for another attempt.
     private var sentBody = Chain()
     private var keepsBody = false
@@ -78,7 +84,7 @@ open class ForwardedExchange: Exchange {
     private var lostBody = false
     private var totalTimer: TotalTimer?
     /// Largest body kept for another attempt.
-    static let replayLimit = 64 << 10
+    private var replayBytes = 0
     /// The one retry after a stale connection is used up.
     final var retriedStale = false
 
@@ -141,6 +147,7 @@ open class ForwardedExchange: Exchange {
         tries = 1
         retriedStale = false
         lostBody = false
+        replayBytes = policy.bodyBytes
         keepsBody = policy.repeatsSentRequests || policy.tries > 1 && group.mayMultiplex
         times = group.times.with(attemptTimes, perTry: policy.perTry)
         guard times.total > 0 else { return }
@@ -152,7 +159,7 @@ open class ForwardedExchange: Exchange {
     /// Notes that the origin gets these bytes, and keeps them while they are few.
     @inline(__always)
     final func bodyGoes(_ slice: borrowing Slice) {
-        guard keepsBody, !lostBody, sentBody.byteCount + slice.count <= ForwardedExchange.replayLimit else {
+        guard keepsBody, !lostBody, sentBody.byteCount + slice.count <= replayBytes else {
             lostBody = true
             if keepsBody { sentBody.removeAll() }
             return

@@ -5,13 +5,16 @@ import Telemetry
 
 /// Asks one server again and again whether it serves, over the same connections as its traffic.
 ///
-/// One per server, worker and generation; its findings are kept in `ServerHealth`.
+/// One per server, worker and generation; its findings are kept in `ServerHealth`. Of several workers one asks, the others
+/// hear from it (`HealthBoard`); when it is silent for two periods another one begins to ask.
 final class HealthChecker: Timer {
     private unowned let server: Server
     private let context: OriginContext
     private let check: HealthSettings
     private var probe: HealthProbe?
     private var stopped = false
+    /// It is this worker that asks.
+    private(set) var asks = false
 
     init(_ check: HealthSettings, _ server: Server) {
         self.check = check
@@ -40,6 +43,9 @@ final class HealthChecker: Timer {
             probe.cancelOrigin()
             return ended(passed: false)
         }
+        let now = context.reactor.now
+        asks = server.shared?.claim(now: now, until: now + 2 * check.every + check.timeout + 1_000) ?? true
+        guard asks else { return scheduleNext() }
         let probe = HealthProbe(check, server) { [weak self] in self?.ended(passed: $0) }
         self.probe = probe
         schedule(after: check.timeout)
@@ -56,6 +62,11 @@ final class HealthChecker: Timer {
         case .cameUp: metrics.add(.healthServersCameUp)
         case .none: break
         }
+        server.shared?.tell(isDown: server.health.isDown)
+        scheduleNext()
+    }
+
+    private func scheduleNext() {
         // A fifth of spread, so that workers and servers do not ask in step.
         context.reactor.cancel(self)
         schedule(after: check.every * 9 / 10 + context.random.next() % max(check.every / 5, 1))

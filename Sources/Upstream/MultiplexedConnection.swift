@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import HTTP1
 import HTTP2
 import Reactor
 import TLS
@@ -70,6 +71,12 @@ final class MultiplexedConnection: Channel {
             context.reactor.schedule(timer, after: server.settings.keepAliveTime)
         }
         server.roomAppeared()
+    }
+
+    /// Opened ahead of need: says hello and waits.
+    func rest() {
+        context.reactor.schedule(timer, after: server.settings.keepAliveTime)
+        flushSoon()
     }
 
     private func countActive(_ isActive: Bool) {
@@ -230,7 +237,10 @@ final class OriginSession: HTTP2OriginSession {
         self.context = context
         var limits = HTTP2Limits()
         limits.concurrentStreams = settings.maximumStreams
-        limits.streamWindow = OriginConnection.responseLimit
+        limits.streamWindow = max(settings.responseBuffer, 65_535)
+        limits.headerListBytes = settings.heads.total
+        limits.headerFields = settings.heads.fields
+        limits.fieldBytes = settings.heads.field
         // One client that does not read must never hold up the others: room for every stream's window.
         limits.connectionWindow = min(settings.maximumStreams * limits.streamWindow, Int(Int32.max))
         super.init(pool: context.pool, limits: limits)

@@ -20,6 +20,9 @@ final class MultiplexedStream: OriginStream {
     /// Bytes given to the exchange for which the origin's window is still shut.
     private var unconsumed = 0
     private var resumePending = false
+    /// A WebSocket on this stream (RFC 8441).
+    private enum Tunnel { case none, asked, open }
+    private var tunnel = Tunnel.none
 
     init(server: Server) { super.init(fd: -1, server: server) }
 
@@ -34,8 +37,9 @@ final class MultiplexedStream: OriginStream {
         bodyBytes = 0
         interims = 0
         unconsumed = 0
+        tunnel = exchange.wantsUpgrade && exchange.asksForWebSocket ? .asked : .none
         note(exchange, at: connection.address)
-        exchange.origin.reusedConnection = connection.served > 1
+        exchange.originReusedConnection = connection.served > 1
         expect(within: times.idle)
         resumeSoon()
     }
@@ -56,21 +60,25 @@ final class MultiplexedStream: OriginStream {
 
     private func open(_ exchange: ForwardedExchange, _ connection: MultiplexedConnection) -> Bool {
         ConnectionList.removeListed(from: &exchange.request)
-        let ends = exchange.requestBodyEnded && exchange.requestBody.isEmpty && exchange.requestTrailers == nil
+        let ends = tunnel == .none && exchange.requestBodyEnded && exchange.requestBody.isEmpty && exchange.requestTrailers == nil
         if ends, announced(exchange) ?? 0 > 0 {
             detach()
             context.idleStreams.append(self)
             tell(exchange, .badRequest, .requestBody, "the request body is shorter than announced", safe: true)
             return false
         }
-        guard connection.fd >= 0, connection.session.open(wire, exchange.request, secure: server.address.secure, endOfStream: ends) else {
+        let secure = server.address.secure
+        guard connection.fd >= 0,
+            connection.session.open(wire, exchange.request, secure: secure, endOfStream: ends, webSocket: tunnel == .asked)
+        else {
             moveToFresh(exchange)
             return false
         }
         opened = true
         wire.user = self
         requestQueued = ends
-        exchange.origin.requestSent = context.reactor.nowNanoseconds
+        exchange.originRequestSent = context.reactor.nowNanoseconds
+        if tunnel == .asked { expect(within: times.firstByte) }
         return true
     }
 
@@ -88,7 +96,7 @@ final class MultiplexedStream: OriginStream {
 
     /// Queues body bytes as far as there is room; the session asks for more with `needsBody`.
     fileprivate func moveBody() {
-        guard opened, !requestQueued, let exchange else { return }
+        guard opened, !requestQueued, tunnel != .asked, let exchange else { return }
         var moved = false
         if !exchange.requestBody.isEmpty, wire.queuedBytes < OriginConnection.requestLimit {
             moved = true
@@ -97,12 +105,12 @@ final class MultiplexedStream: OriginStream {
             expect(within: times.idle)
         }
         let ended = exchange.requestBody.isEmpty && exchange.requestBodyEnded
-        if let announced = announced(exchange), bodyBytes > announced || ended && bodyBytes < announced {
+        if tunnel == .none, let announced = announced(exchange), bodyBytes > announced || ended && bodyBytes < announced {
             return fail(.badRequest, in: .requestBody, "the request body has \(bodyBytes) bytes and announces \(announced)")
         }
         if ended {
             requestQueued = true
-            if let trailers = exchange.requestTrailers { wire.finish(trailers: trailers.head) } else { wire.finish() }
+            if tunnel == .none, let trailers = exchange.requestTrailers { wire.finish(trailers: trailers.head) } else { wire.finish() }
         } else if exchange.requestBody.isEmpty, wire.queuedBytes == 0, !headSeen, !moved {
             // It is the client's turn; its own time limits hold.
             expectNothing()
@@ -128,8 +136,8 @@ final class MultiplexedStream: OriginStream {
     fileprivate func interim() {
         guard let exchange else { return }
         interims += 1
-        guard interims <= OriginConnection.interimLimit else {
-            return fail(.originProtocol, in: .responseHead, "more than \(OriginConnection.interimLimit) interim responses")
+        guard interims <= server.settings.interims else {
+            return fail(.originProtocol, in: .responseHead, "more than \(server.settings.interims) interim responses")
         }
         swap(&exchange.response, &wire.head)
         exchange.originInterim()
@@ -138,15 +146,32 @@ final class MultiplexedStream: OriginStream {
     fileprivate func headComplete(endOfStream: Bool) {
         guard let exchange else { return }
         headSeen = true
-        exchange.origin.firstByte = context.reactor.nowNanoseconds
+        exchange.originFirstByte = context.reactor.nowNanoseconds
         server.answered(wire.head.status, exchange)
         if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
         exchange.attemptsEnded()
         swap(&exchange.response, &wire.head)
+        if tunnel == .asked, (200..<300).contains(exchange.response.status), !endOfStream { return tunnelOpened(exchange) }
+        tunnel = .none
         decideBody(exchange, endOfStream)
         expect(within: times.idle)
         if endOfStream { responseEnded(exchange) }
         exchange.originResponded()
+    }
+
+    private func tunnelOpened(_ exchange: ForwardedExchange) {
+        tunnel = .open
+        exchange.becomeUpgraded()
+        expect(within: times.idle)
+        exchange.originUpgraded()
+        if self.exchange === exchange { resumeSoon() }
+    }
+
+    /// One side of the tunnel has ended; with both, or with the stream, it is over.
+    private func tunnelEnded(_ exchange: ForwardedExchange, isOver: Bool) {
+        exchange.responseBodyEnded = true
+        if isOver { detach() }
+        exchange.originBodyArrived()
     }
 
     /// Leaves an answer that another attempt may better.
@@ -193,6 +218,7 @@ final class MultiplexedStream: OriginStream {
 
     fileprivate func endOfResponse(_ trailers: borrowing Head) {
         guard let exchange else { return }
+        if tunnel == .open { return tunnelEnded(exchange, isOver: requestQueued) }
         exchange.responseTrailers = Trailers(trailers)
         responseEnded(exchange)
         exchange.originBodyArrived()
@@ -255,12 +281,18 @@ final class MultiplexedStream: OriginStream {
 
     override func timeIsUp() {
         guard let exchange, let connection else { return }
+        if tunnel == .open, exchange.responseBacklog == 0 {
+            // A tunnel in which neither side said anything for the idle limit ends in order.
+            context.metrics.add(.timeoutsUpstreamIdle)
+            wire.reset(.cancel)
+            return tunnelEnded(exchange, isOver: true)
+        }
         // A client that does not take its answer is not the origin's fault.
         if headSeen, exchange.responseBacklog > 0 { return expect(within: times.idle) }
         // Not a byte for so long, on whatever stream: the connection may be dead. Others shall not meet it.
         if context.reactor.now - connection.lastHeard >= min(times.firstByte, times.idle) { connection.retire() }
         if headSeen { return fail(.idleTimeout, in: .responseBody, "no byte for \(times.idle) ms") }
-        if requestQueued, wire.queuedBytes == 0 {
+        if requestQueued || tunnel == .asked, wire.queuedBytes == 0 {
             return fail(.firstByteTimeout, in: .responseHead, "no answer within \(times.firstByte) ms")
         }
         fail(.idleTimeout, in: .requestBody, "the origin took no byte for \(times.idle) ms")
@@ -269,6 +301,7 @@ final class MultiplexedStream: OriginStream {
     /// The stream is over before its response was.
     fileprivate func closed(_ code: HTTP2ErrorCode) {
         guard let exchange, let connection else { return }
+        if tunnel == .open { return tunnelEnded(exchange, isOver: true) }
         let lost = connection.fd < 0
         if mayRepeat(exchange, code, lost: lost, connection) {
             exchange.retriedStale = true

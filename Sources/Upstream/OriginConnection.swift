@@ -21,11 +21,9 @@ public final class OriginConnection: OriginStream {
     }
 
     /// Bytes of a response held before the origin is made to wait.
-    static let responseLimit = 256 << 10
+    let responseLimit: Int
     /// Bytes of a request that are queued here; more may wait in the exchange.
     static let requestLimit = 128 << 10
-    /// Interim responses to one request.
-    static let interimLimit = 16
 
     private(set) var address: ServerAddress
     /// Which of the server's addresses this is.
@@ -36,7 +34,7 @@ public final class OriginConnection: OriginStream {
     var transport: Transport
     var input: ReadBuffer
     var output: OutputBuffer
-    var parser = ResponseParser()
+    var parser: ResponseParser
     var decoder = BodyDecoder()
 
     var canRead = false
@@ -73,6 +71,8 @@ public final class OriginConnection: OriginStream {
         self.address = address
         addressNumber = number
         let context = server.context
+        responseLimit = server.settings.responseBuffer
+        parser = ResponseParser(limits: server.settings.heads)
         transport = SocketTransport(fd: fd, reactor: context.reactor)
         input = ReadBuffer(pool: context.pool)
         output = OutputBuffer(pool: context.pool)
@@ -98,7 +98,7 @@ public final class OriginConnection: OriginStream {
             throw error
         }
         attach(exchange)
-        exchange.origin.connectStart = context.reactor.nowNanoseconds
+        exchange.originConnectStart = context.reactor.nowNanoseconds
         context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
         let now = context.reactor.now
         expect(within: exchange.connectBy > now ? exchange.connectBy - now : 0)
@@ -119,7 +119,7 @@ public final class OriginConnection: OriginStream {
 
     func start(_ exchange: ForwardedExchange, reused: Bool) {
         self.reused = reused
-        exchange.origin.reusedConnection = reused
+        exchange.originReusedConnection = reused
         state = .awaitingHead
         parser.reset()
         unsent = true
@@ -180,8 +180,9 @@ public final class OriginConnection: OriginStream {
             return connectFailed(.tls, "the server does not choose HTTP/2 (ALPN `h2`)")
         }
         server.dialEnded()
-        if exchange.onlyConnects { return connectedOnly(exchange) }
+        if exchange.onlyConnects, !exchange.leavesConnection { return connectedOnly(exchange) }
         if protocolName == "h2" || wire == .http2 { return becomeMultiplexed(exchange) }
+        if exchange.leavesConnection { return leftToOthers(exchange) }
         server.connectSucceeded(multiplexed: false)
         start(exchange, reused: false)
     }
@@ -193,6 +194,14 @@ public final class OriginConnection: OriginStream {
         close()
         exchange.responseBodyEnded = true
         exchange.originResponded()
+    }
+
+    /// A connection opened ahead of need waits for whoever comes.
+    private func leftToOthers(_ exchange: ForwardedExchange) {
+        server.connectSucceeded(multiplexed: false)
+        detach()
+        exchange.originResponded()
+        server.giveBack(self)
     }
 
     /// The connection speaks HTTP/2: descriptor and transport go to an object that serves many exchanges at once.
@@ -317,6 +326,7 @@ public final class OriginConnection: OriginStream {
     }
 
     func closeIdle() {
+        if !sentAny { server.closedUnused() }
         server.dropIdle(self)
         close()
     }

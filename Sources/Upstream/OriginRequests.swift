@@ -30,7 +30,7 @@ extension OriginConnection {
         unsent = false
         upgrades = exchange.wantsUpgrade && mayUpgrade(exchange.request)
         chunkedRequest = exchange.request.body == .unknown
-        exchange.origin.requestSent = context.reactor.nowNanoseconds
+        exchange.originRequestSent = context.reactor.nowNanoseconds
         RequestWriter.write(exchange.request, to: &output, connection: upgrades ? .upgrade : .keepAlive)
     }
 

@@ -45,7 +45,7 @@ extension OriginConnection {
     func noteReceived() {
         if !receivedAny {
             receivedAny = true
-            exchange?.origin.firstByte = context.reactor.nowNanoseconds
+            exchange?.originFirstByte = context.reactor.nowNanoseconds
         }
         // A head that has begun has to be whole in this time; single bytes do not buy more of it.
         if state == .awaitingHead, headStarted { return }
@@ -88,6 +88,10 @@ extension OriginConnection {
         if status < 200 { return interim(exchange) }
         keepsAlive = keepsAlive && parser.persistent
         decoder = BodyDecoder(exchange.request.method == .head ? .none : exchange.response.body)
+        if sawHangup, isCutShort() {
+            if self.exchange === exchange { fail(.reset, in: .responseHead, "the origin closed the connection inside a response body") }
+            return false
+        }
         server.answered(status, exchange)
         if status >= 400, repeats(exchange, status) { return false }
         exchange.attemptsEnded()
@@ -101,6 +105,19 @@ extension OriginConnection {
         exchange.originResponded()
         return self.exchange === exchange
     }
+
+    /// The origin has ended its connection, and all that it sent is here and makes no whole answer. Nobody has been told of the
+    /// answer yet, so it may become another attempt, or an error that says what it is.
+    private func isCutShort() -> Bool {
+        guard !decoder.endsWithConnection else { return false }
+        while OriginConnection.lacksEnd(input, decoder) {
+            if endOfInput { return true }
+            guard !input.isFull, receive() else { return state != .awaitingHead }
+        }
+        return false
+    }
+
+    private static func lacksEnd(_ input: borrowing ReadBuffer, _ decoder: BodyDecoder) -> Bool { !decoder.ends(within: input.bytes) }
 
     /// Leaves an answer that another attempt may better. True: the exchange has gone elsewhere.
     private func repeats(_ exchange: ForwardedExchange, _ status: Int) -> Bool {
@@ -121,8 +138,8 @@ extension OriginConnection {
     private func interim(_ exchange: ForwardedExchange) -> Bool {
         parser.reset()
         interims += 1
-        guard interims <= OriginConnection.interimLimit else {
-            fail(.originProtocol, in: .responseHead, "more than \(OriginConnection.interimLimit) interim responses")
+        guard interims <= server.settings.interims else {
+            fail(.originProtocol, in: .responseHead, "more than \(server.settings.interims) interim responses")
             return false
         }
         headStarted = !input.isEmpty
@@ -181,7 +198,7 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        isPaused = exchange.responseBacklog >= OriginConnection.responseLimit
+        isPaused = exchange.responseBacklog >= responseLimit
         return !isPaused
     }
 
@@ -208,7 +225,7 @@ extension OriginConnection {
         guard let exchange else { return false }
         if !input.isEmpty {
             guard hasRoom(exchange) else { return false }
-            exchange.responseBody.append(input.takeSlice(input.count))
+            exchange.receiveBody(input.takeSlice(input.count))
             exchange.originBodyArrived()
             return self.exchange === exchange
         }
@@ -217,8 +234,8 @@ extension OriginConnection {
 
     /// The origin sends no more; the client still may, until it ends too.
     func tunnelEnded(_ exchange: ForwardedExchange) -> Bool {
-        let first = !exchange.responseBodyEnded
-        exchange.responseBodyEnded = true
+        let first = !(exchange.responseIsTapped ? exchange.tappedBodyEnded : exchange.responseBodyEnded)
+        exchange.endBody()
         if requestDone {
             detach()
             close()
@@ -230,7 +247,7 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < OriginConnection.responseLimit / 2 else { return }
+        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < responseLimit / 2 else { return }
         isPaused = false
         expect(within: times.idle)
         resumeSoon()

@@ -74,7 +74,7 @@ extension OriginConnection {
         // HTTP/1.1 whatever the configuration says: a script says what is answered, not how it is framed.
         self.transport = transport
         attach(exchange)
-        exchange.origin.connectStart = context.reactor.nowNanoseconds
+        exchange.originConnectStart = context.reactor.nowNanoseconds
         context.metrics.add(server.address.secure ? .upstreamConnectsTLS : .upstreamConnectsPlain)
         canWrite = true
         server.connectSucceeded(multiplexed: false)
@@ -172,8 +172,10 @@ private final class StagedPlayer: Channel {
 
     fileprivate func playNext() {
         guard let connection, connection.state != .closed else { return }
-        if let part = parts.popFirst() { inbox += part.bytes }
-        isOver = parts.isEmpty
+        let part = parts.popFirst()
+        if let part { inbox += part.bytes }
+        // The end is an event of its own, behind the last bytes: what they say has gone on by then.
+        isOver = parts.isEmpty && (part == nil || end == .silence)
         if !isOver { waitForNext() }
         connection.ready(isOver && end != .silence ? [.readable, .hangup] : .readable)
     }

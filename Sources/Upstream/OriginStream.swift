@@ -79,12 +79,8 @@ public class OriginStream: Channel {
         self.exchange = exchange
         times = exchange.times
         exchange.originStream = self
-        if exchange.origin.attempts > 0 { exchange.anotherAttempt() }
-        var origin = exchange.origin
-        origin.attempts += 1
-        origin.address = address.ip
-        origin.port = address.port
-        exchange.origin = origin
+        if exchange.originAttempts > 0 { exchange.anotherAttempt() }
+        exchange.noteOriginAttempt(address.ip, port: address.port)
         server.exchangeBegan()
     }
 }

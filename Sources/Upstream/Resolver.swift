@@ -1,4 +1,4 @@
-import Buffers
+public import Buffers
 public import Reactor
 
 /// Turns names into addresses off the loop and brings the answer back to it.
@@ -35,6 +35,11 @@ public final class Resolver {
         next += 1
         waiting[next] = answer
         thread.look(up: name, id: next, service: service)
+    }
+
+    /// The addresses of a name, for whoever is no upstream.
+    public func addresses(of name: String, _ answer: @escaping ([IPAddress]) -> Void) {
+        ask(name, service: false) { answer(Resolver.interleaved($0.addresses)) }
     }
 
     /// Calls `answer` on the reactor's thread; with nothing when the name does not resolve.

@@ -74,7 +74,7 @@ extension ServerGroup {
         exchange.rewindBody()
         context.metrics.add(.upstreamRetries)
         let server = pick(exchange, excluding: failed) ?? failed
-        exchange.origin.server = server.index
+        exchange.originServer = server.index
         server.serve(exchange)
     }
 }
@@ -94,6 +94,7 @@ extension Server {
         let out = group.servers.count { $0 !== self && $0.health.ejectedUntil > now }
         guard out == 0 || (out + 1) * 100 <= settings.ejection.maximumPercent * group.servers.count else { return }
         health.eject(settings.ejection, now: now)
+        tellEjection()
         context.metrics.add(.upstreamEjections)
     }
 }

@@ -17,7 +17,7 @@ final class Server: Channel {
     /// Where smooth weighted round robin stands.
     var turnCredit = 0
     /// Last in, first out: the warmest connection serves, the others age out.
-    private var idle: [OriginConnection] = []
+    private(set) var idle: [OriginConnection] = []
     var waiting = WaitQueue()
     /// HTTP/2 connections that take further exchanges.
     var multiplexed: [MultiplexedConnection] = []
@@ -35,7 +35,15 @@ final class Server: Channel {
     /// Exchanges being served.
     private(set) var busy = 0
     private(set) var health = ServerHealth()
-    private var checker: HealthChecker?
+    private(set) var checker: HealthChecker?
+    /// What all workers know of it.
+    let shared: HealthEntry?
+    /// The last ejection that another worker told of, or this one.
+    var knownEjection: UInt64 = 0
+    /// Connections that are being opened ahead of need.
+    var warmUps: [WarmUp] = []
+    /// Monotonic milliseconds before which no further ones are.
+    var nextWarmUp: UInt64 = 0
     /// What the cookie of a client says that stays with this server, and its hash.
     let cookieText: String
     let cookieKey: UInt64
@@ -52,6 +60,7 @@ final class Server: Channel {
         addresses = ServerAddresses(host: address.path == nil ? address.host : "0.0.0.0", port: address.port)
         cookieText = String(HashRing.hash(address.path ?? "\(address.host):\(address.port)"), radix: 16)
         cookieKey = HashRing.hash(cookieText)
+        shared = context.board.map { $0.entry(key: Server.healthKey(address, settings), now: context.reactor.now) }
         super.init(fd: -1)
         timer.server = self
         if let check = settings.health { checker = HealthChecker(check, self) }
@@ -68,6 +77,7 @@ final class Server: Channel {
             return
         }
         health = twin.health
+        knownEjection = twin.knownEjection
         if settings.health == nil { health.forgetChecks() }
     }
 
@@ -113,7 +123,7 @@ final class Server: Channel {
         enqueue(exchange)
     }
 
-    private func enqueue(_ exchange: ForwardedExchange) {
+    func enqueue(_ exchange: ForwardedExchange) {
         waiting.append(exchange)
         exchange.waitingAt = self
         let left = exchange.connectBy - min(context.reactor.now, exchange.connectBy)
@@ -142,6 +152,10 @@ final class Server: Channel {
     }
 
     func start(_ target: ServerAddress) throws(SystemError) -> (fd: Int32, inProgress: Bool) {
+        if let refusal = context.addresses?.refusal(target.ip) {
+            context.metrics.add(.egressRefusedAddress)
+            throw SystemError(call: "egress", code: 13, subject: "\(target.ip.text) is refused (\(refusal))")
+        }
         guard let path = address.path else { return try Connecting.start(target.ip, port: target.port, reactor: context.reactor) }
         return (try Connecting.startLocal(path, reactor: context.reactor), false)
     }
@@ -271,6 +285,12 @@ final class Server: Channel {
     func connectFailed() { health.connectFailed(now: context.reactor.now) }
 
     // MARK: Names
+
+    /// Looks the name up where that is due; false while no address is known.
+    func hasAddresses(_ now: UInt64) -> Bool {
+        if addresses.shouldAsk(now: now) { resolve() }
+        return !addresses.known.isEmpty
+    }
 
     private func resolve() {
         guard let resolver = context.resolver else { return addresses.answer(ResolvedAddresses(), now: context.reactor.now) }

@@ -52,7 +52,7 @@ final class ServerGroup {
     func open(_ exchange: ForwardedExchange) {
         guard let server = pick(exchange, excluding: nil) else { preconditionFailure("an upstream without servers") }
         budget.earn((exchange.retry ?? settings.retry).budget)
-        exchange.origin.server = server.index
+        exchange.originServer = server.index
         server.serve(exchange)
     }
 

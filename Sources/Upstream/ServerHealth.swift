@@ -40,6 +40,15 @@ final class ServerHealth {
         return .none
     }
 
+    /// Another worker asks the server, and says what it found.
+    func heard(isDown down: Bool, now: UInt64) {
+        if isDown, !down { upSince = now }
+        isDown = down
+        isKnown = true
+        passes = 0
+        fails = 0
+    }
+
     /// Checks are no longer configured.
     func forgetChecks() {
         isDown = false
@@ -79,6 +88,12 @@ final class ServerHealth {
         ejections += 1
         failuresInRow = 0
         ejectedUntil = now + min(300_000, ejection.time * ejections)
+        upSince = ejectedUntil
+    }
+
+    /// Another worker ejected it.
+    func heardOfEjection(until end: UInt64) {
+        ejectedUntil = max(ejectedUntil, end)
         upSince = ejectedUntil
     }
 }

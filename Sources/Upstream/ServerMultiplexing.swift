@@ -1,4 +1,5 @@
 import HTTP
+import HTTP2
 import Reactor
 import Telemetry
 
@@ -7,6 +8,7 @@ extension Server {
     /// Serves on an HTTP/2 connection that has room; false when there is none.
     func serveMultiplexed(_ exchange: ForwardedExchange) -> Bool {
         guard !exchange.wantsUpgrade || settings.wire(of: address) == .http2 else { return false }
+        if exchange.wantsUpgrade, exchange.asksForWebSocket { return serveWebSocket(exchange) }
         for connection in multiplexed where connection.hasRoom {
             if connection.served > 0 { context.metrics.add(.upstreamReuses) }
             connection.begin(exchange)
@@ -17,7 +19,10 @@ extension Server {
 
     /// A connection on its way will probably serve this exchange too: no need for one of its own.
     func shouldAwaitConnection(_ exchange: ForwardedExchange) -> Bool {
-        dialing > 0 && speaksHTTP2 && !(exchange.wantsUpgrade && settings.wire(of: address) != .http2)
+        guard exchange.wantsUpgrade else { return dialing > 0 && speaksHTTP2 }
+        guard settings.wire(of: address) == .http2 else { return false }
+        // What a connection allows is known with its SETTINGS only.
+        return dialing > 0 && speaksHTTP2 || exchange.asksForWebSocket && multiplexed.contains { !$0.session.hasSettings }
     }
 
     /// A new connection turned out to speak HTTP/2.
@@ -29,7 +34,15 @@ extension Server {
             return giveUp(exchange, .overloaded, "\(error)")
         }
         multiplexed.append(connection)
-        connection.begin(exchange)
+        if exchange.leavesConnection {
+            connection.rest()
+            exchange.originResponded()
+        } else if exchange.wantsUpgrade, exchange.asksForWebSocket {
+            connection.rest()
+            enqueue(exchange)
+        } else {
+            connection.begin(exchange)
+        }
         roomAppeared()
     }
 

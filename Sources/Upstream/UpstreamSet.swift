@@ -16,11 +16,16 @@ final class OriginContext {
     var idleStreams: [MultiplexedStream] = []
     /// Plays the origins in a rehearsal; nil: they are real.
     let stage: OriginStage?
+    /// What other workers know of the servers; nil: there are none.
+    let board: HealthBoard?
+    /// Which addresses may be connected to; nil: all.
+    var addresses: AddressPolicy?
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
 
-    init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?, stage: OriginStage?) {
+    init(reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?, stage: OriginStage?, board: HealthBoard?) {
         self.stage = stage
+        self.board = board
         self.reactor = reactor
         self.pool = pool
         self.metrics = metrics
@@ -35,12 +40,13 @@ public final class UpstreamSet {
 
     /// - Parameter resolver: nil fails every server that is not a numeric address.
     /// - Parameter stage: plays the servers; nothing is connected to.
+    /// - Parameter board: where workers share what they know of servers.
     /// - Throws: when a trust store cannot be used.
     public init(
         settings: [UpstreamSettings], reactor: Reactor, pool: SlabPool, metrics: Metrics, resolver: Resolver?,
-        stage: OriginStage? = nil
+        stage: OriginStage? = nil, board: HealthBoard? = nil
     ) throws(TLSConfigurationError) {
-        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, stage: stage)
+        context = OriginContext(reactor: reactor, pool: pool, metrics: metrics, resolver: resolver, stage: stage, board: board)
         var made: [ServerGroup] = []
         for setting in settings { made.append(try ServerGroup(setting, context)) }
         groups = made
@@ -50,7 +56,7 @@ public final class UpstreamSet {
     /// - Parameter upstream: an index into the settings this set was made of.
     public func open(_ exchange: ForwardedExchange, upstream: Int) {
         precondition(groups.indices.contains(upstream), "an upstream that the settings do not have")
-        exchange.origin.upstream = upstream
+        exchange.originUpstream = upstream
         let group = groups[upstream]
         exchange.beginAttempts(group, context.reactor)
         group.open(exchange)
@@ -62,14 +68,29 @@ public final class UpstreamSet {
         for group in groups {
             for server in group.servers {
                 server.stopChecks()
+                server.stopWarmingUp()
                 server.closeIdle()
             }
         }
     }
 
-    /// Begins active health checks. Call it after `inherit`.
+    /// Begins active health checks, and opens what is to be open ahead of need. Call it after `adoptIdle`.
     public func start() {
         for group in groups { for server in group.servers { server.startChecks() } }
+        tick()
+    }
+
+    /// Learns what other workers found out, and makes up for connections that are to be open ahead of need. Call it some
+    /// times a second.
+    public func tick() {
+        guard !context.isRetired, context.stage == nil else { return }
+        let now = context.reactor.now
+        for group in groups {
+            for server in group.servers {
+                server.learn(now)
+                server.keepWarm(now)
+            }
+        }
     }
 
     /// What Set-Cookie has to say so that the client stays with the server that answers it now; nil when it need not.

@@ -1,4 +1,5 @@
 public import HTTP
+public import HTTP1
 public import TLS
 
 /// One group of servers as the pool needs it.
@@ -85,6 +86,12 @@ public struct UpstreamSettings: Sendable {
     public var maximumConnections = 1_024
     /// Exchanges that may wait for a connection to one server; further ones are refused (503).
     public var maximumWaiting = 1_024
+    /// How large the head of an answer may be.
+    public var heads = HeadLimits()
+    /// Interim answers to one request.
+    public var interims = 16
+    /// Bytes of an answer held before the origin is made to wait.
+    public var responseBuffer = 256 << 10
     /// Exchanges at once on one HTTP/2 connection.
     public var maximumStreams = 100
     public var wire = Wire.http1
@@ -92,6 +99,8 @@ public struct UpstreamSettings: Sendable {
     public var proxyProtocol: ProxyHeader.Version?
     /// Idle connections kept to one server.
     public var keepAlive = 64
+    /// Connections to one server that are opened ahead of need. At most `keepAlive`.
+    public var warm = 0
     /// Milliseconds after which an idle connection is closed; most origins wait longer.
     public var keepAliveTime: UInt64 = 55_000
     public var tls = ClientOptions()

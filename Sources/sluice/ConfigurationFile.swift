@@ -125,6 +125,8 @@ enum ConfigurationFile {
         var files = read.files
         var wanted: [FileReference] = configuration.upstreams.compactMap(\.tls.authorities)
         for pair in configuration.upstreams.compactMap(\.tls.certificate) { wanted += [pair.certificate, pair.key] }
+        for case .redis(let redis) in configuration.namespaces.map(\.place) { wanted += [redis.authorities].compactMap { $0 } }
+        if let authorities = configuration.egress.authorities { wanted.append(authorities) }
         if let debug = configuration.debug { wanted.append(debug.key) }
         for listener in configuration.listeners {
             wanted += listener.tls?.files ?? []
@@ -136,6 +138,9 @@ enum ConfigurationFile {
                 complaints.append(Diagnostic(
                     .fileUnreadable, "\(file.path): \(words(error))", at: file.position, in: configuration, read))
             }
+        }
+        SecretFiles.read(configuration, into: &files) { secret, words in
+            complaints.append(Diagnostic(.secret, words, at: secret.position, in: configuration, read))
         }
         return files
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hooks
 import Reactor
 import Rules
 import Supervisor
@@ -32,6 +33,10 @@ struct RunCommand: ParsableCommand {
     var control: String?
 
     @Option(help: ArgumentHelp(
+        "Folder for what makes the next start quicker, in place of the user's cache folder; \"off\" for none.", valueName: "path"))
+    var cache: String?
+
+    @Option(help: ArgumentHelp(
         "Where a file tells what a process died of, in place of \"crashes\" in the state or runtime folder; \"off\" for nowhere.", valueName: "folder"))
     var crashReports: String?
 
@@ -60,6 +65,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         var options = SupervisorOptions(configurationPath: config, workers: workers ?? ProcessSetup.cpuCount)
+        options.certificateMarks = ["[\(DiagnosticCode.certificate.rawValue)]"]
         options.drainMilliseconds = drainTimeout?.milliseconds
         options.admin = admin
         options.control = control
@@ -68,6 +74,9 @@ struct RunCommand: ParsableCommand {
         if stay { options.staysAsParent = true }
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
+        options.snapshotKey = HookSnapshot.key()
+        options.snapshotIsSound = { HookSnapshot.isSound($0) }
+        options.cacheFolder = cache == "off" ? nil : cache ?? CacheFolder.path
         options.workerSettings = [
             "log-format": logFormat.rawValue, "ticket-key": try ticketSecret.map { try TicketSecret.read($0) } ?? TicketSecret.make(),
             "workers": String(workers ?? ProcessSetup.cpuCount),

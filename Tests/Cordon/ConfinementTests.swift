@@ -2,6 +2,8 @@ import Foundation
 import Reactor
 import Testing
 
+/// Not under a sanitizer (`scripts/test --sanitize`), which needs what the confinement forbids: threads, files, endless memory.
+@Suite(.enabled(if: ProcessInfo.processInfo.environment["SLUICE_SANITIZER"] == nil, "a sanitizer needs what is forbidden here"))
 struct ConfinementTests {
     @Test(arguments: [
         "read a file", "write a file", "list a folder", "make a socket", "make a local socket", "run a program",

@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients write it: reuse, pipelines, chunks, trailers, responses without a body."""
 import asyncio
+import contextlib
 import json
 import ssl
 
@@ -223,8 +224,33 @@ def test_websocket_messages_pass_both_ways(start, tls):
                 for message in ("hello", "ä" * 1000, b"\0\1\2", b"x" * 200_000):
                     await socket.send(message)
                     assert await socket.recv() == message
+                await asyncio.to_thread(gateway.reload, gateway.file.read_text() + "# changed\n")
+                await socket.send("still here")
+                assert await socket.recv() == "still here", "a reload leaves it alone"
 
     asyncio.run(talk())
+
+
+def test_a_websocket_whose_origin_does_not_read_holds_its_client_back(start, origin, tls):
+    async def deaf(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        exchange.writer.transport.pause_reading()
+        await origin.release.wait()
+
+    origin.script = deaf
+    gateway = start(origin_options="timeouts: {idle: 6s}")
+    with gateway.http1(tls) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        assert client.head().status == 101
+        client.socket.settimeout(2)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 100_000_000:
+                client.send(bytes(65536))
+                sent += 65536
+        assert sent < 60_000_000, "sockets and bounded queues fill, then nothing more is taken"
+        assert gateway.resident_kib() < 64 * 1024
 
 
 def test_upgrade_that_the_origin_refuses_is_an_ordinary_answer(start, origin):

@@ -99,6 +99,18 @@ def test_response_fields_keep_their_order_and_spelling(start, origin):
         assert [field for field in answer.headers if field in fields] == fields and answer.reason == "Fine"
 
 
+def test_fields_that_an_origin_lists_in_connection_stay_behind(start, origin, protocol):
+    async def script(exchange):
+        fields = b"Connection: X-Private, ETag\r\nX-Private: 1\r\nX-Public: 2\r\nETag: \"x\"\r\n"
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nConnection: X-Private\r\nX-Private: 1\r\n\r\n"
+                            b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 0\r\n\r\n")
+
+    origin.script = script
+    answer = start().fetch(protocol, "GET", "/")
+    names = {name.lower() for name, _ in answer.headers}
+    assert "x-private" not in names and names >= {"x-public", "etag"}, "what a rule or a client relies on stays all the same"
+
+
 def test_a_date_is_added_and_one_that_is_there_is_kept(start, origin):
     async def script(exchange):
         date = {"Date": "Tue, 15 Nov 1994 08:12:31 GMT"} if exchange.request.path == "/dated" else {}

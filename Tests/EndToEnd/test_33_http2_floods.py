@@ -4,47 +4,17 @@ import struct
 
 import pytest
 
-from harness.conformance import INITIAL_WINDOW_SIZE, Priority, post, priority, reset, settings, window
+from harness.conformance import INITIAL_WINDOW_SIZE, post, reset, settings, window
+from harness.floods import FLOODS, SLOW, WHOLE, bomb, streams
 from harness.gateway import rule_file
-from harness.http2 import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING,
-                           RST_STREAM, SETTINGS, frame)
+from harness.http2 import (ACK, CANCEL, COMPRESSION_ERROR, DATA, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+                           frame)
 from harness.waiting import wait_until
-
-WHOLE = END_STREAM | END_HEADERS
-SLOW = "/slow/300"
 
 
 @pytest.fixture(scope="module")
 def gateway(start_shared):
     return start_shared()
-
-
-def streams(count: int):
-    return range(1, 1 + 2 * count, 2)
-
-
-def bomb(client, stream: int, times: int) -> bytes:
-    """A head that is small on the wire: one field of 4 KB in the table, named again and again."""
-    if stream == 1:
-        field = b"\x40\x01a\x7f\xa1\x1e" + b"v" * 4000  # with its name and 32 bytes it just fits the table
-        return frame(HEADERS, WHOLE, 1, b"\x82\x87\x84\x01\x09localhost" + field)
-    return frame(HEADERS, WHOLE, stream, b"\x82\x87\x84\x01\x09localhost" + b"\xbe" * times)
-
-
-# kind in the metric: frames, at most as many as it may take (one more than the limit of docs/LIMITS.md)
-FLOODS = {
-    "resets": lambda client: [client.get(each, SLOW) + reset(each) for each in streams(201)],
-    "provoked_resets": lambda client: [post(client, each) + window(each, 0x7FFFFFFF) for each in streams(201)],
-    "malformed_heads": lambda client: [client.get(each, extra=[("connection", "close")]) for each in streams(201)],
-    "large_heads": lambda client: [bomb(client, each, 20) for each in streams(202)],
-    "settings": lambda client: [frame(SETTINGS, 0, 0)] * 1001,
-    "ping": lambda client: [frame(PING, 0, 0, bytes(8))] * 1010,
-    "priority": lambda client: [priority(1, Priority())] * 201,
-    "window_update": lambda client: [window(0, 1)] * 1010,
-    "empty_data": lambda client: [post(client)] + [frame(DATA, 0, 1)] * 11,
-    "continuation": lambda client: [frame(HEADERS, END_STREAM, 1, b"\x82")] + [frame(CONTINUATION, 0, 1)] * 9,
-    "frames": lambda client: [frame(0x77, 0, 0)] * 1010,
-}
 
 
 def goaway_code(client) -> int | None:
@@ -106,6 +76,20 @@ def test_cookie_crumbs_count_like_other_fields(gateway, shared_origin):
     import hpack
     assert (":status", "431") in hpack.Decoder().decode(got[3])
     assert len(shared_origin.requests) == before
+
+
+def test_the_table_of_compressed_heads_is_configured(strict):
+    gateway = strict("header_table: 1KiB")
+    resized = b"\x3f\xe1\x07"  # the encoder says that it uses 1,024 bytes, as it has to (RFC 7541 section 4.2)
+    for begins, code in ((resized, None), (b"", COMPRESSION_ERROR)):
+        with gateway.http2_raw() as client:
+            told = client.until(SETTINGS)[3]
+            assert struct.pack(">HI", 1, 1024) in [told[at:at + 6] for at in range(0, len(told), 6)]
+            client.send(frame(SETTINGS, ACK, 0), frame(HEADERS, WHOLE, 1, begins + client.fields("/bytes/3")))
+            if code is None:
+                assert client.until(DATA, 1)[3]
+            else:
+                assert goaway_code(client) == code
 
 
 def test_streams_that_were_reset_count_until_their_work_has_ended(start, origin):

@@ -140,6 +140,22 @@ def test_websocket_over_http2_passes_both_ways_and_survives_a_reload(start, orig
         wait_until(lambda: gateway.metric("sluice_tunnels_total") == 1, "the tunnel is counted")
 
 
+def test_websocket_over_http2_passes_message_hooks(start):
+    with echo_server() as (port, seen):
+        gateway = start(upstreams=f'chat: {{servers: ["http://127.0.0.1:{port}"]}}', functions="upper: {file: hooks/upper.js}",
+                        hooks={"upper.js": "export default { onWebSocketMessage(data, ctx) { if (ctx.from === 'client') return data.map((one) => one ^ 32); } };"},
+                        request='- {name: chat, when: path == "/chat", do: [{run: {function: upper}}, {route: chat}]}')
+        with gateway.http2() as client:
+            stream = open_websocket(client)
+            assert client.responses[stream].status == 200
+            for payload in (b"hello", b"x" * 70_000, b"again"):
+                send(client, stream, message(payload))
+                expect(client, stream, payload.upper())
+            client.h2.end_stream(stream)
+            client.flush()
+            client.receive_until(lambda: stream in client.finished, "the end")
+
+
 def test_websocket_over_http2_holds_a_fast_sender_back(start):
     """Nobody reads the echo: windows close instead of memory growing."""
     with echo_server() as (port, _):

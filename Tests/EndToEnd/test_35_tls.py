@@ -267,6 +267,11 @@ def test_a_new_certificate_is_served_after_a_reload_and_a_broken_one_is_not(serv
     gateway.reload()
     gateway.wait_log("site.crt.*damaged|refused")
     assert serial() == good, "the old one goes on"
+    assert gateway.metric("sluice_certificate_stale") == 1, "there is an alarm"
+    gateway.write(gateway.file.read_text().replace("sluice: 1", "sluice: 1\nsites: [", 1))
+    gateway.reload()
+    wait_until(lambda: gateway.metric("sluice_certificate_stale") == 0, "what is wrong now is no certificate")
+    assert gateway.metric("sluice_config_stale") == 1
     assert gateway.metric("sluice_reloads_total", result="refused") + gateway.metric("sluice_supervisor_reloads_total", result="refused") >= 1
 
 

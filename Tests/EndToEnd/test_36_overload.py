@@ -100,31 +100,25 @@ def cpu_ticks(pid: int) -> int:
 
 # Slow peers
 
-def test_a_head_that_trickles_in_is_408(limited):
-    gateway = limited("head_timeout: 500ms")
+TRICKLES = {
+    "head": ("head_timeout: 500ms", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X: 1\r\n"),
+    "body": ("body_rate_time: 400ms, body_rate_bytes: 1KiB", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("part", TRICKLES)
+def test_a_request_that_trickles_in_is_408(limited, part):
+    limits, beginning, drop = TRICKLES[part]
+    gateway = limited(limits)
     with gateway.http1() as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        client.send(beginning)
 
         def trickle() -> bool:
             with contextlib.suppress(OSError):
-                client.send(b"X: 1\r\n")
-            return gateway.metric("sluice_timeouts_total", kind="head") == 1
+                client.send(drop)
+            return gateway.metric("sluice_timeouts_total", kind=part) == 1
 
-        wait_until(trickle, "the head takes too long, whatever comes meanwhile")
-        assert b" 408 " in client.rest()[:20]
-
-
-def test_a_body_that_trickles_in_is_408(limited):
-    gateway = limited("body_rate_time: 400ms, body_rate_bytes: 1KiB")
-    with gateway.http1() as client:
-        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
-
-        def trickle() -> bool:
-            with contextlib.suppress(OSError):
-                client.send(b"x")
-            return gateway.metric("sluice_timeouts_total", kind="body") == 1
-
-        wait_until(trickle, "the body makes too little progress")
+        wait_until(trickle, "it takes too long, whatever comes meanwhile")
         assert b" 408 " in client.rest()[:20]
 
 

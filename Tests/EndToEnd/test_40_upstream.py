@@ -1,5 +1,12 @@
 """What goes wrong behind the gateway, and what the client is told."""
+import contextlib
 import json
+import os
+import signal
+from pathlib import Path
+import socket
+import ssl
+import threading
 
 import pytest
 
@@ -57,6 +64,36 @@ def test_origin_that_stalls_in_the_body_cuts_the_response_off(start, origin, pro
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.head().status == 200
             assert client.rest() == b"half", "a body that is cut off ends with the connection, not as if whole"
+
+
+@contextlib.contextmanager
+def asleep(pid: int):
+    """Whatever happens meanwhile reaches the process at once."""
+    os.kill(pid, signal.SIGSTOP)
+    # The signal is only on its way: a process that runs on another core may still read what comes now.
+    wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "the process is stopped")
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"], ids=["length", "chunked"])
+def test_an_answer_that_is_cut_before_anybody_saw_it_is_502(start, origin, protocol, framing):
+    workers = []
+
+    async def cut(exchange: Exchange):
+        with asleep(workers[0]):
+            await exchange.send(b"HTTP/1.1 200 OK\r\n" + framing)
+            exchange.writer.close()
+            await exchange.writer.wait_closed()
+
+    origin.script = cut
+    gateway = start()
+    workers += gateway.worker_pids()
+    answer = gateway.fetch(protocol, "POST", "/", body=b"not to be sent twice")
+    assert answer.status == 502 and b"half" not in answer.body
+    assert "connection_terminated" in proxy_status(answer)
 
 
 CUTS = {
@@ -228,3 +265,57 @@ def test_https_origin_is_verified(start, certificates, tmp_path, trusted):
         assert answer.status == 200 and json.loads(answer.body)["target"] == "/over-tls"
     else:
         assert answer.status == 502 and "tls" in proxy_status(answer)
+
+
+@pytest.mark.parametrize("sni,asked,status", [(None, None, 200), ("localhost", "localhost", 200), ("other.test", "other.test", 502)])
+def test_the_name_that_is_asked_for_and_checked_is_configured(start, certificates, sni, asked, status):
+    names = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    context.sni_callback = lambda _, name, __: names.append(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    tls = f'tls: {{ca: "{certificates}/ca.crt"' + (f', sni: "{sni}"' if sni else "") + "}"
+    gateway = start(upstreams=f'secure:\n  servers: ["https://127.0.0.1:{listener.getsockname()[1]}"]\n  {tls}\n',
+                    request="- {name: secure, do: [{route: secure}]}")
+    assert gateway.fetch("http1", "GET", "/").status == status
+    thread.join(10)
+    listener.close()
+    assert names == [asked], "an address is no name to ask for"
+
+
+LIMITED = {
+    "fields": ("limits: {header_fields: 5}", b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 6 + b"Content-Length: 0\r\n\r\n"),
+    "a field": ("limits: {header_field: 100B}", b"HTTP/1.1 200 OK\r\nX: " + b"1" * 200 + b"\r\nContent-Length: 0\r\n\r\n"),
+    "a head": ("limits: {header_bytes: 1KiB}", b"HTTP/1.1 200 OK\r\n" + b"X: 123456789012345678901234567890\r\n" * 40 + b"Content-Length: 0\r\n\r\n"),
+    "interim answers": ("limits: {interims: 1}", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", LIMITED)
+def test_what_an_origin_may_send_is_configured(start, origin, what):
+    options, answer = LIMITED[what]
+
+    async def script(exchange: Exchange):
+        await exchange.send(answer)
+
+    origin.script = script
+    assert start(origin_options=options).fetch("http1", "GET", "/").status == 502
+    assert start().fetch("http1", "GET", "/").status == 200, "it is within what holds without being told"
+
+
+def test_the_body_that_is_kept_for_another_attempt_is_configured(start, origin):
+    async def script(exchange: Exchange):
+        await exchange.answer(503 if len(origin.requests) % 2 else 200)
+
+    origin.script = script
+    gateway = start(origin_options="retry: {on: [503], methods: any, body: 1KiB}")
+    assert gateway.fetch("http1", "POST", "/", body=b"x" * 1000).status == 200
+    assert gateway.fetch("http1", "POST", "/", body=b"x" * 2000).status == 503

@@ -74,6 +74,19 @@ def test_a_watched_file_that_says_the_same_makes_no_generation(watched, certific
     assert watched.metric("sluice_generation") == before
 
 
+def test_a_watched_certificate_is_taken_over_and_a_broken_one_raises_an_alarm(watched, certificates):
+    key = certificates / "server.key"
+    good = key.read_bytes()
+    try:
+        key.write_text("-----BEGIN PRIVATE KEY-----\nrubbish\n-----END PRIVATE KEY-----\n")
+        wait_until(lambda: watched.metric("sluice_certificate_stale") == 1, "the broken key is an alarm")
+        with watched.http1(tls=True) as client:
+            assert client.request("GET", "/version").body == b"one", "the old pair serves on"
+    finally:
+        key.write_bytes(good)
+    wait_until(lambda: watched.metric("sluice_certificate_stale") == 0, "the alarm ends with its cause")
+
+
 def test_a_broken_watched_file_is_refused_until_it_is_mended(watched, certificates, origin):
     watched.write("sluice: 1\nsites: [")
     wait_until(lambda: watched.metric("sluice_config_stale") == 1, "the broken file is refused")

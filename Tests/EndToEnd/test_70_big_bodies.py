@@ -53,6 +53,21 @@ def test_download_by_a_slow_reader_over_tls(start, size, kind):
     memory.check()
 
 
+def test_where_the_kernel_encrypts_a_download_never_enters_user_space(start, size):
+    gateway = start()
+    if "not available" in gateway.wait_log("kernel TLS: "):
+        pytest.skip("this kernel has no TLS (module `tls`)")
+    each = size // 16
+    with gateway.http1(tls=True) as client:
+        for _ in range(2):
+            client.send(b"GET /bytes/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % each)
+            answer = client.response()
+            assert answer.status == 200 and hashlib.sha256(answer.body).hexdigest() == pattern_sha256(each)
+        assert client.request("GET", "/bytes/3").status == 200
+    wait_until(lambda: gateway.metric("sluice_spliced_bytes_total", direction="response") > 2 * each * 0.9,
+               "nearly all bytes went from socket to socket")
+
+
 @pytest.mark.parametrize("slow", [False, True], ids=["fast", "slow"])
 def test_plain_download_never_enters_user_space(start, size, slow):
     """Two in a row on one connection: the pipe between the sockets leaves nothing behind for the second."""

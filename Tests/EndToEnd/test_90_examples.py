@@ -4,6 +4,7 @@ import signal
 import subprocess
 
 import pytest
+import websockets.sync.client
 
 from harness.gateway import ROOT, Gateway, Ports, binary
 from harness.http1 import Connection, tls_context
@@ -74,6 +75,13 @@ def test_redirects_and_headers(example, demo_origin):
     answer = gateway.fetch("http1", "GET", "/echo", [("X-Debug", "1")])
     assert answer.header("x-content-type-options") == "nosniff" and answer.header("server") is None
     assert b"x-debug" not in answer.body.lower() and echoed(answer, "x-client-ip", "127.0.0.1")
+
+
+def test_websocket_masking(example, demo_origin):
+    gateway = example("websocket-masking", demo_origin)
+    with websockets.sync.client.connect(f"ws://localhost:{gateway.ports.plain}/ws", proxy=None) as socket:
+        socket.send("my card is 1234567890123456")
+        assert socket.recv(timeout=20) == "my card is ************3456"
 
 
 def test_maintenance_page(example):

@@ -45,7 +45,7 @@ private let rules = """
     @Test func aHookWithoutTheHandlerOfItsPhaseIsRefused() throws {
         let bad = bundle(rules, ["hook.js": "export default { onResponse() {} }"])
         #expect(ConfigurationTrial.complaints(bad).map(\.text) == ["""
-            error[H001]: function "hook" is run in the request phase, but hook.js does not export onRequest or fetch
+            error[H001]: function "hook" is run in the request phase, but hook.js does not export onRequest or fetch or onWebSocketMessage
               --> rules.yaml:11:35   request rule "all/first"
                |
             11 |     request: [{name: first, do: [{run: {function: hook}}]}]

@@ -23,7 +23,7 @@ final class FakeHost: HookHost {
 }
 
 /// A call that writes down what the hook asked of the gateway.
-final class FakeCall: HookCall {
+class FakeCall: HookCall {
     var outcomes: [HookOutcome] = []
     var bodiesWanted: [HookSide] = []
     var subrequests: [HookSubrequest] = []
@@ -87,7 +87,7 @@ final class Bench {
 
     init(
         _ code: String, arguments: String = "{}", upstreams: [String] = [], modules: [String: String] = [:],
-        limits change: (inout HookLimits) -> Void = { _ in }
+        limits change: (inout HookLimits) -> Void = { _ in }, source more: (inout HookSource) -> Void = { _ in }
     ) throws {
         runtime = HookRuntime(host: host)
         var source = HookSource(name: "under test", main: "hooks/a.js", modules: modules)
@@ -97,6 +97,7 @@ final class Bench {
         // Generous: a busy machine must not stop a hook that is not meant to be stopped.
         source.limits.cpuMicroseconds = 5_000_000
         change(&source.limits)
+        more(&source)
         function = try runtime.load(source)
         binding = try function.bind(HookRule(name: "the rule", file: "rules.yaml", line: 12, arguments: arguments))
         fillExchange(exchange)

@@ -22,13 +22,16 @@ final class RemotePair {
     var cordon = Cordon()
     let function: RemoteFunction
     let binding: HookBinding
-    let call = FakeCall()
+    let call: FakeCall
     let exchange = Exchange()
 
-    init(_ code: String, arguments: String = "{}", upstreams: [String] = [], limits change: (inout HookLimits) -> Void = { _ in }) throws {
+    init(_ code: String, arguments: String = "{}", upstreams: [String] = [], limits change: (inout HookLimits) -> Void = { _ in },
+         source more: (inout HookSource) -> Void = { _ in }, call: FakeCall = FakeCall()) throws {
+        self.call = call
         var source = HookSource(name: "f", main: "f.js", modules: ["f.js": code])
         source.upstreams = upstreams
         change(&source.limits)
+        more(&source)
         function = worker.load(source)
         binding = function.bind(HookRule(name: "rule", file: "rules.yaml", line: 3, arguments: arguments))
         RemotePair.fill(exchange)

@@ -88,18 +88,20 @@ private func socketPair() -> (Int32, Int32) {
     }
 
     @Test func aMovedTimerFiresOnceAtItsNewTime() throws {
-        let reactor = try Reactor()
+        // On a clock that moves only when nothing is left to do: a busy machine cannot make two of them due at once.
+        let reactor = try Reactor(virtual: true)
         let recorder = Recorder()
         let moved = NamedTimer("moved", recorder)
         let earlier = NamedTimer("earlier", recorder)
         reactor.schedule(moved, after: 5)
         reactor.schedule(moved, after: 40)
         reactor.schedule(earlier, after: 20)
-        #expect(turn(reactor) { recorder.events.count == 2 })
+        #expect(reactor.play(atMost: 200) { recorder.events.count == 2 })
         #expect(recorder.events == ["earlier", "moved"])
         reactor.schedule(moved, after: 1000)
         reactor.schedule(moved, after: 1)
-        #expect(turn(reactor) { recorder.events.count == 3 })
+        #expect(reactor.play(atMost: 100) { recorder.events.count == 3 })
+        #expect(!reactor.play(atMost: 5_000) { recorder.events.count > 3 }, "once")
     }
 
     @Test func aTimerMayScheduleItselfAgain() throws {

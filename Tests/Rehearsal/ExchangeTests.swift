@@ -145,6 +145,40 @@ import Testing
         #expect(took < .seconds(30))
     }
 
+    @Test func `hooks see the test's clock, and start anew where a test asks for it`() {
+        let hook = """
+            let calls = 0;
+            export default {
+              async onRequest(request) {
+                const before = Date.now();
+                await new Promise((resolve) => setTimeout(resolve, 2000));
+                return new Response(`${++calls} ${new Date(before).toISOString()} ${(Date.now() - before) >= 2000} ${Date.now() - before < 2100}`);
+              },
+            };
+            """
+        expectPass(play(configuration(
+            request: "- do: [{run: now}]", top: "functions: {now: {file: now.js}}",
+            tests: """
+                - name: first
+                  time: 2031-01-02T03:04:05Z
+                  steps:
+                    - send: {url: "http://a/"}
+                      expect: {body: "1 2031-01-02T03:04:05.000Z true true"}
+                    - send: {url: "http://a/"}
+                      wait: 1h
+                      expect: {body_matches: "^2 2031-01-02T04:04:0[78][.0-9]+Z true true$"}
+                - name: second
+                  time: 1999-12-31T23:59:59Z
+                  send: {url: "http://a/"}
+                  expect: {body: "3 1999-12-31T23:59:59.000Z true true"}
+                - name: third
+                  fresh: true
+                  time: 2031-01-02T03:04:05Z
+                  send: {url: "http://a/"}
+                  expect: {body: "1 2031-01-02T03:04:05.000Z true true"}
+                """), ["now.js": hook]), 3)
+    }
+
     @Test func `hooks run in both phases and call upstreams that the test plays`() {
         let hook = """
             export default {

@@ -109,6 +109,14 @@ import Testing
         #expect(warnings((0..<10_000).map { ("header.x\($0) != \"1\"", "stop") }).isEmpty)
     }
 
+    @Test func `an error behind more warnings than are kept still refuses the file`() {
+        let rules = (0...Reporter.most + 50).map { _ in "- {when: 'path == \"/a\"', do: [stop]}" }.joined(separator: "\n")
+        let found = load(site(request: rules, response: "- {do: [{run: {function: nowhere}}]}"))
+        #expect(found.configuration == nil)
+        #expect(found.diagnostics.first?.severity == .error)
+        #expect(found.diagnostics.warningCount == Reporter.most)
+    }
+
     // MARK: Names nobody uses
 
     @Test func `functions, upstreams and lists that nobody uses are told where they stand`() {

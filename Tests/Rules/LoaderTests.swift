@@ -56,13 +56,14 @@ import Testing
         #expect(site.response.count == 2 && site.error.count == 1)
     }
 
-    @Test func `the functions example loads but for what is not there yet`() throws {
+    @Test func `the functions example loads`() throws {
         let result = load(try example("functions"), shared)
-        #expect(notAvailable(result) == ["warning `secrets` has no effect in this version"])
+        #expect(notAvailable(result) == [])
         let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
         let authz = configuration.functions[1]
         #expect(authz.limits.cpu == 20 && authz.limits.memory == 64 << 20 && authz.limits.subrequests == 2)
         #expect(authz.onError == .deny(status: 503))
+        #expect(authz.secrets.map { configuration.secrets[$0].source } == [.byName])
         #expect(configuration.functions[0].onError == .continue)
         #expect(authz.upstreams.map { configuration.upstreams[$0].name } == ["idp"])
         #expect(configuration.files == ["rules.yaml", "listeners.yaml", "upstreams.yaml"])

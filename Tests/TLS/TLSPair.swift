@@ -17,14 +17,12 @@ final class TLSPair {
     var serverOutput: OutputBuffer
     var clientOutput: OutputBuffer
 
-    init(_ server: ServerContext, _ client: ClientContext, name: String = "www.example.test", socketBytes: Int32? = nil) throws {
+    /// - Parameter tcp: over loopback, which is what the kernel's TLS needs.
+    init(
+        _ server: ServerContext, _ client: ClientContext, name: String = "www.example.test", socketBytes: Int32? = nil, tcp: Bool = false
+    ) throws {
         reactor = try Reactor()
-        var fds: [Int32] = [0, 0]
-        // SAFETY: socketpair writes two descriptors into an array of two.
-        let result = unsafe fds.withUnsafeMutableBufferPointer {
-            unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, $0.baseAddress)
-        }
-        precondition(result == 0)
+        let fds = tcp ? try TLSPair.overTCP(reactor) : TLSPair.local()
         (serverFD, clientFD) = (fds[0], fds[1])
         if let socketBytes { TLSPair.shrink(fds, to: socketBytes) }
         self.server = TLSTransport(server: server, fd: fds[0], reactor: reactor)
@@ -33,6 +31,27 @@ final class TLSPair {
         clientInput = ReadBuffer(pool: pool)
         serverOutput = OutputBuffer(pool: pool)
         clientOutput = OutputBuffer(pool: pool)
+    }
+
+    private static func local() -> [Int32] {
+        var fds: [Int32] = [0, 0]
+        // SAFETY: socketpair writes two descriptors into an array of two.
+        let result = unsafe fds.withUnsafeMutableBufferPointer {
+            unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, $0.baseAddress)
+        }
+        precondition(result == 0)
+        return fds
+    }
+
+    private static func overTCP(_ reactor: Reactor) throws -> [Int32] {
+        let (listener, port) = try ListeningSocket.openSingle(ConfigurationBundle.Listener(name: "pair", address: "127.0.0.1", port: 0))
+        defer { close(listener) }
+        let address = IPAddress("127.0.0.1") ?? .unspecified
+        let (client, _) = try Connecting.start(address, port: port, reactor: reactor)
+        for _ in 0..<100_000 {
+            if case .accepted(let server, _, _) = Listening.accept(listener, reactor: reactor) { return [server, client] }
+        }
+        throw SystemError(call: "accept", code: EAGAIN)
     }
 
     private static func shrink(_ fds: [Int32], to bytes: Int32) {

@@ -155,3 +155,53 @@ import Testing
         #expect(pair.pool.slabs.live == 0)
     }
 }
+
+/// Records that the kernel makes. Skipped where it has no TLS (module `tls`), as on most build machines.
+@Suite(.enabled(if: KernelTLS.isAvailable, "the kernel has no TLS"))
+struct KernelTLSTests {
+    let certificates: TestCertificates
+
+    init() throws { certificates = try TestCertificates.shared.get() }
+
+    private func pair(socketBytes: Int32? = nil, usesKernel: Bool = true) throws -> TLSPair {
+        var options = ClientOptions()
+        options.trustedCertificates = certificates.authority
+        var server = ServerOptions()
+        server.usesKernel = usesKernel
+        let pair = try TLSPair(
+            try ServerContext([certificates.ecdsa], options: server), try ClientContext(options), socketBytes: socketBytes, tcp: true)
+        let outcome = pair.shakeHands()
+        #expect(outcome.server != nil && outcome.client != nil, "\(outcome)")
+        return pair
+    }
+
+    @Test(arguments: [nil, 65_536] as [Int32?])
+    func whatTheKernelEncryptsArrivesEqual(socketBytes: Int32?) throws {
+        let pair = try pair(socketBytes: socketBytes)
+        #expect(pair.server.takesPlainBytes, "the kernel has the keys")
+        let sent = pattern(5_000_000)
+        pair.serverOutput.append(copying: sent.span)
+        expectSame(pair.download(), sent)
+        #expect(pair.waiting == 0)
+        let back = pattern(1_000_000)
+        pair.clientOutput.append(copying: back.span)
+        expectSame(pair.upload(), back)
+    }
+
+    @Test func theEndIsToldAsAlways() throws {
+        let pair = try pair()
+        pair.serverOutput.append("bye")
+        expectSame(pair.download(), Array("bye".utf8))
+        pair.server.finishSending()
+        var result = IOResult.wouldBlock
+        for _ in 0..<10_000 where result == .wouldBlock { result = pair.client.receive(into: &pair.clientInput) }
+        #expect(result == .endOfStream, "close_notify is a record of its own kind")
+    }
+
+    @Test func itIsLeftAloneWhereThatIsWanted() throws {
+        let pair = try pair(usesKernel: false)
+        #expect(!pair.server.takesPlainBytes)
+        pair.serverOutput.append("plain old records")
+        expectSame(pair.download(), Array("plain old records".utf8))
+    }
+}

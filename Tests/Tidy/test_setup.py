@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALLED = "libssl-dev libnghttp2-dev libre2-dev libc-ares-dev libicu-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config openssl ca-certificates"
+INSTALLED = "libssl-dev libnghttp2-dev libre2-dev libc-ares-dev liblmdb-dev libicu-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config openssl ca-certificates"
 
 
 @pytest.fixture

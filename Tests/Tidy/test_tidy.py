@@ -72,6 +72,12 @@ def test_traps(tmp_path):
     assert breaches(tmp_path, files, "traps") == [f"Sources/A/a.swift:{line}" for line in (1, 2, 3)]
 
 
+def test_nothing_suspends(tmp_path):
+    files = {"Sources/A/a.swift": 'func f() async {\n}\nlet a = await g()\nTask { h() }\nvar awaits = "await async"\nTask.detached {}\n',
+             "Tests/A/b.swift": "func f() async {}\n"}
+    assert breaches(tmp_path, files, "suspends") == [f"Sources/A/a.swift:{line}" for line in (1, 3, 4, 6)]
+
+
 def test_imports_go_down(tmp_path):
     files = {
         "Sources/HTTP/a.swift": "public import Buffers\nimport Gateway\nimport Foundation\n",

@@ -58,11 +58,40 @@ import Upstream
     }
 
     @Test(arguments: ["Content-Length: 1000\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
-    func breakingOffInTheBodyIsAReset(answer: String) throws {
-        try fails(.reset, phase: .responseBody) { peer in
+    func breakingOffInABodyOfWhichNobodyWasToldIsNoAnswerAtAll(answer: String) throws {
+        try fails(.reset, phase: .responseHead) { peer in
             peer.send("HTTP/1.1 200 OK\r\n" + answer)
             peer.close()
         }
+    }
+
+    @Test func anAnswerThatIsCutAtOnceIsAskedForAgain() throws {
+        let world = try World()
+        let origin = try world.origin()
+        origin.onRequest = { peer in
+            if origin.requests.count > 1 { return peer.answer("whole") }
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            peer.close()
+        }
+        try world.serve(origin) { $0.retry.conditions = .reset }
+        let exchange = try world.run()
+        #expect(exchange.text == "whole")
+        #expect(origin.requests.count == 2)
+        try world.end()
+    }
+
+    /// Its end does not matter then, as rude as it may be.
+    @Test(arguments: ["Content-Length: 5\r\n\r\nwhole", "Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", "\r\nwhole"])
+    func aWholeAnswerBeforeTheEndIsTaken(answer: String) throws {
+        let world = try World()
+        let origin = try world.origin()
+        origin.onRequest = { peer in
+            peer.send("HTTP/1.1 200 OK\r\n" + answer)
+            peer.close()
+        }
+        try world.serve(origin)
+        #expect(try world.run().text == "whole")
+        try world.end()
     }
 
     @Test func aBodyCutByAResetIsNotTakenForItsEnd() throws {

@@ -120,12 +120,20 @@ import Testing
     @Test func aBrokenAnswerIsTriedElsewhereAndNeverAfterItsHead() throws {
         let world = try World()
         let origin = try world.origin()
+        var second: OriginPeer?
         origin.onRequest = { peer in
-            peer.send(origin.requests.count == 1 ? "HTTP/9 nonsense\r\n\r\n" : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-            peer.closeWhenSent()
+            if origin.requests.count == 1 {
+                peer.send("HTTP/9 nonsense\r\n\r\n")
+                return peer.closeWhenSent()
+            }
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            second = peer
         }
         try world.serve(origin) { $0.retry = policy(5, [.reset]) }
-        let exchange = try world.run()
+        let exchange = try world.start()
+        try world.turn("half of it is here") { exchange.text == "half" }
+        second?.close()
+        try world.turn("it ends") { exchange.isOver }
         #expect(exchange.events.first == "responded 200")
         #expect(exchange.failure?.kind == .reset)
         #expect(origin.requests.count == 2)

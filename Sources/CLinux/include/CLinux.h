@@ -11,11 +11,13 @@
 
 #include "confine.h"
 #include "crash.h"
+#include "health.h"
 #include "local.h"
 #include "net.h"
 #include "resources.h"
 #include "process.h"
 #include "ring.h"
+#include "schedules.h"
 #include "series.h"
 #include "shared.h"
 #include "text.h"

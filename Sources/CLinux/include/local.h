@@ -13,6 +13,12 @@ int sluice_connect_local(const char *path);
 int sluice_local_peer(int fd, uid_t *user, pid_t *process);
 // Makes a folder that only this user may enter, or checks that an existing one is such a folder (-EPERM otherwise).
 int sluice_private_folder(const char *path);
+// Reads a file whole that this user owns and nobody else can write, in a folder of which the same is true. `*bytes` is
+// malloc'ed. -EPERM when others could have written it, -EFBIG beyond `limit`.
+int sluice_read_private(const char *folder, const char *name, size_t limit, uint8_t **bytes, size_t *count);
+// Puts a file in place of the one of that name, in one step, readable by this user only.
+int sluice_write_private(const char *folder, const char *name, const uint8_t *bytes, size_t count);
+void sluice_free_bytes(uint8_t *bytes);
 // Names of the entries of a folder, separated by NUL, in `names`. Returns the bytes written.
 ssize_t sluice_folder_entries(const char *path, char *names, size_t capacity);
 int sluice_remove_file(const char *path);

@@ -75,8 +75,6 @@ int64_t sluice_wall_microseconds(void);
 int sluice_blocking_eventfd(void);
 // Runs `run(context)` on a detached thread that takes no signals: 0 or a negative errno.
 int sluice_thread_start(void (*run)(void *), void *context);
-// Addresses of a name; blocks. Answers how many were written, 0 when there are none.
-int sluice_resolve(const char *name, struct sluice_address *addresses, int capacity);
 
 // Fills `buffer` with random bytes: 0 or a negative errno.
 int sluice_random(void *buffer, size_t length);

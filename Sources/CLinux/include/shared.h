@@ -4,7 +4,8 @@
 //
 // Who writes what
 //   supervisor: header, strikes; resets a worker's area before it starts that worker
-//   worker i:   workers[i]; rate-limit counters and counters of rules together with all others (rates.h)
+//   worker i:   workers[i]; rate-limit counters, counters of rules and what is known of servers together with all
+//               others (rates.h, series.h, health.h)
 // Who reads what
 //   supervisor: everything, at any time. Numbers are read atomically. The texts of a running slot
 //               are read only when the slot says `running` with an old deadline or when the worker
@@ -22,7 +23,7 @@ extern "C" {
 #define SLUICE_SHARED_MAGIC 0x65636975u
 // Raise it whenever the layout, or the meaning of a word of tallies or series, changes: an upgrade between two versions keeps
 // the memory only when both have the same.
-#define SLUICE_SHARED_VERSION 4u
+#define SLUICE_SHARED_VERSION 6u
 // Twice as many as workers: during an upgrade those of both versions run.
 #define SLUICE_SHARED_WORKERS 256
 #define SLUICE_SHARED_WORDS 384

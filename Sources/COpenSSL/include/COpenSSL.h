@@ -40,6 +40,8 @@ struct sluice_tls_io {
     size_t kept_offset;
     size_t kept_count;
     size_t kept_capacity;
+    int ktls;             // the kernel makes the records of what is sent
+    int record_type;      // of the next write then, where it is no application data; else 0
     uint8_t *hello;       // the first ClientHello received, until sluice_tls_forget_hello
     size_t hello_count;
 };
@@ -73,6 +75,7 @@ struct sluice_server {
 // How the names of one context are served.
 struct sluice_policy {
     int minimum_tls13;
+    int kernel;          // lets the kernel make records (kTLS)
     const char *ciphers; // for TLS 1.2; NULL: ours
     const char *suites;  // for TLS 1.3; NULL: ours
     const char *groups;  // NULL: ours

@@ -26,6 +26,9 @@ const char *cv8_version(void);
 bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms);
 // From now on the wall clock of this process's JavaScript moves only between turns. After cv8_start.
 void cv8_freeze_clock(void);
+// On this thread the wall clock of JavaScript says this, in milliseconds since 1970, until it is set again; the real time
+// when it is not a number. After cv8_start.
+void cv8_set_clock(double milliseconds);
 
 /// Exit codes of a process that V8 made impossible to continue.
 enum { CV8_EXIT_FATAL = 86, CV8_EXIT_UNSTOPPABLE = 87 };
@@ -54,6 +57,7 @@ typedef enum {
 typedef struct { const uint8_t *bytes; size_t count; } cv8_bytes;
 typedef struct {
   cv8_bytes name, source;
+  cv8_bytes rehearsal;          // may be empty; see Prelude.swift
   const cv8_bytes *operations;  // names of the methods of `native`; the index is the operation's number
   size_t operation_count;
   const cv8_bytes *entries;     // names of the functions that the prelude returns; the index is the handle
@@ -63,6 +67,18 @@ typedef struct {
 /// Copies everything. With `snapshot`, evaluates the prelude once and keeps the heap as a startup blob.
 cv8_image *cv8_image_make(const cv8_prelude *prelude, bool snapshot, cv8_error **error);
 size_t cv8_image_blob_size(const cv8_image *image);
+/// What names a snapshot of this prelude in this build: V8's version, every name and text it was made from (SHA-256).
+/// Needs no engine.
+enum { CV8_KEY_BYTES = 32 };
+void cv8_image_key(const cv8_prelude *prelude, uint8_t *key);
+/// The snapshot for another process of this program: its key, a checksum, the blob. malloc'ed, freed by cv8_data_free.
+uint8_t *cv8_image_export(const cv8_image *image, size_t *count);
+/// An image of what cv8_image_export gave. Null, without an error, when it is not of this prelude and build or is damaged.
+/// What is inside is trusted: V8 does not defend itself against a snapshot made to hurt.
+cv8_image *cv8_image_import(const cv8_prelude *prelude, cv8_bytes exported);
+/// Whether cv8_image_import would take it. Needs no engine.
+bool cv8_image_is_sound(const cv8_prelude *prelude, cv8_bytes exported);
+void cv8_data_free(uint8_t *data);
 /// Every isolate made from the image must be gone: V8 reads the blob as long as they live.
 void cv8_image_free(cv8_image *image);
 
@@ -81,6 +97,17 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
 /// From inside one of the isolate's own native operations this only marks it; it goes when the outermost
 /// call returns, and `perform` is not called again.
 void cv8_isolate_free(cv8_isolate *isolate);
+/// Gives an isolate that was made ahead to whom it will serve. The old operations are released.
+void cv8_isolate_assign(cv8_isolate *isolate, cv8_bytes name, size_t external_bytes, void *operations);
+// A world is a context with entries of its own in the same isolate: nothing that scripts of one leave behind is seen in
+// another. An isolate is born with world 0 and is always in one; calls and kept values belong to the one it is in.
+/// The number of a new world, from the snapshot; -1 with an error. The isolate stays in the world it was in.
+int32_t cv8_world_make(cv8_isolate *isolate, cv8_error **error);
+/// Not while a script runs.
+void cv8_world_enter(cv8_isolate *isolate, int32_t world);
+/// Lets go of a world that the isolate is not in, with all values kept of it.
+void cv8_world_free(cv8_isolate *isolate, int32_t world);
+size_t cv8_world_count(const cv8_isolate *isolate);
 /// A dedicated thread stays inside the isolate it used last, which makes calls cheaper. Before such an isolate is
 /// used on another thread, the dedicated one must call cv8_isolate_leave_thread.
 void cv8_thread_dedicate(bool dedicated);
@@ -195,7 +222,12 @@ cv8_isolate *cv8_call_isolate(cv8_call *call);
 
 /// Forgets the numbers given so far; modules that run stay alive by themselves.
 void cv8_modules_reset(cv8_isolate *isolate);
-int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);
+/// `cache`: what cv8_module_cache gave for the same text, or empty. `*cache_used` says whether V8 took it.
+int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_bytes cache, bool *cache_used,
+                           cv8_error **error);
+/// The module's bytecode as far as it is compiled by now, for `cv8_module_compile` of the same text in this process.
+/// Null when there is none. malloc'ed, freed by cv8_data_free.
+uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count);
 /// A module whose default export is the parsed JSON. Parsing happens here: an error inside V8's evaluation
 /// callback would abort the process.
 int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);

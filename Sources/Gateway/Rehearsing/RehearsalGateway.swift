@@ -1,5 +1,6 @@
 import Buffers
 import HTTP
+import Isolates
 import Reactor
 public import Rules
 public import Upstream
@@ -27,28 +28,72 @@ public final class RehearsalGateway {
     public func play(
         _ request: RehearsedRequest, traced: Bool = false, script: @escaping (RehearsedAttempt) -> StagedOutcome
     ) -> RehearsedAnswer {
+        let trace = traced ? explainer.map { RuleTrace($0) } : nil
+        var answer = watched(request.time, script) {
+            let stream = RehearsalStream(worker: worker, request)
+            stream.begin(trace)
+            let finished = play { stream.isOver }
+            var answer = stream.answer
+            if !finished { answer.isCut = true }
+            return answer
+        }
+        if let trace { answer.trace = (trace.text, trace.json) }
+        return answer
+    }
+
+    /// Runs the first schedule of a function, as its time comes; nil when it has none.
+    public func playSchedule(
+        of function: String, time: Int? = nil, script: @escaping (RehearsedAttempt) -> StagedOutcome
+    ) -> RehearsedAnswer? {
+        guard let generation = worker.generation, let hook = generation.functions.schedules.first(where: { $0.bound.shared.key.name == function })
+        else { return nil }
+        return watched(time, script) {
+            let run = worker.schedules.run(hook, worker.wallSeconds, 0, generation)
+            _ = play { run.failed != nil }
+            var answer = RehearsedAnswer()
+            answer.hooks = [RehearsedHook(function: function, phase: "scheduled", outcome: run.failed == false ? "continue" : "error")]
+            return answer
+        }
+    }
+
+    /// Plays something and gathers what went on meanwhile.
+    private func watched(
+        _ time: Int?, _ script: @escaping (RehearsedAttempt) -> StagedOutcome, _ body: () -> RehearsedAnswer
+    ) -> RehearsedAnswer {
         stage.begin(script)
         var log: [String] = []
         worker.log.listener = { level, message, details in
             log.append(details.filter { !$0.1.isEmpty && $0.0 != "request" }.reduce("\(level): \(message)") { "\($0) \($1.0)=\($1.1)" })
         }
-        if let time = request.time { worker.setWall(time) }
+        if let time { worker.setWall(time) }
         let began = worker.now
-        let stream = RehearsalStream(worker: worker, request)
-        let trace = traced ? explainer.map { RuleTrace($0) } : nil
-        stream.begin(trace)
-        let finished = worker.play(atMost: RehearsalGateway.patience) { stream.isOver }
-        var answer = stream.answer
-        if !finished { answer.isCut = true }
+        showTime()
+        defer { V8Engine.setClock(milliseconds: nil) }
+        var answer = body()
         answer.milliseconds = Int(worker.now - began)
         // What hooks still do (`waitUntil`) belongs to this request, as far as it waits for no time.
         _ = worker.play(atMost: 0) { false }
         worker.log.listener = nil
         answer.calls = stage.end()
         answer.log = log
-        if let trace { answer.trace = (trace.text, trace.json) }
+        answer.namespaces = worker.stores.rehearsed
         return answer
     }
+
+    private func play(until isDone: () -> Bool) -> Bool {
+        worker.play(atMost: RehearsalGateway.patience) {
+            showTime()
+            return isDone()
+        }
+    }
+
+    /// `Date` in hooks says what the clock of the rehearsal says.
+    private func showTime() {
+        V8Engine.setClock(milliseconds: Double(worker.wallSeconds) * 1000 + Double(worker.now % 1000))
+    }
+
+    /// What namespaces hold from now on: these entries and nothing else.
+    public func fill(_ entries: [(namespace: String, key: String, value: String)]) { worker.stores.rehearse(entries) }
 
     /// Lets virtual time pass: windows of limits end, servers that were passed over are tried again.
     public func pass(milliseconds: Int) { worker.pass(UInt64(max(milliseconds, 0))) }

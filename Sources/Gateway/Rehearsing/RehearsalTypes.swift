@@ -64,6 +64,8 @@ public struct RehearsedAnswer: Sendable {
     /// The word in logs and the word of `error.kind`.
     public var error: (name: String, kind: String, note: String)?
     public var log: [String] = []
+    /// What namespaces hold afterwards, by namespace and key.
+    public var namespaces: [String: [String: [UInt8]]] = [:]
     /// Every rule that was asked and why it matched or not, for people and as a JSON array; empty when not asked for.
     public var trace: (text: String, json: String) = ("", "")
     /// Virtual milliseconds from the request's head to the end of the answer.

@@ -1,8 +1,8 @@
 // One call of a hook: what belongs to it, and the `ctx` object that the hook sees.
 {
   // Numbers shared with HookPhase and HookTextItem in Swift.
-  const phases = { request: 0, response: 1, error: 2, fetch: 3 };
-  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8, protocol: 9 };
+  const phases = { request: 0, response: 1, error: 2, fetch: 3, scheduled: 4, webSocket: 5 };
+  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8, protocol: 9, sender: 10 };
   realm.items = items;
   const actions = { none: 0, deny: 1 };
   const dropStatus = 444;   // for the host: close without an answer
@@ -34,7 +34,7 @@
       this.bodySent = false;   // and the client's body with it, as it was
       this.originError = null;
     }
-    get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2)); }
+    get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2 || this.phase === 5)); }
     get liveResponse() { return (this.response ??= realm.liveResponse(this.slot, this.epoch)); }
     get gatewayError() { return (this.error ??= Object.freeze(native.failure(this.slot, this.epoch))); }
 
@@ -137,6 +137,8 @@
     get rule() { return this.#call.binding.rule; }
     get request() { return this.#call.liveRequest; }
     get requestId() { return this.#text(items.requestId); }
+    /// In onWebSocketMessage: "client" or "origin".
+    get from() { return this.#call.phase === phases.webSocket ? this.#text(items.sender) : undefined; }
     get state() {
       const call = this.#call;
       if (call.state !== undefined) return call.state;
@@ -165,6 +167,11 @@
   realm.brand(Context);
   realm.newContext = (call) => new Context(call);
 
+  /// When a run was due, in milliseconds since 1970.
+  function scheduledTime(call) { return 1000 * Number(native.variable(call.slot, call.epoch, "scheduled_time")); }
+  /// The first argument of scheduled().
+  realm.newController = (call) => Object.freeze({ cron: call.binding.args.cron, scheduledTime: scheduledTime(call), type: "scheduled", noRetry() {} });
+
   /// The event of addEventListener("fetch" | "request" | "response" | "error" | "firewall").
   class ExchangeEvent extends realm.Event {
     #call; #env; #context = null;
@@ -178,6 +185,8 @@
     get response() { return this.#call.phase === phases.response ? this.#call.liveResponse : undefined; }
     get error() { return this.#call.phase === phases.error ? this.#call.gatewayError : undefined; }
     get args() { return this.#call.binding.args; }
+    get cron() { return this.#call.phase === phases.scheduled ? this.#call.binding.args.cron : undefined; }
+    get scheduledTime() { return this.#call.phase === phases.scheduled ? scheduledTime(this.#call) : undefined; }
     get env() { return this.#env; }
     get ctx() { return (this.#context ??= new Context(this.#call)); }
     get console() { return globalThis.console; }

@@ -3,11 +3,11 @@
   const { phases, actions, openCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
-  const names = ["onRequest", "onResponse", "onError", "fetch"];
-  const listeners = ["request", "response", "error", "fetch"];
+  const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled", "onWebSocketMessage"];
+  const listeners = ["request", "response", "error", "fetch", "scheduled", "websocketmessage"];
   let handlers = null, env = null, azionEnv = {};
   // What code written for Azion asks for by this name.
-  const Azion = Object.freeze({ env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  const Azion = Object.freeze({ KV: realm.AzionKV, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
   realm.expose({ Azion });
 
   class BadReturn extends TypeError {}
@@ -17,11 +17,13 @@
     if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
+    realm.newStores(config.stores).forEach((store, index) => { granted[config.stores[index]] = store; });
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.collectsStreams = config.collects;
+    realm.reachesOutside = config.outside;
     let mask = 0;
-    for (let phase = 0; phase < 4; phase++) {
+    for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
     }
     if (typeof handlers.firewall === "function" || realm.hasListener("firewall")) mask |= 1;
@@ -32,10 +34,31 @@
   /// Runs the handler of a phase; what it returns.
   function invoke(call) {
     const { phase } = call;
+    if (phase === phases.webSocket) return invokeMessage(call);
     const handler = handlers[names[phase]] ?? (phase === phases.request ? handlers.firewall : undefined);
     if (typeof handler !== "function") return invokeListeners(call);
-    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError : call.liveRequest;
+    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
+      : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
     return handler.call(handlers, first, env, newContext(call));
+  }
+
+  function invokeMessage(call) {
+    const handler = handlers.onWebSocketMessage;
+    if (typeof handler !== "function") return undefined;
+    return handler.call(handlers, native.message(call.slot, call.epoch), newContext(call), env);
+  }
+
+  /// Nothing: pass it on. A string or bytes: send that. null: drop it.
+  function settleMessage(call, value) {
+    const { slot, epoch } = call;
+    keepState(call);
+    if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); return codes.deny; }
+    if (value === undefined) return codes.proceed;
+    if (value !== null && typeof value !== "string" && !ArrayBuffer.isView(value) && !(value instanceof ArrayBuffer)) {
+      throw new BadReturn(`onWebSocketMessage() returned ${describe(value)}`);
+    }
+    native.setMessage(slot, epoch, value);
+    return codes.proceed;
   }
 
   function invokeListeners(call) {
@@ -49,7 +72,9 @@
   /// Hands the result of a handler to the host: a code, or a promise of one where streams are collected first.
   function settle(call, value) {
     const { slot, epoch, phase } = call;
+    if (phase === phases.webSocket) return settleMessage(call, value);
     let code = codes.proceed, staged;
+    if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }
@@ -180,5 +205,8 @@
     bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
     bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
     bodyRoom: realm.bodyRoom,
+    stored(slot, epoch, id, kind, value, text) {
+      realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
+    },
   };
 }

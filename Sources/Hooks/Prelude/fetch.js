@@ -31,8 +31,9 @@
       const call = realm.owner("fetch");
       const request = init === undefined && realm.isRequest(input) ? input : new Request(input, init);
       if (authority(request.url) === authority(native.text(call.slot, call.epoch, 1))) return realm.sendToOrigin(call, request);
+      if (realm.reachesOutside) return outside(call, request, init?.signal ?? (realm.isRequest(input) ? input.signal : undefined));
       throw new TypeError(`fetch: ${new URL(request.url).host} is not granted to this function; ` +
-        "name it as an upstream of the function and call env.NAME.fetch()");
+        "name it as an upstream of the function and call env.NAME.fetch(), or in its egress");
     },
   });
 
@@ -50,6 +51,43 @@
     });
   }
 
+  /// One request and its whole answer.
+  async function ask(call, index, method, target, headers, body, signal, redirected = false) {
+    signal?.throwIfAborted();
+    const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), body);
+    const key = `answer ${id}`;
+    const answer = call.wait(key);
+    const raced = signal ? Promise.race([answer, new Promise((_, reject) => aborted(call, key, id, signal, reject))]) : answer;
+    const found = await raced;
+    return realm.fetchedResponse(target, found.status, realm.headersFromText(found.headers), found.bytes, redirected);
+  }
+
+  const redirects = [301, 302, 303, 307, 308];
+  const mostRedirects = 20;
+
+  /// A server by its URL. Each step of a redirect is a request of its own to the host, which looks whether it is allowed.
+  async function outside(call, request, signal) {
+    let { url, method } = request, body = await bodyOf(request);
+    const headers = new realm.Headers(request.headers);
+    for (let step = 0; ; step++) {
+      const response = await ask(call, outsideIndex, method, url, headers, body, signal, step > 0);
+      const location = redirects.includes(response.status) ? response.headers.get("location") : null;
+      if (location === null || request.redirect === "manual") return response;
+      if (request.redirect === "error") throw new TypeError(`fetch: ${new URL(url).host} redirects`);
+      if (step >= mostRedirects) throw new TypeError(`fetch: more than ${mostRedirects} redirects`);
+      const next = new URL(location, url);
+      if ((response.status === 303 && method !== "HEAD") || (response.status < 303 && method === "POST")) {
+        method = "GET";
+        body = null;
+        for (const name of ["content-encoding", "content-language", "content-location", "content-type"]) headers.delete(name);
+      }
+      if (next.origin !== new URL(url).origin) for (const name of ["authorization", "cookie", "proxy-authorization"]) headers.delete(name);
+      next.hash = "";
+      url = next.href;
+    }
+  }
+  const outsideIndex = -1;   // HookSubrequest.outside
+
   async function subrequest(index, name, input, init) {
     const call = realm.owner(`env.${name}.fetch`);
     const isRequest = realm.isRequest(input);
@@ -57,14 +95,7 @@
     const request = new Request(url, init);
     const signal = init?.signal ?? (isRequest ? input.signal : undefined);
     signal?.throwIfAborted();
-    const body = await bodyOf(request);
-    const target = request.url;
-    const id = native.subrequest(call.slot, call.epoch, index, request.method, target, realm.flatHeaders(request.headers), body);
-    const key = `answer ${id}`;
-    const answer = call.wait(key);
-    const raced = signal ? Promise.race([answer, new Promise((_, reject) => aborted(call, key, id, signal, reject))]) : answer;
-    const { status, headers, bytes } = await raced;
-    return realm.fetchedResponse(target, status, realm.headersFromText(headers), bytes);
+    return ask(call, index, request.method, request.url, request.headers, await bodyOf(request), signal);
   }
 
   class Fetcher {

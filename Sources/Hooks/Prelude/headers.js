@@ -243,7 +243,7 @@
     for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
     return freeze(headers);
   };
-  Object.assign(realm, { isHeaders, overlayHeaders: overlay, stageHeaders: stage, freezeHeaders: freeze, clearHeaderEdits: clearEdits });
+  Object.assign(realm, { Headers, isHeaders, overlayHeaders: overlay, stageHeaders: stage, freezeHeaders: freeze, clearHeaderEdits: clearEdits });
   realm.isToken = (text) => token.test(text);
   realm.expose({ Headers });
 }

@@ -93,12 +93,13 @@
       realm.isResponse = (value) => typeof value === "object" && value !== null && #slot in value;
       realm.liveResponse = (slot, epoch) => new Response(live, slot, epoch);
       /// The answer to a sub-request.
-      realm.fetchedResponse = (url, status, headers, bytes) => {
+      realm.fetchedResponse = (url, status, headers, bytes, redirected) => {
         const response = new Response(null, { status: 200 });
         response.#status = status;
         response.#headers = headers;
         response.#url = url;
         response.#type = "basic";
+        response.#redirected = redirected;
         if (!noBody.has(status)) response.#body = new BodyHolder(bytes);
         return response;
       };

@@ -147,6 +147,7 @@ open class RemoteHooks {
             wire.byte(UInt8(clamping: call.phase.rawValue))
             wire.array(call.state)
             wire.exchange(exchange, withResponse: call.phase == .response || call.phase == .error)
+            if call.phase == .webSocket { wire.message(call.message) }
         }
     }
 
@@ -184,6 +185,11 @@ open class RemoteHooks {
             message(.answerFailed, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
                 wire.string(text)
+            }
+        case .stored(let id, let packed):
+            message(.stored, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                packed.write(to: &wire)
             }
         }
     }
@@ -292,11 +298,12 @@ enum HookAnswer {
     case body(HookSide, [UInt8]), bodyFailed(HookSide, String)
     case originArrived, originFailed(String)
     case answered(Int32, status: Int, fields: [UInt8], body: [UInt8]), answerFailed(Int32, String)
+    case stored(Int32, PackedStoreAnswer)
 
     /// `waitUntil` work may go on asking after the result.
     var isForTails: Bool {
         switch self {
-        case .answered, .answerFailed: true
+        case .answered, .answerFailed, .stored: true
         default: false
         }
     }
@@ -323,6 +330,7 @@ extension HookCall {
         self.phase = phase
         self.binding = binding.index
         cpuNanoseconds = 0
+        uses &+= 1
         progress = CallProgress()
     }
 
@@ -333,5 +341,5 @@ extension HookCall {
     }
 
     /// Nothing of it has been seen outside yet, and it has had one run only.
-    var isRepeatable: Bool { !remote.repeated && !progress.originSent && progress.subrequests == 0 }
+    var isRepeatable: Bool { !remote.repeated && !progress.originSent && progress.subrequests == 0 && !progress.wroteStore }
 }

@@ -59,6 +59,9 @@ extension RemoteHooks {
             if call.exchange != nil { call.readBody(side) }
         case .sendToOrigin: try sendToOrigin(call, &wire)
         case .subrequest: try subrequest(call, &wire)
+        case .store:
+            guard let source = call.remote.function?.source else { throw WireError("a request of no function") }
+            call.store(try HookStoreRequest.read(from: &wire, call, source))
         case .cancelSubrequest:
             let id = Int32(bitPattern: try wire.number32())
             guard call.openSubrequests.contains(id) else { return }
@@ -89,6 +92,11 @@ extension RemoteHooks {
         } else {
             call.state = try wire.array()
             try wire.vars(into: &exchange.vars)
+            if call.phase == .webSocket {
+                let from = call.message?.fromClient ?? true
+                call.message = try wire.message()
+                call.message?.fromClient = from
+            }
             countRefused(try call.edits.read(from: &wire))
             outcome = try apply(kind, call, exchange)
         }
@@ -141,8 +149,8 @@ extension RemoteHooks {
         guard let function = call.remote.function, call.progress.subrequests < function.source.limits.subrequests else {
             throw WireError("more sub-requests than allowed")
         }
-        let id = Int32(bitPattern: try wire.number32()), upstream = Int(try wire.number32())
-        guard function.source.upstreams.indices.contains(upstream), !call.openSubrequests.contains(id) else {
+        let id = Int32(bitPattern: try wire.number32()), upstream = Int(Int32(bitPattern: try wire.number32()))
+        guard function.source.mayAsk(upstream), !call.openSubrequests.contains(id) else {
             throw WireError("a sub-request to nowhere")
         }
         let request = HookSubrequest(id: id, upstream: upstream)
@@ -157,7 +165,7 @@ extension RemoteHooks {
 extension HookSubrequest {
     func write(to wire: inout WireWriter) {
         wire.number32(UInt32(bitPattern: id))
-        wire.number32(UInt32(clamping: upstream))
+        wire.number32(UInt32(bitPattern: Int32(clamping: upstream)))
         wire.head(head)
         wire.array(body)
     }

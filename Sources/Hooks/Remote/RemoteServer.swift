@@ -27,7 +27,10 @@ open class RemoteServer: HookHost {
     open func running(_ call: UInt32) {}
 
     public final var nextDeadline: UInt64? { runtime.nextDeadline }
-    public final func fireTimers(_ now: UInt64) { runtime.fireTimers(now) }
+    public final func fireTimers(_ now: UInt64) {
+        runtime.fireTimers(now)
+        runtime.tidy()
+    }
 
     /// The first word of a process that is ready.
     public final func greet() { message(.hello) { _ in } }
@@ -88,6 +91,7 @@ open class RemoteServer: HookHost {
         call.number = number
         call.state = try wire.array()
         try wire.exchange(into: call.served)
+        call.message = phase == .webSocket ? try wire.message() : nil
         calls[number] = call
         guard let served, served.bindings.indices.contains(index), let binding = served.bindings[index] else {
             return finished(call, .failed(HookFailure(.unavailable, function: "", message: "the function could not be loaded")))
@@ -113,6 +117,7 @@ open class RemoteServer: HookHost {
             let id = Int32(bitPattern: try wire.number32()), status = Int(try wire.number32())
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
+        case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
         case .cancel:
             call.cancel()
             recycle(call)
@@ -131,6 +136,7 @@ open class RemoteServer: HookHost {
             if case .failed(let failure) = outcome { return wire.failure(failure) }
             wire.array(call.state)
             wire.vars(call.served.vars)
+            if call.phase == .webSocket { wire.message(call.message) }
             wire.appendRaw(call.edited)
         }
         if call.isIdle { recycle(call) }
@@ -160,6 +166,8 @@ open class RemoteServer: HookHost {
 
     public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
     public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
+
+    public final override func wantsTidying() { deadlineMoved(to: now) }
 
     public final override func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {
         guard let number = functions.first(where: { $0.value.function === function })?.key else { return }
@@ -222,6 +230,8 @@ final class ServedCall: HookCall {
     }
 
     override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
+
+    override func store(_ request: HookStoreRequest) { server.message(.store, number) { request.write(to: &$0) } }
 
     override func cancelSubrequest(_ id: Int32) {
         server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }

@@ -3,12 +3,12 @@ import HTTP
 
 /// What a worker says to a cordon. Part of one program's two halves: numbers may change between versions.
 enum RemoteRequest: UInt8 {
-    case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping
+    case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
 enum RemoteReply: UInt8 {
-    case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong
+    case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
 }
 
 /// How a call ended, on the wire.
@@ -195,6 +195,8 @@ extension WireWriter {
         string(source.name)
         string(source.main)
         flag(source.untrusted)
+        flag(source.isolation == .request)
+        flag(source.reachesOutside)
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
             string(path)
@@ -207,6 +209,16 @@ extension WireWriter {
         for (name, value) in source.variables {
             string(name)
             string(value)
+        }
+        number32(UInt32(clamping: source.secrets.count))
+        for (name, value) in source.secrets {
+            string(name)
+            string(value)
+        }
+        number32(UInt32(clamping: source.stores.count))
+        for store in source.stores {
+            string(store.name)
+            number32(UInt32(clamping: store.largestValue))
         }
     }
 
@@ -233,6 +245,8 @@ extension WireReader {
     mutating func source() throws(WireError) -> HookSource {
         var source = HookSource(name: try string(), main: try string(), modules: [:])
         source.untrusted = try flag()
+        source.isolation = try flag() ? .request : .worker
+        source.reachesOutside = try flag()
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()
             source.modules[path] = try string()
@@ -242,6 +256,13 @@ extension WireReader {
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let name = try string()
             source.variables[name] = try string()
+        }
+        for _ in 0..<(try count(ofAtLeast: 8)) {
+            let name = try string()
+            source.secrets[name] = try string()
+        }
+        for _ in 0..<(try count(ofAtLeast: 8)) {
+            source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))
         }
         return source
     }

@@ -73,6 +73,9 @@ public struct IsolateStatistics: Sendable {
         return unsafe cv8_isolate_idle(raw, milliseconds)
     }
 
+    /// Modules whose bytecode V8 took from `ModuleSources.caches`, and those where it compiled the text all the same.
+    public var cacheCounts: (used: Int, refused: Int) { (core.cachesUsed, core.cachesRefused) }
+
     /// To be called on a dedicated thread before the isolate is handed to another one.
     public func leaveThread() { unsafe cv8_isolate_leave_thread(raw) }
 }
@@ -83,8 +86,11 @@ public struct IsolateStatistics: Sendable {
     let prelude: Prelude
     // SAFETY: the isolate holds the operations until it is freed, and dispose is the last to use them. A strong
     // reference here would be a cycle as soon as the operations keep a JSValue.
-    unowned(unsafe) let operations: NativeOperations
+    private(set) unowned(unsafe) var operations: NativeOperations
     private(set) var pointer: OpaquePointer?
+    private(set) var cachesUsed = 0, cachesRefused = 0
+
+    func noteCache(used: Bool) { if used { cachesUsed += 1 } else { cachesRefused += 1 } }
 
     /// Only `Isolate` and live values use it, and `dispose` runs when the `Isolate` is gone.
     var raw: OpaquePointer {
@@ -110,6 +116,18 @@ public struct IsolateStatistics: Sendable {
         guard let made = unsafe made else { throw unsafe JSError(taking: error) }
         unsafe pointer = made
         unsafe operations.core = self
+    }
+
+    /// Other operations from here on, before anything called the first ones.
+    func assign(_ name: String, externalBytes: Int, _ next: NativeOperations) {
+        unsafe precondition(next.core == nil, "these operations serve another isolate already")
+        unsafe operations.core = nil
+        next.prelude = prelude
+        // SAFETY: as in `init`; the shim releases the reference to the first operations.
+        let context = unsafe Unmanaged.passRetained(next).toOpaque()
+        unsafe operations = next
+        unsafe withTexts([name]) { unsafe cv8_isolate_assign(raw, $0[0], externalBytes, context) }
+        unsafe next.core = self
     }
 
     func dispose() {

@@ -5,7 +5,13 @@ public struct ModuleSources: Sendable {
     /// imported with `assert { type: "json" }`.
     public var files: [String: String]
 
-    public init(files: [String: String]) { self.files = files }
+    /// Bytecode by path, of the very texts in `files`: `Isolate.bytecode` made it in this process.
+    public var caches: [String: [UInt8]] = [:]
+
+    public init(files: [String: String], caches: [String: [UInt8]] = [:]) {
+        self.files = files
+        self.caches = caches
+    }
 }
 
 extension Isolate {
@@ -17,5 +23,12 @@ extension Isolate {
         requireTurn()
         var loader = ModuleLoader(core: core, sources: sources)
         return try loader.load(path)
+    }
+
+    /// Bytecode of a module that is compiled for this and not run; empty when it does not compile. It spares later isolates
+    /// of this process the parsing. V8 trusts it: it must never come from elsewhere.
+    /// Nothing runs, so no turn is needed.
+    public func bytecode(of path: String, _ text: String) -> [UInt8] {
+        ModuleLoader(core: core, sources: ModuleSources(files: [:])).bytecode(of: path, text)
     }
 }

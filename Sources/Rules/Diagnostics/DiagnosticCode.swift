@@ -55,10 +55,12 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case unknownUpstream = "U002"
     case unknownHook = "U003"
     case unknownList = "U004"
+    case unknownNamespace = "U005"
     case unknownRule = "U010"
     case fileMissing = "F001"
     case fileUnreadable = "F002"
     case include = "F003"
+    case secret = "F004"
     case actionNotAvailable = "N001"
     case keyNotAvailable = "N002"
     case expectation = "X001"
@@ -136,11 +138,13 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .unknownUpstream: "The upstream is not defined under `upstreams:` in any loaded file.",
         .unknownHook: "The function is not defined under `functions:` in any loaded file.",
         .unknownList: "The list is not defined under `lists:` in any loaded file.",
+        .unknownNamespace: "The namespace is not defined under `kv:` in any loaded file.",
         .unknownRule: "A test names a rule that no site has. Rules are named `site/rule`.",
         .expectation: "A test expects something else than what happened. The test is wrong or the rules are.",
         .fileMissing: "The file does not exist. Paths are relative to the file that names them.",
         .fileUnreadable: "The file exists but cannot be read: permissions, a directory, or larger than allowed.",
         .include: "An `include:` matches no file, includes itself, or goes too deep.",
+        .secret: "A secret cannot be had: its file, its variable of the environment or its systemd credential is not there, is empty, larger than 64 KiB, or no text. `sluice test` does not need it.",
         .actionNotAvailable: "The action is part of the language, but this version of Sluice does not carry it out. Loading fails because a rule that silently does nothing is worse.",
         .keyNotAvailable: "The key is part of the language and is checked, but this version of Sluice does not act on it.",
         .hookHandler: "A rule runs a function in a phase for which its module exports no handler: `onRequest` or `fetch` for request rules, `onResponse` for response rules, `onError` for error rules.",

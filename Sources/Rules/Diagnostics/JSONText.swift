@@ -1,5 +1,5 @@
 /// Writes JSON. Small enough to need no library, and used where Foundation must not be.
-struct JSONText {
+public struct JSONText {
     private(set) var text = ""
     private var first = true
 
@@ -40,7 +40,7 @@ struct JSONText {
     }
 
     /// A JSON string literal, quotes included.
-    static func quoted(_ string: String) -> String { "\"" + escaped(string) + "\"" }
+    public static func quoted(_ string: String) -> String { "\"" + escaped(string) + "\"" }
 
     /// The inside of a JSON string literal.
     static func escaped(_ string: String) -> String {

@@ -57,13 +57,22 @@ extension ConfigurationBuilder {
             function.limits.logBytes = limits["log_bytes"]?.integer ?? function.limits.logBytes
         }
         if let timeout = object["timeout"]?.integer { function.limits.wall = timeout }
+        function.isolation = object["isolation"]?.text.flatMap(Function.Isolation.init) ?? .worker
+        function.security = object["security"]?.boolean ?? false
+        if function.security { function.onError = .deny(status: 503) }
         if let policy = object["on_error"] { function.onError = onError(policy) ?? function.onError }
+        if function.security, function.onError == .continue, let policy = object["on_error"] {
+            reporter.report(
+                .choice, "`on_error: continue` lets a request pass when the check of a `security` function has failed: use deny, respond or fallback",
+                at: policy.position)
+        }
         for grant in object["upstreams"]?.list ?? [] {
             if let text = grant.text, let index = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: grant.position) {
                 function.upstreams.append(index)
             }
         }
-        function.secrets = (object["secrets"]?.list ?? []).compactMap(\.text)
+        grant(&function, object)
+        schedules(&function, object)
         place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)

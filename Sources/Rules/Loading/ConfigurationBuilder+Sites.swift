@@ -49,18 +49,19 @@ extension ConfigurationBuilder {
         var understood: [Rule] = []
         var names: [String: SourcePosition] = [:]
         for element in parsed?.list ?? [] {
+            guard !reporter.isFull else { break }
             guard let object = element.object else { continue }
             let title = object["name"]?.text
             let name = title ?? Self.fileName(place(object.position))
             reporter.context = "\(outer), \(phase.name) rule" + (title.map { " \"\($0)\"" } ?? "")
             if let title, !isFirst("rule", title, at: object["name"]?.position ?? object.position, before: names[title]) { continue }
             names[name] = object.position
-            let errors = reporter.diagnostics.errorCount
+            let errors = reporter.errorCount
             var condition: [Condition] = []
             if let match = object["match"] { condition += self.match(match, phase) }
             if let when = object["when"], let text = when.text, let root = expression(text, when.node, phase) { condition.append(root) }
             let whole = condition.isEmpty ? nil : Expression(root: condition.count == 1 ? condition[0] : .and(condition))
-            let isUnderstood = reporter.diagnostics.errorCount == errors
+            let isUnderstood = reporter.errorCount == errors
             let captures = whole.map { Self.groups($0.root) } ?? []
             var actions = ActionBuilder(builder: self, phase: phase, captures: captures).build(object["do"]?.actions ?? [])
             if object["do"] == nil { actions = [] }

@@ -11,6 +11,7 @@ extension ConfigurationBuilder {
         tls.suites = section["suites"]?.text
         tls.curves = section["curves"]?.text
         tls.clients = clients(section)
+        tls.usesKernel = section["kernel"]?.boolean ?? true
         tls.refusesUnknownNames = section["unknown_names"]?.text == "refuse"
         tls.refusesOtherNames = section["other_hosts"]?.text != "serve"
         return tls

@@ -7,6 +7,8 @@ struct ConfigurationBuilder {
     var configuration = Configuration()
     var upstreamIndex: [String: Int] = [:]
     var functionIndex: [String: Int] = [:]
+    var namespaceIndex: [String: Int] = [:]
+    var secretIndex: [String: Int] = [:]
     var lists: [String: NamedList.Values] = [:]
     var siteIndex: [String: Int] = [:]
     var hostOwners: [HostPattern: Int] = [:]
@@ -23,10 +25,15 @@ struct ConfigurationBuilder {
         for root in roots {
             for entry in root["lists"]?.named ?? [] { addList(entry.key, entry.value) }
             for entry in root["upstreams"]?.named ?? [] { addUpstream(entry.key, entry.value) }
+            for entry in root["secrets"]?.named ?? [] { addSecret(entry.key, entry.value) }
+        }
+        for root in roots {
+            for entry in root["kv"]?.named ?? [] { addNamespace(entry.key, entry.value) }
         }
         for root in roots {
             for entry in root["functions"]?.named ?? [] { addFunction(entry.key, entry.value) }
         }
+        single("egress", roots) { addEgress($0) }
         single("admin", roots) { object in
             if let address = object["address"]?.endpoint {
                 configuration.admin = Admin(address: address, tokens: adminTokens(object), position: object.position)
@@ -187,7 +194,8 @@ struct ConfigurationBuilder {
         ("buffered_body", \.bufferedBody), ("exchange_buffer", \.exchangeBuffer), ("head_timeout", \.headTimeout),
         ("body_rate_bytes", \.bodyRateBytes), ("body_rate_time", \.bodyRateTime), ("tls_handshake", \.tlsHandshake),
         ("memory", \.memory), ("resets", \.resets), ("control_burst", \.controlBurst), ("control_rate", \.controlRate),
-        ("continuations", \.continuations), ("empty_data", \.emptyData), ("stream_window", \.streamWindow),
+        ("continuations", \.continuations), ("empty_data", \.emptyData), ("queued_frames", \.queuedFrames),
+        ("header_table", \.headerTable), ("client_hello", \.clientHello), ("stream_window", \.streamWindow),
         ("connection_window", \.connectionWindow), ("handshakes", \.handshakes), ("keep_alive", \.keepAlive), ("requests_per_connection", \.requestsPerConnection), ("write_stall", \.writeStall),
         ("write_rate", \.writeRate),
         ("connections", \.connections), ("connections_per_address", \.connectionsPerAddress), ("streams", \.streams),

@@ -33,7 +33,7 @@ enum Lint {
 
     /// Names that nothing refers to: often the other half of a typing mistake. Only said of files without errors.
     static func unused(_ configuration: Configuration, _ reporter: Reporter) {
-        guard reporter.diagnostics.errorCount == 0 else { return }
+        guard reporter.errorCount == 0 else { return }
         for upstream in configuration.upstreams where !reporter.isMentioned("upstream", upstream.name) {
             report(.unusedUpstream, "no site, rule or function uses the upstream `\(upstream.name)`", upstream.name, upstream.position, reporter)
         }

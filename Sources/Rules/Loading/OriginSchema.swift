@@ -51,7 +51,8 @@ extension Schema {
         SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect`, `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
         SchemaKey("budget", .percent, "Retries per hundred requests of the upstream, beyond a reserve of ten. Failed connections do not count. Default 20%."),
         SchemaKey("per_try", .time, "From the sent request to the first byte of its answer, for each attempt. Default: `timeouts.first_byte`."),
-        SchemaKey("methods", .choice(["idempotent", "any"]), "What may be repeated once it was sent: GET, HEAD, OPTIONS, PUT, DELETE (default), or everything. Bodies over 64 KiB are never repeated."),
+        SchemaKey("methods", .choice(["idempotent", "any"]), "What may be repeated once it was sent: GET, HEAD, OPTIONS, PUT, DELETE (default), or everything."),
+        SchemaKey("body", .size, "Largest request body that is kept for another attempt, at most 16MiB. Default 64KiB."),
     ])
 
     static let timeout = SchemaObject(title: "`timeout`", keys: [

@@ -10,6 +10,7 @@ struct OriginSettings {
         policy.budget = object["budget"]?.integer ?? policy.budget
         policy.perTry = object["per_try"]?.integer ?? 0
         policy.anyMethod = object["methods"]?.text == "any"
+        policy.bodyBytes = min(object["body"]?.integer ?? policy.bodyBytes, 16 << 20)
         guard let on = object["on"] else { return policy }
         policy.conditions = []
         for condition in on.list { add(condition, to: &policy) }
@@ -94,6 +95,16 @@ struct OriginSettings {
         }
     }
 
+    func limits(_ object: ParsedObject) -> UpstreamLimits {
+        var limits = UpstreamLimits()
+        limits.headerBytes = min(object["header_bytes"]?.integer ?? limits.headerBytes, limits.headerBytes)
+        limits.headerField = object["header_field"]?.integer ?? limits.headerField
+        limits.headerFields = object["header_fields"]?.integer ?? limits.headerFields
+        limits.interims = object["interims"]?.integer ?? limits.interims
+        limits.buffer = min(max(object["buffer"]?.integer ?? limits.buffer, 16 << 10), 16 << 20)
+        return limits
+    }
+
     func ejection(_ object: ParsedObject) -> Ejection {
         var ejection = Ejection()
         ejection.failures = object["failures"]?.integer ?? ejection.failures
@@ -118,9 +129,22 @@ extension ConfigurationBuilder {
         if upstream.proxyProtocol != nil, upstream.wire != .http1 || upstream.servers.contains(where: \.http2) {
             reporter.report(.actionShape, "`proxy_protocol` needs `protocol: http1`", at: object.position, label: "its connections belong to one client each")
         }
+        readWarm(object, into: &upstream)
+        if let limits = object["limits"]?.object { upstream.limits = settings.limits(limits) }
         guard let balance = object["balance"] else { return }
         if let word = balance.text.flatMap({ Upstream.Balance(rawValue: $0) }) { upstream.balance = word }
         if let object = balance.object { readBalance(object, into: &upstream) }
+    }
+
+    private func readWarm(_ object: ParsedObject, into upstream: inout Upstream) {
+        guard let warm = object["warm"], let count = warm.integer else { return }
+        upstream.warm = count
+        if count > min(upstream.keepAlive, upstream.maximumConnections) {
+            reporter.report(.actionShape, "`warm` is more than `keepalive` or `max_connections`", at: warm.position)
+        }
+        if count > 0, upstream.proxyProtocol != nil {
+            reporter.report(.actionShape, "`warm` does not go with `proxy_protocol`", at: warm.position, label: "its connections belong to one client each")
+        }
     }
 
     private mutating func readBalance(_ object: ParsedObject, into upstream: inout Upstream) {

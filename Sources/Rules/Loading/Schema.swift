@@ -107,6 +107,9 @@ enum Schema {
         SchemaKey("resolver", .object(resolver), "Who is asked for the addresses of servers."),
         SchemaKey("upstreams", .named(.object(upstream)), "Groups of origin servers."),
         SchemaKey("functions", .named(.object(function)), "JavaScript hooks."),
+        SchemaKey("kv", .named(.object(keyValue)), "Key-value namespaces that functions may be granted."),
+        SchemaKey("egress", .object(egress), "How hosts outside are reached that functions are granted by `egress`."),
+        SchemaKey("secrets", .named(.object(secret)), "Secrets that functions may be granted; where they are, never what they are."),
         SchemaKey("lists", .named(.list(.text(maximum: 1024))), "Named sets of addresses or strings, for `in $name`."),
         SchemaKey("sites", .list(.object(site)), "Rules by host."),
         SchemaKey("tests", .list(.object(test)), "Test cases for `sluice test`."),
@@ -128,6 +131,7 @@ enum Schema {
         SchemaKey("suites", .text(maximum: 1024), "Cipher suites of TLS 1.3, separated by `:`."),
         SchemaKey("curves", .text(maximum: 1024), "Groups for key exchange, best first. Default `X25519:P-256:P-384`."),
         SchemaKey("client", .object(clientCertificates), "Ask clients for certificates."),
+        SchemaKey("kernel", .boolean, "Let the kernel encrypt answers where it can (kTLS). Default true."),
         SchemaKey("unknown_names", .choice(["serve", "refuse"]), "A name no certificate covers gets the first certificate (default), or no connection."),
         SchemaKey("other_hosts", .choice(["refuse", "serve"]), "Requests for hosts that the connection's certificate does not cover get 421 (default), or are served."),
     ])
@@ -192,7 +196,7 @@ enum Schema {
 
     static let limits = SchemaObject(title: "`limits`", keys: [
         SchemaKey("request_line", .size, "Longest request line; 414 beyond. Default 8KiB."),
-        SchemaKey("header_bytes", .size, "Largest header section; 431 beyond. Default 64KiB."),
+        SchemaKey("header_bytes", .size, "Largest header section; 431 beyond. Default 64KiB, which over HTTP/1.1 is also the most."),
         SchemaKey("header_field", .size, "Largest single field. Default 8KiB."),
         SchemaKey("header_fields", .integer(1...10_000), "Most fields. Default 100."),
         SchemaKey("trailer_bytes", .size, "Largest trailer section. Default 8KiB."),
@@ -220,6 +224,9 @@ enum Schema {
         SchemaKey("control_rate", .integer(1...1_000_000), "HTTP/2 control frames a second beyond the burst. Default 33."),
         SchemaKey("continuations", .integer(0...1_000), "HTTP/2 CONTINUATION frames of one head. Default 8."),
         SchemaKey("empty_data", .integer(0...1_000_000), "Empty HTTP/2 DATA frames in a row. Default 10."),
+        SchemaKey("queued_frames", .integer(100...1_000_000), "HTTP/2 frames of the gateway that wait for a client that does not read. Default 1000."),
+        SchemaKey("header_table", .size, "Table by which an HTTP/2 client compresses its heads, at most 64KiB. Default 4KiB."),
+        SchemaKey("client_hello", .size, "Largest TLS ClientHello, at least 1KiB. Default 16KiB."),
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
@@ -228,12 +235,14 @@ enum Schema {
         SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
         SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),
         SchemaKey("timeouts", .object(upstreamTimeouts), "How long to wait for a server."),
+        SchemaKey("limits", .object(upstreamLimits), "How much a server may send."),
         SchemaKey("tls", .object(upstreamTLS), "For servers with https."),
         SchemaKey("max_connections", .integer(1...100_000), "Connections to one server from one worker. Default 1024."),
         SchemaKey("keepalive", .integer(0...100_000), "Idle connections kept to one server by one worker. Default 64."),
+        SchemaKey("warm", .integer(0...10_000), "Connections to one server that each worker opens ahead of need and keeps idle, at most `keepalive`; with HTTP/2 one is enough. Default 0."),
         SchemaKey("max_pending", .integer(0...100_000), "Requests that wait for a connection to one server of one worker; 503 beyond. Default 1024."),
         SchemaKey("max_requests", .integer(1...1_000_000), "Requests that one server serves at once for one worker; 503 beyond. Default: no limit."),
-        SchemaKey("health", .object(health), "Active health check, by each worker."),
+        SchemaKey("health", .object(health), "Active health check. One worker asks, all of them know."),
         SchemaKey("proxy_protocol", .choice(["v1", "v2"]), "Begin each connection with a PROXY header that names the client. Such a connection serves one client request and is not kept; HTTP/1.1 only."),
         SchemaKey("ejection", .object(ejection), "When a server is left out for what its own answers show."),
         SchemaKey("slow_start", .time, "Time in which a server that came back grows to its full share. Default 0ms."),
@@ -246,6 +255,14 @@ enum Schema {
         SchemaKey("first_byte", .time, "From the sent request to the first byte of the answer. Default 30s."),
         SchemaKey("idle", .time, "Between two reads of an answer. Default 60s."),
         SchemaKey("total", .time, "From the request's way to the origin until its answer is complete. Default: no limit."),
+    ])
+
+    static let upstreamLimits = SchemaObject(title: "`limits` of an upstream", keys: [
+        SchemaKey("header_bytes", .size, "Largest header section of an answer, at most 64KiB; 502 beyond. Default 64KiB."),
+        SchemaKey("header_field", .size, "Largest single field. Default 8KiB."),
+        SchemaKey("header_fields", .integer(1...10_000), "Most fields. Default 100."),
+        SchemaKey("interims", .integer(0...1_000), "Interim answers (1xx) to one request. Default 16."),
+        SchemaKey("buffer", .size, "Bytes of an answer that are held for a slow client, 16KiB to 16MiB; then the server is not read. Default 256KiB."),
     ])
 
     static let upstreamTLS = SchemaObject(title: "`tls` of an upstream", keys: [
@@ -262,12 +279,13 @@ enum Schema {
         SchemaKey("limits", .object(functionLimits), "Budget of one call."),
         SchemaKey("timeout", .time, "The same as `limits.wall`."),
         SchemaKey("on_error", .either(.choice(["deny", "continue", "respond"]), onError), "What happens to the exchange when the hook fails. Default respond: 500."),
+        SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
+        SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
-        SchemaKey("secrets", .list(.name), inert: true, "Secrets in `env`."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
-    ])
+    ] + bindings + schedule)
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
         SchemaKey("cpu", .time, "Processor time. Default 50ms."),

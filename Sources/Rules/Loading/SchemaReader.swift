@@ -53,7 +53,7 @@ struct SchemaReader {
             return nil
         }
         var elements: [Parsed] = []
-        for child in nodes {
+        for child in nodes where !reporter.isFull {
             if let parsed = read(child, element) { elements.append(parsed) }
         }
         return Parsed(value: .list(elements), node: node)
@@ -67,7 +67,7 @@ struct SchemaReader {
             return nil
         }
         var entries: [(key: Parsed, value: Parsed)] = []
-        for pair in pairs {
+        for pair in pairs where !reporter.isFull {
             let name = pair.key.scalar ?? ""
             if name.hasPrefix("x-"), case .named = element { continue }
             if let (code, message) = check(name) {
@@ -91,7 +91,7 @@ struct SchemaReader {
         describe(pairs, schema)
         var fields: [String: Parsed] = [:]
         var seen: Set<String> = []
-        for pair in pairs {
+        for pair in pairs where !reporter.isFull {
             let name = pair.key.scalar ?? ""
             guard !name.hasPrefix("x-") else { continue }
             guard let key = schema.key(name) else {

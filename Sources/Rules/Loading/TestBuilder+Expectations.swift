@@ -23,6 +23,7 @@ extension TestBuilder {
             add("hooks.\(name)", entry.value, .hook(name, outcome: entry.value.text ?? ""))
         }
         if let error = object["error"], let word = error.text { add("error", error, .error(word)) }
+        for (entry, at) in entries(object["kv"]) { add("kv.\(entry.namespace).\(entry.key)", at, .entry(entry)) }
         for text in object["log_contains"]?.list ?? [] { add("log_contains", text, .log(text.text ?? "")) }
         return found
     }

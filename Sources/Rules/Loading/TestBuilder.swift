@@ -35,16 +35,27 @@ struct TestBuilder {
             steps = [step]
         }
         guard !steps.isEmpty else { return nil }
-        return TestCase(name: name, time: object["time"].flatMap(time), steps: steps, position: object.position)
+        return TestCase(
+            name: name, isFresh: object["fresh"]?.boolean ?? false, time: object["time"].flatMap(time), entries: entries(object["kv"]).map(\.entry),
+            steps: steps, position: object.position)
     }
 
     private func step(_ object: ParsedObject) -> TestStep? {
-        guard let send = object["send"]?.object else {
-            if object["send"] == nil { reporter.report(.missingKey, "a test needs `send`", at: object.position) }
+        var step = TestStep(request: TestRequest(), position: object.position)
+        if let scheduled = object["scheduled"] {
+            step.scheduled = check(function: scheduled)
+            if let send = object["send"] { reporter.report(.actionShape, "a step has `send` or `scheduled`, not both", at: send.position) }
+            let isScheduled = builder.configuration.functions.contains { $0.name == step.scheduled && !$0.schedules.isEmpty }
+            if !isScheduled, builder.functionIndex[step.scheduled ?? ""] != nil {
+                reporter.report(.missingKey, "the function `\(step.scheduled ?? "")` has no schedule", at: scheduled.position)
+            }
+        } else if let send = object["send"] {
+            guard let request = send.object.flatMap(request) else { return nil }
+            step.request = request
+        } else {
+            reporter.report(.missingKey, "a test needs `send` or `scheduled`", at: object.position)
             return nil
         }
-        guard let request = request(send) else { return nil }
-        var step = TestStep(request: request, position: object.position)
         step.wait = object["wait"]?.integer ?? 0
         step.count = object["repeat"]?.integer ?? 1
         for entry in object["origins"]?.named ?? [] {
@@ -57,7 +68,10 @@ struct TestBuilder {
     }
 
     private func isUpstream(_ key: Parsed) -> Bool {
-        builder.resolve(key.text ?? "", in: builder.upstreamIndex, "upstream", .unknownUpstream, at: key.position) != nil
+        let host = (key.text ?? "").lowercased()
+        // A host that some function may ask by URL.
+        if builder.upstreamIndex[host] == nil, builder.configuration.functions.contains(where: { $0.egress.contains { $0.matches(host) } }) { return true }
+        return builder.resolve(key.text ?? "", in: builder.upstreamIndex, "upstream", .unknownUpstream, at: key.position) != nil
     }
 
     private func time(_ parsed: Parsed) -> Int? {
@@ -148,6 +162,20 @@ struct TestBuilder {
             reporter.report(.unknownRule, "no site has a rule `\(id)`", at: parsed.position, wrong: id, known: ruleIDs.sorted())
         }
         return id
+    }
+
+    /// Entries of namespaces with their places.
+    func entries(_ parsed: Parsed?) -> [(entry: TestEntry, at: Parsed)] {
+        (parsed?.named ?? []).flatMap { namespace -> [(entry: TestEntry, at: Parsed)] in
+            let name = namespace.key.text ?? ""
+            guard builder.resolve(name, in: builder.namespaceIndex, "namespace", .unknownNamespace, at: namespace.key.position) != nil else { return [] }
+            return namespace.value.named.map { item in
+                let node = item.value.node, text = node.scalar
+                let isAbsent = text == "null" || text == "~" || text == ""
+                let value = isAbsent ? nil : text ?? String(decoding: JSONValue.text(node), as: UTF8.self)
+                return (TestEntry(namespace: name, key: item.key.text ?? "", value: value, isJSON: text == nil), item.value)
+            }
+        }
     }
 
     func check(upstream parsed: Parsed) -> String {

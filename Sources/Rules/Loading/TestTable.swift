@@ -7,7 +7,9 @@ extension Schema {
 
     static let test = SchemaObject(title: "a test", keys: [
         SchemaKey("name", .title, required: true, "What the test shows."),
+        SchemaKey("fresh", .boolean, "Functions start anew for this test; otherwise what they keep in globals stays, as between requests."),
         SchemaKey("time", .string, "What the clock says: `2026-11-25T22:00:00Z`, or seconds since 1970."),
+        SchemaKey("kv", .named(.match), "What namespaces hold when the test begins, by namespace and key; a map or list is kept as JSON. Default: nothing."),
         SchemaKey("steps", .list(.object(testStep)), "Several requests, one after the other, in the place of `send` and `expect`."),
     ] + stepKeys)
 
@@ -16,6 +18,7 @@ extension Schema {
     private static let stepKeys = [
         SchemaKey("wait", .time, "Time that passes before the request, on the test's clock."),
         SchemaKey("send", .object(testRequest), "The request of the client."),
+        SchemaKey("scheduled", .name, "Function whose schedule runs, in the place of a request."),
         SchemaKey("repeat", .integer(1...100_000), "Send it so many times; the last answer is looked at. Default 1."),
         SchemaKey("origin", .oneOrMany(.object(testAnswer)), "What every upstream answers, in turn; the last answer stays. Default: an empty 200."),
         SchemaKey("origins", .named(.oneOrMany(.object(testAnswer))), "The same by upstream, also for sub-requests of hooks."),
@@ -71,6 +74,7 @@ extension Schema {
         SchemaKey("request", .object(testOriginRequest), "The client's request as the origin saw it."),
         SchemaKey("hooks", .named(.text(maximum: 64)), "What the last call of a function came to: `continue`, `respond`, `deny`, or how it failed."),
         SchemaKey("error", .text(maximum: 64), "The failure of the exchange, as in the log or as `error.kind` says it; `none`."),
+        SchemaKey("kv", .named(.match), "Entries of namespaces, by namespace and key; `null`: there is none."),
         SchemaKey("log_contains", .oneOrMany(.string), "Texts of log lines of rules and hooks."),
     ])
 

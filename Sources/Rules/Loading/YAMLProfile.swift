@@ -63,18 +63,23 @@ struct YAMLProfile {
     /// Control characters, tabs, and the marks this reader needs for itself.
     private mutating func checkCharacters(_ bytes: [UInt8]) -> Bool {
         var line = 1
-        var lineStart = 0
+        // Scalars of the line before `counted`, so that many findings in one long line do not read it again and again.
+        var scalars = 0
+        var counted = 0
         let span = bytes.span
         for index in span.indices {
             let byte = span[index]
             if byte == 0x0a {
                 line += 1
-                lineStart = index + 1
+                counted = index + 1
+                scalars = 0
             }
             let isMark = byte == 0xEE && index + 2 < span.count && span[index + 1] == 0x80 && span[index + 2] <= 0x81
             let isControl = byte < 0x20 && byte != 0x0a && !(byte == 0x0d && index + 1 < span.count && span[index + 1] == 0x0a)
             guard isControl || isMark || byte == 0x7f else { continue }
-            let column = String(decoding: bytes[lineStart..<index], as: UTF8.self).unicodeScalars.count + 1
+            for byte in bytes[counted..<index] where byte & 0xC0 != 0x80 { scalars += 1 }
+            counted = index
+            let column = scalars + 1
             let what = byte == 9 ? "tab" : "control character"
             problems.append(Problem(
                 code: .forbiddenCharacter, message: "a \(what) is not allowed in a rule file", line: line, column: column,

@@ -42,6 +42,9 @@ final class SourceFile {
         self.text = text
     }
 
+    /// Bytes in a 1-based line.
+    func length(ofLine number: Int) -> Int { lines.indices.contains(number - 1) ? lines[number - 1].utf8.count : 0 }
+
     /// The text of a 1-based line.
     func line(_ number: Int) -> String {
         lines.indices.contains(number - 1) ? String(lines[number - 1]) : ""

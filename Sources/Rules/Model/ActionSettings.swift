@@ -25,7 +25,7 @@ public struct CookieSettings: Sendable {
 /// Something of a configuration with a stable name, and a digest of what its author wrote: two configurations are
 /// compared by these.
 public struct ConfigurationPart: Sendable, Hashable {
-    public enum Kind: String, Sendable, CaseIterable { case listener, list, upstream, function, site, rule }
+    public enum Kind: String, Sendable, CaseIterable { case listener, list, upstream, function, namespace, secret, site, rule }
     public var kind: Kind
     /// A rule's stable id, else the name.
     public var name: String

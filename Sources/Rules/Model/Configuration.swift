@@ -19,6 +19,9 @@ public struct Configuration: Sendable {
     public var resolvers: [String] = []
     public var upstreams: [Upstream] = []
     public var functions: [Function] = []
+    public var namespaces: [KeyValueNamespace] = []
+    public var secrets: [Secret] = []
+    public var egress = Egress()
     public var lists: [NamedList] = []
     public var sites: [Site] = []
     /// Everything with a stable name, in the order of the files.
@@ -84,6 +87,8 @@ public struct ListenerTLS: Sendable {
     public var clients: ClientCertificates?
     /// A name that no certificate covers ends the handshake.
     public var refusesUnknownNames = false
+    /// The kernel may make records.
+    public var usesKernel = true
     /// Requests for hosts that the connection's certificate does not cover get 421.
     public var refusesOtherNames = true
 }
@@ -218,14 +223,33 @@ public struct Function: Sendable {
     public var onError: OnError = .respond(status: 500)
     /// Indices into `Configuration.upstreams` that `env.NAME.fetch()` may use.
     public var upstreams: [Int] = []
-    /// Names of secrets that `env` carries. Values never pass through the rule files.
-    public var secrets: [String] = []
+    public var stores: [StoreBinding] = []
+    /// Indices into `Configuration.secrets`. Values never pass through the rule files.
+    public var secrets: [Int] = []
+    /// Hosts outside that `fetch(url)` may ask.
+    public var egress: [EgressGrant] = []
+    public var schedules: [Schedule] = []
+    /// Runs of one schedule may overlap.
+    public var mayOverlap = false
+    /// Plain texts in `env`.
+    public var variables: [String: String] = [:]
     /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.
     public var untrusted = false
     /// Functions of one tenant share a process; empty: a tenant of its own.
     public var tenant = ""
     public var lane = Lane.auto
+    public var isolation = Isolation.worker
+    /// It protects something: its failures deny.
+    public var security = false
     public var position: SourcePosition
+
+    /// What its calls share.
+    public enum Isolation: String, Sendable, CaseIterable {
+        /// The module's variables, on one worker.
+        case worker
+        /// Nothing.
+        case request
+    }
 
     /// Where a function runs.
     public enum Lane: String, Sendable, CaseIterable {

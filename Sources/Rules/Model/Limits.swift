@@ -46,6 +46,12 @@ public struct Limits: Sendable, Equatable {
     public var controlRate = 33
     public var continuations = 8
     public var emptyData = 10
+    /// Frames of our own that wait for a client that does not read.
+    public var queuedFrames = 1_000
+    /// Bytes of the table by which a client compresses its heads (RFC 7541 section 4.2).
+    public var headerTable = 4 << 10
+    /// Largest ClientHello, bytes.
+    public var clientHello = 16 << 10
     public var streamWindow = 64 << 10
     public var connectionWindow = 1 << 20
     /// Concurrent HTTP/2 streams of one connection.

@@ -3,16 +3,31 @@ public import HTTP
 /// A test of a rule file: requests and what is expected of their answers.
 public struct TestCase: Sendable {
     public var name: String
+    /// Functions start anew for it.
+    public var isFresh = false
     /// Seconds since 1970 at which the test's clock begins; nil: it does not matter.
     public var time: Int?
+    /// What namespaces hold when the test begins.
+    public var entries: [TestEntry] = []
     /// At least one.
     public var steps: [TestStep]
     public var position: SourcePosition
 }
 
+/// An entry of a namespace, before a test or expected after it.
+public struct TestEntry: Sendable {
+    public var namespace: String
+    public var key: String
+    /// Text, or JSON for anything else than text; nil: there is none.
+    public var value: String?
+    public var isJSON: Bool
+}
+
 /// One request of a test.
 public struct TestStep: Sendable {
     public var request: TestRequest
+    /// Function whose schedule runs in the place of the request.
+    public var scheduled: String?
     /// Milliseconds that pass before.
     public var wait = 0
     public var count = 1
@@ -81,6 +96,7 @@ public struct Expectation: Sendable {
         case hook(String, outcome: String)
         case error(String)
         case log(String)
+        case entry(TestEntry)
     }
     public var check: Check
     /// As in the file: `headers.x-served-by`.

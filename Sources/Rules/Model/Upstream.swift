@@ -26,12 +26,15 @@ public struct Upstream: Sendable {
     /// Requests at once on one HTTP/2 connection.
     public var maximumStreams = 100
     public var timeouts = UpstreamTimeouts()
+    public var limits = UpstreamLimits()
     /// Used for servers with `https`.
     public var tls = UpstreamTLS()
     /// Connections to one server from one worker.
     public var maximumConnections = 1_024
     /// Idle connections kept to one server by one worker.
     public var keepAlive = 64
+    /// Connections to one server that one worker opens ahead of need.
+    public var warm = 0
     /// Requests that may wait for a connection, and that may be served at once (0: no limit), per server and worker.
     public var maximumWaiting = 1_024
     public var maximumRequests = 0
@@ -73,6 +76,19 @@ public struct Server: Sendable, Equatable {
         self.port = port
         self.position = position
     }
+}
+
+/// How much a server may send. Bytes.
+public struct UpstreamLimits: Sendable, Equatable {
+    public var headerBytes = 64 << 10
+    public var headerField = 8 << 10
+    public var headerFields = 100
+    /// Interim answers to one request.
+    public var interims = 16
+    /// Of an answer, held for a slow client.
+    public var buffer = 256 << 10
+
+    public init() {}
 }
 
 /// Milliseconds.

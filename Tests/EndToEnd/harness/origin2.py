@@ -28,6 +28,7 @@ class Stream:
     trailers: list[tuple[str, str]] = field(default_factory=list)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     window: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     reset: int | None = None
 
     def header(self, name: str) -> str | None:
@@ -65,6 +66,20 @@ class Stream:
         await self.head(status, headers, end=not body)
         await self.data(body, end=bool(body))
 
+    async def echo(self) -> None:
+        """Sends every byte of the request back, as it comes, to its end."""
+        await self.head()
+        while not self.complete.is_set() or self.body:
+            self.arrived.clear()
+            taken, self.body = bytes(self.body), bytearray()
+            if taken:
+                await self.data(taken)
+            elif not self.complete.is_set():
+                await self.arrived.wait()
+        if self.reset is None:
+            self.connection.h2.end_stream(self.number)
+            self.connection.flush()
+
     def cut(self, code: int) -> None:
         self.connection.h2.reset_stream(self.number, code)
         self.connection.flush()
@@ -91,7 +106,8 @@ class Connection:
     async def serve(self) -> None:
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.origin.streams,
-            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self.origin.window})
+            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self.origin.window,
+            **({h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1} if self.origin.connects else {})})
         self.h2.initiate_connection()
         self.flush()
         while data := await self.reader.read(65536):
@@ -118,16 +134,19 @@ class Connection:
             task.add_done_callback(self.tasks.discard)
         elif isinstance(event, h2.events.DataReceived) and stream:
             stream.body += event.data
+            stream.arrived.set()
             if self.origin.consumes:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.TrailersReceived) and stream:
             stream.trailers = [(str(name), str(value)) for name, value in event.headers]
         elif isinstance(event, h2.events.StreamEnded) and stream:
             stream.complete.set()
+            stream.arrived.set()
         elif isinstance(event, h2.events.StreamReset) and stream:
             stream.reset = event.error_code
             self.origin.resets.append(int(event.error_code))
             stream.complete.set()
+            stream.arrived.set()
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             for each in self.streams.values():
                 each.window.set()
@@ -146,7 +165,8 @@ class Origin2:
     /bytes/N  N bytes of a known pattern    /trailers  a body with trailers    others  a JSON echo, when the request ended
     """
 
-    def __init__(self, streams: int = 100, window: int = 65535, tls: Path | None = None, alpn: str = "h2") -> None:
+    def __init__(self, streams: int = 100, window: int = 65535, tls: Path | None = None, alpn: str = "h2", connects: bool = False) -> None:
+        self.connects = connects
         self.tls = server_context(tls, alpn) if tls else None
         self.streams, self.window, self.consumes = streams, window, True
         self.requests: list[Stream] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 from .documents import links_lead_somewhere, room_readmes, walk_names_files
 from .sizes import file_lengths, function_lengths
 from .source import Breach, Tree
-from .swift_rules import imports_go_down, no_traps, unsafe_in_its_rooms
+from .swift_rules import imports_go_down, no_traps, nothing_suspends, unsafe_in_its_rooms
 from .test_rules import no_fixed_ports, no_sleeps
 
 rules: dict[str, Callable[[Tree], list[Breach]]] = {
@@ -13,6 +13,7 @@ rules: dict[str, Callable[[Tree], list[Breach]]] = {
     "function": function_lengths,
     "unsafe": unsafe_in_its_rooms,
     "traps": no_traps,
+    "suspends": nothing_suspends,
     "imports": imports_go_down,
     "sleep": no_sleeps,
     "ports": no_fixed_ports,

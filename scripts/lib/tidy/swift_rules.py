@@ -6,10 +6,10 @@ from .source import Breach, Tree
 
 # A room imports only from floors below it; the cellar (C targets) only from the room that owns it.
 FLOORS = {
-    "Telemetry": 0, "Buffers": 0,
+    "Telemetry": 0, "Buffers": 0, "KeyValue": 0,
     "HTTP": 1, "Reactor": 1, "Patterns": 1, "Codings": 1,
     "HTTP1": 2, "HTTP2": 2, "TLS": 2, "Isolates": 2,
-    "Rules": 3, "Upstream": 3,
+    "Rules": 3, "Upstream": 3, "Stores": 3,
     "Hooks": 4,
     "Cordon": 5,
     "Gateway": 6, "Supervisor": 6, "Origin": 6,
@@ -18,11 +18,13 @@ FLOORS = {
 }
 CELLAR = {
     "CLinux": {"Reactor", "Buffers", "Telemetry"}, "COpenSSL": {"TLS"}, "CNghttp2": {"HTTP2"}, "CV8": {"Isolates"},
-    "CRE2": {"Patterns"}, "CCodings": {"Codings"},
+    "CRE2": {"Patterns"}, "CCodings": {"Codings"}, "CLMDB": {"Stores"},
+    # Linked, not called.
+    "CExclusivity": set(),
 }
 # The supervisor stands on the same floor as the gateway and starts it.
 NEIGHBOURS = {("Supervisor", "Gateway")}
-UNSAFE_ROOMS = {"Buffers", "Reactor", "TLS", "HTTP2", "Isolates", "Patterns", "Codings"}
+UNSAFE_ROOMS = {"Buffers", "Reactor", "TLS", "HTTP2", "Isolates", "Patterns", "Codings", "Stores"}
 UNSAFE = re.compile(r"(?<!@)\bunsafe\b|@unchecked\s+Sendable|nonisolated\(unsafe\)")
 REASON_WITHIN = 12
 
@@ -68,6 +70,15 @@ def no_traps(tree: Tree) -> list[Breach]:
             for number, code in enumerate(tree.code(path), 1) if trap.search(code)]
 
 
+def nothing_suspends(tree: Tree) -> list[Breach]:
+    """No `async` function in Sources: an access that is open across a suspension would end on another thread than it
+    began on, and CExclusivity keeps its list by thread."""
+    suspends = re.compile(r"\)\s*async\b|\bawait\b|\bTask\s*(?:\.detached\s*)?\{")
+    return [Breach(path, number, f"`{suspends.search(code)[0].strip()}` suspends")  # type: ignore[index]
+            for path in tree.named(".swift", under=("Sources/",))
+            for number, code in enumerate(tree.code(path), 1) if suspends.search(code)]
+
+
 IMPORT = re.compile(r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|internal|package|private|fileprivate)\s+)?import\s+"
                     r"(?:(?:struct|class|enum|protocol|func|typealias|var|let)\s+)?(\w+)")
 
@@ -86,7 +97,7 @@ def imports_go_down(tree: Tree) -> list[Breach]:
                 continue
             other = found[1]
             if other in CELLAR and room not in CELLAR[other]:
-                breaches.append(Breach(path, number, f"only {', '.join(sorted(CELLAR[other]))} may import {other}"))
+                breaches.append(Breach(path, number, f"only {', '.join(sorted(CELLAR[other])) or 'nobody'} may import {other}"))
             elif other in FLOORS and FLOORS[other] >= FLOORS[room] and (room, other) not in NEIGHBOURS:
                 breaches.append(Breach(path, number, f"{room} (floor {FLOORS[room]}) may not import {other} (floor {FLOORS[other]})"))
     return breaches

@@ -1,0 +1,87 @@
+"""What one attacker costs a well-behaved client and the worker."""
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .place import OTHER_CORE, Contender, Place
+
+HERE = Path(__file__).resolve().parent
+# The name here, and the one that the frames have in harness/floods.py.
+FLOODS = {"rapid-reset": "resets", "made-you-reset": "provoked_resets", "continuation": "continuation", "settings": "settings",
+          "ping": "ping", "priority": "priority", "window-update": "window_update", "empty-data": "empty_data",
+          "hpack-bomb": "large_heads", "malformed-heads": "malformed_heads", "unknown-frames": "frames", "zero-window": "zero_window",
+          "slow-read-h2": "dribble"}
+# slowhttptest's four modes.
+SLOW = {"slow-heads": ["-H"], "slow-bodies": ["-B", "-s", "100000"], "ranges": ["-R", "-a", "10", "-b", "3000"],
+        "slow-read": ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"]}
+ATTACKS = [*FLOODS, *SLOW]
+# What the worker may use; everything beyond is a finding.
+MEMORY_MIB = 256
+LIMITS = f"limits: {{memory: {MEMORY_MIB}MiB, head_timeout: 2s, body_rate_time: 2s, write_stall: 2s, requests_per_connection: 1000000000}}"
+
+
+@dataclass
+class Outcome:
+    """Of one attack, over all rounds. Microseconds."""
+
+    quiet: list[float] = field(default_factory=list)
+    attacked: list[float] = field(default_factory=list)
+    peak_mib: float = 0
+    ends: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(b / a for a, b in zip(self.quiet, self.attacked))
+
+
+def missing(attacks: list[str]) -> list[str]:
+    return ["slowhttptest"] if set(attacks) & set(SLOW) and not shutil.which("slowhttptest") else []
+
+
+def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome) -> None:
+    outcome.quiet.append(p99(steady(contender, seconds).communicate()))
+    attacker = begin(attack, contender, seconds + 1)
+    time.sleep(0.5)
+    client = steady(contender, seconds)
+    while client.poll() is None:
+        outcome.peak_mib = max(outcome.peak_mib, resident_mib(contender.worker))
+        time.sleep(0.05)
+    outcome.attacked.append(p99(client.communicate()))
+    told = attacker.communicate()[0]
+    if attack in FLOODS:
+        outcome.ends.update(json.loads(told))
+    elif closed := re.findall(r"closed:\s+(\d+)", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", told)):
+        outcome.ends["closed or answered"] += int(closed[-1])
+
+
+def steady(contender: Contender, seconds: float) -> subprocess.Popen:
+    return subprocess.Popen(["taskset", "-c", OTHER_CORE, sys.executable, str(HERE / "steady.py"), str(contender.secure), str(seconds)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def begin(attack: str, contender: Contender, seconds: float) -> subprocess.Popen:
+    if attack in FLOODS:
+        command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds)]
+    else:
+        path = "/10m" if attack == "slow-read" else "/64k"
+        command = ["nice", "-n", "19", "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds)),
+                   "-p", "3", "-u", f"http://localhost:{contender.plain}{path}"]
+    return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def p99(output: tuple[str, str]) -> float:
+    if not output[0]:
+        raise SystemExit(f"attacks: error: {output[1].strip()}")
+    return statistics.quantiles(json.loads(output[0]), n=100)[98]
+
+
+def resident_mib(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0
