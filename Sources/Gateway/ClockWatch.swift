@@ -33,6 +33,17 @@ struct ClockWatch {
 }
 
 extension Worker {
+    /// What others do to this worker: who reads its log, the names it asks for, the clock. A line each when that changes.
+    func lookAround() {
+        metrics.set(.logLines, accessLog?.lines ?? 0)
+        metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
+        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
+        tellOfLog()
+        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
+        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
+        clocks.look(self)
+    }
+
     /// One line when a name does not resolve any more, and one when it does again.
     func tellOfNames() {
         resolver?.onChange = { [unowned self] name, fails in

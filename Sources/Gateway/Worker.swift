@@ -24,7 +24,7 @@ public final class Worker: Reactor {
     let coders = CoderPool()
     let mirrors = MirrorSet()
     private(set) lazy var spans = SpanExporter(self)
-    private var clocks = ClockWatch()
+    var clocks = ClockWatch()
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
@@ -325,18 +325,14 @@ public final class Worker: Reactor {
         hooks?.cordons.publish(metrics)
         stores.publish(metrics)
         hooks?.makeRoom(metrics)
-        metrics.set(.logLines, accessLog?.lines ?? 0)
-        metrics.set(.logLinesDropped, accessLog?.dropped ?? 0)
-        metrics.set(.logLinesSkipped, accessLog?.skipped ?? 0)
-        tellOfLog()
-        metrics.set(.nameLookupsFailed, resolver?.failures ?? 0)
-        metrics.set(.namesUnresolved, resolver?.unresolved ?? 0)
-        clocks.look(self)
+        lookAround()
         generation?.tallies.flush()
         generation?.series.flush()
         generation?.upstreams.tick()
         context.shared.beat(worker: context.slot, now: nowNanoseconds)
+        metrics.observe(.loopLag, microseconds: publisher.lateness(now))
         metrics.withWords { context.shared.publish(worker: context.slot, $0) }
+        publisher.due = now + 100
         schedule(publisher, after: 100)
     }
 
@@ -374,6 +370,12 @@ protocol Drainable {
 
 private final class PublishTimer: Timer {
     unowned var worker: Worker?
+    /// Monotonic milliseconds; 0: it has not been asked for.
+    var due: UInt64 = 0
+
+    /// Microseconds between when it was due and `now`.
+    func lateness(_ now: UInt64) -> UInt64 { due == 0 || now <= due ? 0 : (now - due) * 1000 }
+
     override func fire() { worker?.publish() }
 }
 

@@ -71,11 +71,27 @@ public struct ConfigurationBundle: Sendable, Equatable {
         public init() {}
     }
 
+    /// A bearer token of the admin address, from a file that the configuration names.
+    public struct AdminToken: Sendable, Hashable {
+        public var name: String
+        /// "read", "operate" or "admin".
+        public var role: String
+        public var secret: String
+
+        public init(name: String, role: String, secret: String) {
+            self.name = name
+            self.role = role
+            self.secret = secret
+        }
+    }
+
     /// Path of the rule file that was named on the command line.
     public var mainFile: String
     public var listeners: [Listener]
     /// "127.0.0.1:9901"; "off" for none; nil when the configuration does not say.
     public var admin: String?
+    /// For the supervisor only: workers get a bundle without them.
+    public var adminTokens: [AdminToken] = []
     public var drain = DrainTimes()
     public var functions: [Function]
     public var parts: [Part]
@@ -91,6 +107,14 @@ public struct ConfigurationBundle: Sendable, Equatable {
         self.functions = functions
         self.parts = parts
         self.files = files
+    }
+
+    /// What workers get: they have no business with the admin address.
+    public var forWorkers: ConfigurationBundle {
+        guard !adminTokens.isEmpty else { return self }
+        var copy = self
+        copy.adminTokens = []
+        return copy
     }
 
     public func file(_ path: String) -> [UInt8]? { files.first { $0.path == path }?.bytes }
@@ -110,6 +134,11 @@ public struct ConfigurationBundle: Sendable, Equatable {
             writer.number(UInt64(listener.port))
         }
         writer.list(admin.map { [$0] } ?? []) { $0.string($1) }
+        writer.list(adminTokens) { writer, token in
+            writer.string(token.name)
+            writer.string(token.role)
+            writer.string(token.secret)
+        }
         writer.number(drain.upgrade)
         writer.number(drain.stop)
         writer.list(functions) { writer, function in
@@ -155,6 +184,9 @@ public struct ConfigurationBundle: Sendable, Equatable {
             return Listener(name: name, address: address, port: port)
         }
         admin = try reader.list { (reader) throws(PacketError) in try reader.string() }.first
+        adminTokens = try reader.list { (reader) throws(PacketError) in
+            AdminToken(name: try reader.string(), role: try reader.string(), secret: try reader.string())
+        }
         drain.upgrade = try reader.number()
         drain.stop = try reader.number()
         functions = try reader.list { (reader) throws(PacketError) in

@@ -53,6 +53,9 @@ public final class ControlSocket {
         try check(result, "sendmsg", "control channel")
     }
 
+    /// The other side reads that nothing more comes.
+    public func finishSending() { _ = sluice_shutdown_write(descriptor.number) }
+
     /// Receives one packet; waits for it only if the socket is blocking.
     public func receive() throws(SystemError) -> ControlReceipt {
         var passed: Int32 = -1

@@ -62,6 +62,15 @@ public final class ChildProcess {
         return ChildProcess(pid: pid, pidDescriptor: OwnedDescriptor(adopting: descriptor))
     }
 
+    /// A process that has become a child of this one because its parent ended.
+    public static func adopt(withEnvironment entry: String) -> ChildProcess? {
+        // SAFETY: the string is NUL-terminated for the call.
+        let pid = unsafe sluice_child_with(entry)
+        guard pid > 0 else { return nil }
+        let descriptor = sluice_pidfd_open(pid)
+        return descriptor < 0 ? nil : ChildProcess(pid: pid, pidDescriptor: OwnedDescriptor(adopting: descriptor))
+    }
+
     private static func start(_ plan: Plan) -> Int32 {
         let targets = plan.descriptors.keys.sorted()
         let sources = targets.map { plan.descriptors[$0] ?? -1 }
@@ -131,6 +140,13 @@ public enum ProcessSetup {
         try check(sluice_die_with_parent(), "prctl", "PR_SET_PDEATHSIG")
         return sluice_parent() == expected
     }
+
+    /// Orphans below this process become its children, as they do for process 1.
+    public static func adoptOrphans() { _ = sluice_adopt_orphans() }
+
+    /// Buries children that nobody waits for, as process 1 has to.
+    /// - Parameter kept: the child that somebody waits for.
+    public static func buryOthers(than kept: Int32) { while sluice_reap_others(kept) > 0 {} }
 
     /// Nothing this process executes can gain privileges.
     public static func giveUpNewPrivileges() throws(SystemError) {

@@ -1,3 +1,5 @@
+import Reactor
+
 /// Who may ask the admin API for what. Decisions without I/O.
 enum AdminRole: Int, Comparable, CaseIterable {
     /// Nobody in particular: health, metrics, and the dashboard's page without its data.
@@ -52,6 +54,8 @@ struct AdminAccess {
     static let usualLife: UInt64 = 12 * 3_600_000
 
     private(set) var tokens: [AdminToken] = []
+    /// Those of the configuration: good until a reload brings others.
+    private var configured: [AdminToken] = []
     /// The user the gateway runs as; besides root the only one who may use the control socket.
     let user: UInt32
 
@@ -80,6 +84,13 @@ struct AdminAccess {
         }
     }
 
+    /// Takes the tokens of a configuration in the place of those before.
+    mutating func configure(_ tokens: [ConfigurationBundle.AdminToken]) {
+        configured = tokens.compactMap { token in
+            AdminRole(name: token.role).map { AdminToken(secret: token.secret, role: $0, expires: .max, name: token.name) }
+        }
+    }
+
     /// Adds a token that the caller hands out.
     mutating func add(_ token: AdminToken, now: UInt64) {
         tokens.removeAll { $0.expires <= now }
@@ -90,7 +101,7 @@ struct AdminAccess {
     private func known(_ secret: String, _ now: UInt64) -> AdminToken? {
         // Every token is compared, each in the same time wherever it differs.
         var found: AdminToken?
-        for token in tokens where AdminAccess.equal(token.secret, secret) && token.expires > now { found = token }
+        for token in tokens + configured where AdminAccess.equal(token.secret, secret) && token.expires > now { found = token }
         return found
     }
 

@@ -5,13 +5,14 @@ import Telemetry
 extension Supervisor {
     // MARK: Metrics
 
-    func metricsText() -> String {
+    func metricsResponse(accept: String) -> AdminResponse {
         let totals = counted()
-        var out = PrometheusText()
+        var out = PrometheusText(PrometheusText.format(accept: accept))
         out.append(totals)
         appendOwn(&out)
         out.append(namedSeries())
-        return out.text
+        out.end()
+        return AdminResponse(type: out.contentType, body: out.text)
     }
 
     /// Sites, functions, upstreams and servers that were counted since the start, by kind and name.

@@ -18,6 +18,7 @@ struct AdminRequest: Equatable {
     /// The token of `Authorization: Bearer TOKEN`.
     var token: String?
     var origin: String?
+    var accept = ""
     /// `Sec-Fetch-Site`: a browser says where a request comes from.
     var fetchSite: String?
     var body = ""
@@ -143,6 +144,7 @@ private struct HeadReader {
                 length = number
             case "authorization": request.token = HeadReader.bearer(value)
             case "origin": request.origin = value
+            case "accept": request.accept = value
             case "sec-fetch-site": request.fetchSite = value
             default: break
             }

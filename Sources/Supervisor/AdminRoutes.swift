@@ -77,8 +77,8 @@ extension Supervisor {
     static let adminRoutes: [AdminRoute] = [
         .get("/healthz", .anyone, "Whether the process lives.") { _, _, _ in .now(.text("ok\n")) },
         .get("/readyz", .anyone, "Whether requests are served; 503 when not.") { supervisor, _, _ in .now(supervisor.readiness()) },
-        .get("/metrics", .anyone, "Metrics of all workers, in Prometheus' text format.") { supervisor, _, _ in
-            .now(AdminResponse(type: PrometheusText.contentType, body: supervisor.metricsText()))
+        .get("/metrics", .anyone, "Metrics of all workers, in Prometheus' text format or as OpenMetrics (by Accept).") { supervisor, request, _ in
+            .now(supervisor.metricsResponse(accept: request.accept))
         },
         .get("/status", .anyone, "Version, workers, listeners, generation, last reload.") { supervisor, _, _ in
             .now(.json(supervisor.statusText()))

@@ -12,6 +12,7 @@ struct ConfigurationChanges {
         compareParts()
         compareOrder()
         compareFiles()
+        if old.adminTokens != new.adminTokens { lines.append("changed the tokens of the admin address") }
     }
 
     private struct Key: Hashable {

@@ -97,6 +97,9 @@ class ManagedProcess: Channel {
 
     func kill() { child.send(.kill) }
 
+    /// Says nothing more; the process notices.
+    func hangUp() { socket.finishSending() }
+
     // MARK: Listening
 
     override func ready(_ events: ReadyEvents) {

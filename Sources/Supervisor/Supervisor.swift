@@ -41,13 +41,15 @@ public final class Supervisor {
     var startFailures = 0
     var reload = ReloadState()
     var upgrade = UpgradeState()
+    /// What this process is once another one serves in its place and nothing is left to do here, if it has to stay.
+    var watchman: Watchman?
     /// Times that a process took its predecessor's place, since the first of them.
     let upgrades: Int
     /// The process before this one, while it finishes its requests.
     var predecessor: Predecessor?
     /// What was counted before this process.
     var inherited = MetricTotals()
-    private let takeover: Takeover?
+    let takeover: Takeover?
     /// Where the areas of our workers in the shared memory begin: the workers of a predecessor have theirs.
     let firstSlot: Int
     /// The file this process was started from.
@@ -55,7 +57,7 @@ public final class Supervisor {
     let workerSettings: [String: String]
     /// Watches the configuration's files, if asked to.
     private(set) var watch: ConfigurationWatch?
-    private var exitCode: Int32 = 0
+    var exitCode: Int32 = 0
     private(set) var admin: AdminServer?
     private(set) var control: AdminServer?
     var tail: TailHub?
@@ -91,6 +93,9 @@ public final class Supervisor {
     private init(
         _ options: SupervisorOptions, _ loaded: LoadedConfiguration, _ log: OperationLog, _ takeover: Takeover?
     ) throws {
+        var options = options
+        // One parent that stays is enough.
+        if takeover?.facts[Supervisor.parentStays] == "1" { options.staysAsParent = false }
         self.options = options
         self.log = log
         self.takeover = takeover
@@ -98,6 +103,7 @@ public final class Supervisor {
         ProcessSetup.raiseDescriptorLimit()
         ProcessSetup.disableCoreDumps()
         SignalDescriptor.ignore(.pipe)
+        if options.staysAsParent { ProcessSetup.adoptOrphans() }
         reactor = try Reactor()
         shared = try takeover?.region ?? SharedRegion.create()
         // In memory of our own, and in that of a predecessor whose workers have the upper half, ours are the lower ones.
@@ -110,6 +116,7 @@ public final class Supervisor {
         current = Generation(number: reload.highest, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
+        access.configure(loaded.bundle.adminTokens)
         snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
         if let takeover { adopt(takeover) }
         _ = strikes.adopt(loaded.bundle.functions)
@@ -241,6 +248,11 @@ public final class Supervisor {
     }
 
     func signalled(_ signal: Signal) {
+        if let watchman { return watchman.passOn(signal) }
+        if options.staysAsParent, upgrade.isHandedOver {
+            upgrade.successor?.child.send(signal)
+            if signal == .hangup || signal == .user1 { return }
+        }
         switch signal {
         case .terminate, .interrupt: phase == .draining ? stopAtOnce() : beginDraining(signal)
         case .hangup: requestReload()
@@ -315,8 +327,9 @@ public final class Supervisor {
 
     func stopIfEmpty() {
         guard phase == .draining, workers.allSatisfy({ $0 == nil }) else { return }
-        if exitCode == 0 { log.info("stopped", "stopped") }
         sendTotals()
+        if becomesWatchman() { return }
+        if exitCode == 0 { log.info("stopped", "stopped") }
         reactor.stop()
     }
 }
@@ -326,7 +339,7 @@ final class SharedBytes {
     let descriptor: OwnedDescriptor
 
     init(_ bundle: ConfigurationBundle) throws(SystemError) {
-        descriptor = try SealedMemory.create(name: "sluice-configuration", bundle.encoded())
+        descriptor = try SealedMemory.create(name: "sluice-configuration", bundle.forWorkers.encoded())
     }
 }
 

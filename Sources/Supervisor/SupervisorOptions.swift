@@ -16,6 +16,8 @@ public struct SupervisorOptions: Sendable {
     public var control: String?
     /// Folder for crash reports, or "off"; nil for the usual place.
     public var crashReports: String?
+    /// Stay after an upgrade, as the parent of the process that serves; process 1 of a container has to.
+    public var staysAsParent = ProcessSetup.pid == 1
     /// Reload when a file of the configuration changes.
     public var watches = false
     public var logFormat = OperationLog.Format.text

@@ -167,6 +167,7 @@ extension Supervisor {
             for entry in pending.change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
         }
         lendAll()
+        access.configure(current.bundle.adminTokens)
         let released = strikes.adopt(current.bundle.functions)
         showStrikes()
         sendFences()

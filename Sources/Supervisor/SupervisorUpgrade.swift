@@ -13,6 +13,8 @@ struct UpgradeState {
     /// Asked for during a reload; begins when that has ended.
     var wanted: (program: String, limit: UInt64)?
     var failed = 0
+    /// How the successor ended while requests here still ran.
+    var successorEnd: ProcessEnd?
 
     var isUnderWay: Bool { (successor != nil && !isHandedOver) || wanted != nil }
 }
@@ -40,6 +42,8 @@ struct UpgradeReport {
 extension Supervisor {
     /// Milliseconds until the new process must serve, unless the caller says otherwise.
     static let upgradeLimit: UInt64 = 45_000
+    /// The fact that a parent watches over whoever serves.
+    static let parentStays = "parent-stays"
     /// Milliseconds between two reports of what was counted here while the last requests run.
     static let totalsPeriod: UInt64 = 1_000
 
@@ -52,9 +56,6 @@ extension Supervisor {
         guard !upgrade.isUnderWay else { return refuse("an upgrade is under way") }
         guard predecessor == nil else {
             return refuse("the gateway before this one still finishes requests (at most drain.upgrade); upgrade again when it is gone")
-        }
-        guard ProcessSetup.pid != 1 else {
-            return refuse("process 1 of a container cannot be replaced from inside: start a new container and stop this one")
         }
         guard let program = program ?? self.program else { return refuse("it is not known which file this program was started from; say which one to start") }
         upgrade.waiting.append(report)
@@ -117,6 +118,7 @@ extension Supervisor {
             "generation": String(reload.highest), "first-slot": String(firstSlot), "deaths": String(deaths),
             "cordon-deaths": String(cordonDeaths), "reloads-applied": String(reload.succeeded),
             "reloads-refused": String(reload.refused), "upgrades": String(upgrades), "started": startedAt,
+            Supervisor.parentStays: options.staysAsParent || takeover?.facts[Supervisor.parentStays] == "1" ? "1" : "0",
         ]
         for key in options.keptSettings { facts["setting \(key)"] = options.workerSettings[key] }
         return facts
@@ -155,6 +157,8 @@ extension Supervisor {
     func successor(_ successor: SuccessorProcess, ended end: ProcessEnd) {
         guard upgrade.successor === successor else { return }
         if upgrade.isHandedOver {
+            upgrade.successorEnd = end
+            if let watchman { return watchman.ended(end) }
             return log.error("upgrade", "process \(successor.pid), which took this one's place, ended with \(end)")
         }
         upgradeFailed(successor.refusal ?? (successor.timedOut ? "it did not serve in time and was stopped" : "it ended with \(end)"))

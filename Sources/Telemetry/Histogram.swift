@@ -6,6 +6,8 @@ public enum Histogram: Int, CaseIterable, Sendable {
     case upstreamFirstByte
     /// Wall time of one hook call, waiting included.
     case hookTime
+    /// How late the event loop was with a timer that is due ten times a second.
+    case loopLag
 
     /// Upper bounds of the buckets in microseconds, ascending; a last bucket takes the rest.
     public static let bounds: [UInt64] = [
@@ -24,6 +26,8 @@ public enum Histogram: Int, CaseIterable, Sendable {
             MetricFamily("sluice_upstream_first_byte_seconds", .histogram, "Time until an origin began to answer.")
         case .hookTime:
             MetricFamily("sluice_hook_duration_seconds", .histogram, "Wall time of hook calls.")
+        case .loopLag:
+            MetricFamily("sluice_loop_lag_seconds", .histogram, "How late the event loop was with a timer that is due ten times a second.")
         }
     }
 

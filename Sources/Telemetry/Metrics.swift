@@ -4,12 +4,12 @@
 /// object. The words are copied to shared memory now and then; nobody else reads them here.
 public final class Metrics {
     /// Room for words; `wordCount` of them are in use.
-    public static var capacity: Int { 256 }
+    public static var capacity: Int { 384 }
     /// Counters first, then the histograms.
     public static var wordCount: Int { Counter.count + Histogram.allCases.count * Histogram.wordCount }
 
     /// Private, and never lent out: so the compiler proves that accesses do not overlap, and an increment costs no check.
-    private var words: InlineArray<256, UInt64> = .init(repeating: 0)
+    private var words: InlineArray<384, UInt64> = .init(repeating: 0)
 
     public init() {}
 

@@ -1,15 +1,35 @@
-/// Writes the Prometheus text exposition format, version 0.0.4.
+/// Writes the Prometheus text exposition format, version 0.0.4, or OpenMetrics 1.0.
 public struct PrometheusText: Sendable {
-    public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+    public enum Format: Sendable { case prometheus, openMetrics }
 
     public private(set) var text = ""
+    private let format: Format
 
-    public init() {}
+    public init(_ format: Format = .prometheus) { self.format = format }
+
+    /// The format for what a client accepts: OpenMetrics only for those who name it.
+    public static func format(accept: String) -> Format {
+        accept.lowercased().contains("application/openmetrics-text") ? .openMetrics : .prometheus
+    }
+
+    public var contentType: String {
+        switch format {
+        case .prometheus: "text/plain; version=0.0.4; charset=utf-8"
+        case .openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        }
+    }
+
+    /// Call it once, behind the last sample.
+    public mutating func end() { if format == .openMetrics { text += "# EOF\n" } }
 
     /// Begins a family. Its samples must follow before the next family begins.
     public mutating func begin(_ family: MetricFamily) {
-        text += "# HELP \(family.name) \(PrometheusText.escapedHelp(family.help))\n"
-        text += "# TYPE \(family.name) \(family.kind.rawValue)\n"
+        var name = family.name
+        // There a counter's family has the name without the ending that its samples have.
+        if format == .openMetrics, family.kind == .counter, name.hasSuffix("_total") { name.removeLast("_total".count) }
+        let help = format == .openMetrics ? PrometheusText.escapedLabel(family.help) : PrometheusText.escapedHelp(family.help)
+        text += "# HELP \(name) \(help)\n"
+        text += "# TYPE \(name) \(family.kind.rawValue)\n"
     }
 
     /// - Parameter labels: `key="value"` pairs joined by commas, values already escaped; may be empty.

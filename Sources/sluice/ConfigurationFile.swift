@@ -6,6 +6,8 @@ import Supervisor
 enum ConfigurationFile {
     /// Certificates, keys and the like. Rule files and modules have limits of their own in Rules.
     private static let fileLimit = 16 << 20
+    /// Shorter ones can be guessed. Bytes.
+    private static let shortestToken = 32
 
     /// What `sluice check` shows.
     struct Checked {
@@ -68,6 +70,7 @@ enum ConfigurationFile {
             },
             parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
+        bundle.adminTokens = adminTokens(configuration, read, &complaints)
         bundle.drain.upgrade = UInt64(configuration.drain.upgrade)
         bundle.drain.stop = UInt64(configuration.drain.stop)
         return bundle
@@ -84,6 +87,29 @@ enum ConfigurationFile {
                 at: listener.position, in: configuration, files, label: "use an IP address and a port, such as \"127.0.0.1:8080\""))
             return nil
         }
+    }
+
+    /// Read here and kept out of `files`: those go to workers.
+    private static func adminTokens(
+        _ configuration: Configuration, _ read: FileBundle, _ complaints: inout [Diagnostic]
+    ) -> [ConfigurationBundle.AdminToken] {
+        var tokens: [ConfigurationBundle.AdminToken] = []
+        for token in configuration.admin?.tokens ?? [] {
+            var complaint = "has fewer than \(shortestToken) bytes"
+            do throws(FileFailure) {
+                let bytes = try DiskFiles().read(token.file.path, limit: 4096)
+                let secret = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
+                if secret.utf8.count >= shortestToken {
+                    tokens.append(.init(name: token.name, role: token.role, secret: secret))
+                    continue
+                }
+            } catch {
+                complaint = words(error)
+            }
+            complaints.append(Diagnostic(
+                .fileUnreadable, "\(token.file.path): \(complaint)", at: token.file.position, in: configuration, read))
+        }
+        return tokens
     }
 
     private static func admin(_ configuration: Configuration) -> String? {

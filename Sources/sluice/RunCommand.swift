@@ -40,11 +40,19 @@ struct RunCommand: ParsableCommand {
         "Where a file tells what a process died of, in place of \"crashes\" in the state or runtime folder; \"off\" for nowhere.", valueName: "folder"))
     var crashReports: String?
 
+    @Flag(help: "Stay after an upgrade: pass signals on to the process that serves, and end with it. Process 1 of a container always does.")
+    var stay = false
+
     @Flag(help: "Reload when a file of the configuration changes, as SIGHUP does.")
     var watch = false
 
     @Option(help: ArgumentHelp("How long a key seals TLS session tickets; it opens them three times as long.", valueName: "time"))
     var ticketRotation = TimeText("720m")
+
+    @Option(help: ArgumentHelp(
+        "A file with the secret from which keys of TLS session tickets are made, the same on every machine that serves the same names. (default: a random one)",
+        valueName: "file"))
+    var ticketSecret: String?
 
     @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
     var logFormat = LogFormat.text
@@ -63,18 +71,19 @@ struct RunCommand: ParsableCommand {
         options.control = control
         options.watches = watch
         options.crashReports = crashReports
+        if stay { options.staysAsParent = true }
         options.logFormat = logFormat == .json ? .json : .text
         options.version = Version.text
         options.snapshotKey = HookSnapshot.key()
         options.snapshotIsSound = { HookSnapshot.isSound($0) }
         options.cacheFolder = cache == "off" ? nil : cache ?? CacheFolder.path
         options.workerSettings = [
-            "log-format": logFormat.rawValue, "ticket-key": TicketSecret.make(),
+            "log-format": logFormat.rawValue, "ticket-key": try ticketSecret.map { try TicketSecret.read($0) } ?? TicketSecret.make(),
             "workers": String(workers ?? ProcessSetup.cpuCount),
             "ticket-rotation": String(max(1, ticketRotation.milliseconds / 1000)),
         ]
         // Sessions that clients remember stay good through an upgrade.
-        options.keptSettings = ["ticket-key"]
+        options.keptSettings = ticketSecret == nil ? ["ticket-key"] : []
         let status = Supervisor.run(options, load: ConfigurationFile.load)
         if status != 0 { throw ExitCode(status) }
     }
@@ -112,14 +121,29 @@ struct TimeText: ExpressibleByArgument, CustomStringConvertible {
 }
 
 /// A secret that all workers share, so that a TLS ticket of one is good for the others and for those
-/// that replace them. It lives in memory only.
+/// that replace them. It lives in memory only, unless an operator shares one between machines by a file.
 enum TicketSecret {
+    /// Shorter ones can be guessed; longer ones are a mistake. Bytes.
+    private static let sizes = 32...4096
+
+    /// In hexadecimal, as `make` gives it.
+    static func read(_ path: String) throws -> String {
+        do throws(FileFailure) {
+            let bytes = try DiskFiles().read(path, limit: sizes.upperBound)
+            if sizes.contains(bytes.count) { return bytes.map { hex($0) }.joined() }
+        } catch {
+            StandardError.print("sluice: error: \(path) cannot be read; make it with: head -c 80 /dev/urandom > \(path)")
+            throw ExitCode(1)
+        }
+        StandardError.print("sluice: error: \(path) has fewer than \(sizes.lowerBound) bytes; make it with: head -c 80 /dev/urandom > \(path)")
+        throw ExitCode(1)
+    }
+
     /// 80 random bytes in hexadecimal: key name, and keys for integrity and secrecy.
     static func make() -> String {
         var generator = SystemRandomNumberGenerator()
-        return (0..<80).map { _ in
-            let byte = UInt8.random(in: 0...255, using: &generator)
-            return String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
-        }.joined()
+        return (0..<80).map { _ in hex(UInt8.random(in: 0...255, using: &generator)) }.joined()
     }
+
+    private static func hex(_ byte: UInt8) -> String { String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }
 }

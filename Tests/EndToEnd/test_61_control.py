@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import http1
-from harness.gateway import binary
+from harness.gateway import binary, rule_file
 from harness.waiting import wait_until
 
 
@@ -153,3 +153,31 @@ def test_drain_over_the_socket_stops_the_gateway(gateway):
 def test_unknown_paths_say_what_there_is(gateway):
     answer = ask(gateway, "GET", "/nothing")
     assert answer.status == 404 and "/metrics" in json.loads(answer.body)["detail"]
+
+
+# Tokens of the configuration
+
+def test_a_token_file_gives_its_role_and_a_reload_replaces_it(start, certificates, origin, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("a" * 40 + "\n")
+
+    def rules(ports):
+        return rule_file(ports, certificates, origin.port).replace(
+            f'admin: {{address: "127.0.0.1:{ports.admin}"}}',
+            f'admin: {{address: "127.0.0.1:{ports.admin}", tokens: [{{name: ci, role: operate, file: "{token}"}}]}}')
+
+    gateway = start(rules=rules)
+
+    def reopen(secret):
+        return ask(gateway, "POST", "/v1/logs/reopen", [("Authorization", f"Bearer {secret}")]).status
+
+    assert reopen("a" * 40) == 200
+    assert ask(gateway, "POST", "/v1/drain", [("Authorization", "Bearer " + "a" * 40)]).status == 403
+    gateway.wait_log("token ci asks for /v1/logs/reopen")
+    token.write_text("b" * 40)
+    assert "changed the tokens" in sluice(gateway, "reload").stdout
+    assert reopen("a" * 40) == 401 and reopen("b" * 40) == 200
+    token.write_text("short")
+    done = sluice(gateway, "reload")
+    assert done.returncode == 1 and "fewer than 32 bytes" in done.stderr and "short" not in done.stderr.replace("shorter", "")
+    assert reopen("b" * 40) == 200

@@ -102,3 +102,25 @@ def test_promtool_reads_the_metrics_without_an_error(exposition):
     done = subprocess.run(["promtool", "check", "metrics"], input=exposition, capture_output=True, text=True, timeout=60)
     # Style advice is printed as well; what cannot be parsed begins with "error".
     assert "error while linting" not in done.stderr and "error" not in done.stdout.lower(), done.stdout + done.stderr
+
+
+def test_openmetrics_for_those_who_ask_for_it(start_shared, exposition):
+    gateway = start_shared()
+    with http1.Connection(gateway.ports.admin) as client:
+        answer = client.request("GET", "/metrics", [("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")])
+    text = answer.body.decode()
+    assert answer.header("content-type") == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert text.endswith("# EOF\n") and text.count("# EOF") == 1
+    kinds: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line[7:].split(" ")
+            assert name not in kinds, f"{name} begins twice"
+            kinds[name] = kind
+        elif not line.startswith("#"):
+            sample = re.match(r"(\w+)(\{.*\})? -?[0-9.e+]+$", line)
+            assert sample, line
+            endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[kinds[name]]
+            assert sample[1] in [name + ending for ending in endings], f"{line} under {name}"
+    assert set(kinds.values()) == {"counter", "gauge", "histogram"}
+    assert not exposition.endswith("# EOF\n")

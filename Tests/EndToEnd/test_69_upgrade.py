@@ -161,6 +161,32 @@ def test_the_service_manager_hears_which_process_to_watch(certificates, origin, 
         manager.socket.close()
 
 
+def test_a_first_process_that_must_stay_passes_signals_on_and_ends_with_the_last(start, certificates, origin):
+    gateway = start(arguments=["--stay"], request=respond("0"))
+    first = gateway.process
+    for number in (1, 2):
+        gateway.upgrade()
+        wait_until(lambda: status(gateway)["predecessor"] == "none", "the process before has finished")
+        assert gateway.fetch("http1", "GET", "/version").body == str(number - 1).encode()
+        gateway.write(rule_file(gateway.ports, certificates, origin.port, request=respond(str(number))))
+        os.kill(first.pid, signal.SIGHUP)
+        wait_until(lambda n=number: gateway.fetch("http1", "GET", "/version").body == str(n).encode(), "the signal has reached the one that serves")
+    assert first.poll() is None and not is_running(gateway.successors[0])
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait(BOUND) == 0
+    assert not is_running(gateway.pid)
+
+
+def test_when_the_process_that_serves_dies_the_one_that_stayed_says_so(start):
+    gateway = start(arguments=["--stay"])
+    gateway.upgrade()
+    gateway.wait_log("staying as the parent")
+    os.kill(gateway.pid, signal.SIGKILL)
+    assert gateway.process.wait(BOUND) == 1
+    gateway.wait_log("which served, ended with signal 9")
+    gateway.process.returncode = 0  # This end was wanted.
+
+
 # Times to drain
 
 def chat_rules(port: int) -> dict[str, str]:

@@ -227,3 +227,14 @@ def test_the_tail_stays_json_whatever_the_log_looks_like(start, certificates, or
             wait_until(seen, "the tail shows the request")
         finally:
             tail.terminate()
+
+
+def test_every_field_of_a_line_is_on_the_page(start, certificates, origin):
+    gateway = start(functions="f: {file: hooks/f.js}", request="- {name: f, do: [{run: {function: f}}]}",
+                    hooks={"f.js": "export default { onRequest() {} };"})
+    gateway.fetch("http1-tls", "GET", "/?a=b", [("User-Agent", "x")])
+    entry = wait_until(lambda: next(iter(gateway.access_log()), None), "a line")
+    page = (ROOT / "docs/LOGS.md").read_text()
+    inner = [key for name in ("upstream",) for key in entry[name]] + [key for call in entry["hooks"] for key in call]
+    for name in [*entry, *inner]:
+        assert f"`{name}`" in page, name

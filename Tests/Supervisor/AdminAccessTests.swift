@@ -53,6 +53,19 @@ import Testing
         }
     }
 
+    @Test func tokensOfTheConfigurationLastUntilAnotherOneHasOthers() {
+        var access = AdminAccess(user: 7)
+        access.configure([.init(name: "scraper", role: "read", secret: "one"), .init(name: "broken", role: "anyone-else", secret: "two")])
+        func role(_ token: String) -> AdminRole? {
+            guard case .caller(let caller) = access.caller(AdminRequest(path: "/", host: "localhost", token: token), from: .network, now: .max - 1)
+            else { return nil }
+            return caller.role
+        }
+        #expect(role("one") == .read && role("two") == nil)
+        access.configure([.init(name: "deploy", role: "operate", secret: "three")])
+        #expect(role("one") == nil && role("three") == .operate)
+    }
+
     @Test func theOldestTokenMakesRoom() {
         var access = AdminAccess(user: 7)
         for index in 0...AdminAccess.tokenLimit {

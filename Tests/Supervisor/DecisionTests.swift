@@ -84,7 +84,7 @@ import Testing
     @Test func methodPathQueryAndTheFieldsThatCountAreRead() {
         #expect(
             parse("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n")
-                == .request(AdminRequest(path: "/metrics", query: "x=1", host: "a")))
+                == .request(AdminRequest(path: "/metrics", query: "x=1", host: "a", accept: "*/*")))
         #expect(parse("HEAD / HTTP/1.0\r\n\r\n") == .request(AdminRequest(method: .head, path: "/")))
         let post = "POST /v1/reload HTTP/1.1\r\nHost: a \r\nAuthorization: bearer abc\r\nOrigin: http://b\r\n"
             + "Sec-Fetch-Site: cross-site\r\nContent-Length: 2\r\n\r\n{}"

@@ -24,6 +24,12 @@ int sluice_pidfd_signal(int pidfd, int signal);
 // and `*by_signal` tells which.
 int sluice_reap(pid_t pid, int *code, int *by_signal);
 
+// Orphans below this process become its children, as they do for process 1.
+int sluice_adopt_orphans(void);
+// The child whose environment has the entry "NAME=value"; 0 when there is none.
+pid_t sluice_child_with(const char *entry);
+// Reaps any child that has ended, except `kept`. Its pid, or 0 when none has.
+pid_t sluice_reap_others(pid_t kept);
 int sluice_die_with_parent(void);      // SIGKILL when the parent ends
 int sluice_no_new_privileges(void);
 int sluice_no_core_dumps(void);

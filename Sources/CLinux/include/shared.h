@@ -23,10 +23,10 @@ extern "C" {
 #define SLUICE_SHARED_MAGIC 0x65636975u
 // Raise it whenever the layout, or the meaning of a word of tallies or series, changes: an upgrade between two versions keeps
 // the memory only when both have the same.
-#define SLUICE_SHARED_VERSION 5u
+#define SLUICE_SHARED_VERSION 6u
 // Twice as many as workers: during an upgrade those of both versions run.
 #define SLUICE_SHARED_WORKERS 256
-#define SLUICE_SHARED_WORDS 256
+#define SLUICE_SHARED_WORDS 384
 #define SLUICE_SHARED_STRIKES 64
 
 enum { SLUICE_FUNCTION_BYTES = 96, SLUICE_RULE_BYTES = 96, SLUICE_PLACE_BYTES = 160, SLUICE_REQUEST_BYTES = 48 };

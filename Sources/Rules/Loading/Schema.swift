@@ -151,6 +151,13 @@ enum Schema {
 
     static let admin = SchemaObject(title: "`admin`", keys: [
         SchemaKey("address", .endpoint, required: true, "A loopback address or `unix:/path`."),
+        SchemaKey("tokens", .list(.object(adminToken)), "Tokens that last, for scripts and for scraping. `sluice token` makes some that do not."),
+    ])
+
+    static let adminToken = SchemaObject(title: "a token", keys: [
+        SchemaKey("name", .name, required: true, "Name in the log."),
+        SchemaKey("role", .choice(["read", "operate", "admin"]), required: true, "What it allows: to look; also to reload and reopen logs; everything."),
+        SchemaKey("file", .file(mustExist: false), required: true, "File with the token: one line of at least 32 bytes, for example from `head -c 32 /dev/urandom | base64`."),
     ])
 
     static let debug = SchemaObject(title: "`debug`", keys: [

@@ -119,7 +119,15 @@ public struct ClientCertificates: Sendable {
 }
 
 public struct Admin: Sendable {
+    /// Who has what is in the file may ask for what the role allows.
+    public struct Token: Sendable {
+        public var name: String
+        public var role: String
+        public var file: FileReference
+    }
+
     public var address: Endpoint
+    public var tokens: [Token] = []
     public var position: SourcePosition
 }
 
