@@ -62,10 +62,9 @@ final class LiveTracing {
 
     /// A trace when the request carries a good header. The header goes no further either way.
     func begin(_ request: inout Head, now: Int) -> RuleTrace? {
-        let name = Array(TraceKey.header.utf8)
-        guard let range = request.value(named: name.span) else { return nil }
+        guard let range = request.value(of: .sluiceTrace) else { return nil }
         let isGood = key.accepts(request.text(range), now: now)
-        request.remove(named: name.span)
+        request.remove(.sluiceTrace)
         return isGood ? RuleTrace(explainer) : nil
     }
 }
