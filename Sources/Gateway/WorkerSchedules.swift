@@ -32,6 +32,9 @@ final class WorkerSchedules: Timer {
         super.init()
     }
 
+    /// A worker that is to leave waits for them as for requests.
+    var isRunning: Bool { !runs.isEmpty }
+
     /// Takes over the schedules of a new generation. What they were due for before is past.
     func use(_ generation: ServingGeneration) {
         self.generation = generation
@@ -84,6 +87,7 @@ final class WorkerSchedules: Timer {
         runs[ObjectIdentifier(run)] = nil
         worker.metrics.add(failed ? .scheduledFailed : .scheduledDone)
         worker.context.shared.finishSchedule(run.hook.key, until: run.until)
+        if worker.isDraining { worker.leaveIfDone() }
     }
 }
 
