@@ -21,7 +21,8 @@ final class WorkerSchedules: Timer {
     unowned let worker: Worker
     /// By the generation's schedules: when each is due next, in seconds since 1970.
     private var due: [Int?] = []
-    private weak var generation: ServingGeneration?
+    /// Number of the generation that `due` is about.
+    private var generation: UInt64 = 0
     private var runs: [ObjectIdentifier: ScheduledRun] = [:]
 
     /// Milliseconds after which it looks at the clock again, however far the next moment is: clocks are set.
@@ -37,7 +38,7 @@ final class WorkerSchedules: Timer {
 
     /// Takes over the schedules of a new generation. What they were due for before is past.
     func use(_ generation: ServingGeneration) {
-        self.generation = generation
+        self.generation = generation.number
         let now = worker.wallSeconds
         due = generation.functions.schedules.map { $0.cron.next(after: now) }
         sleep()
@@ -51,7 +52,7 @@ final class WorkerSchedules: Timer {
     }
 
     override func fire() {
-        guard let generation, generation === worker.generation, !worker.isDraining else { return }
+        guard let generation = worker.generation, generation.number == self.generation, !worker.isDraining else { return }
         let now = worker.wallSeconds
         for (index, hook) in generation.functions.schedules.enumerated() {
             guard let moment = due[index], moment <= now else { continue }
