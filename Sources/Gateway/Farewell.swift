@@ -83,9 +83,14 @@ extension Worker {
         idleMayLinger = idle > 0
         if idle == 0 { closeIdle() } else { schedule(IdleTimer(self), after: idle) }
         for connection in connectionsNow where idle > 0 && connection is HTTP2Connection { (connection as? any Drainable)?.drain() }
-        if connectionCount == 0 { return finishDraining() }
+        if nothingRuns { return finishDraining() }
         schedule(DrainTimer(self), after: milliseconds)
     }
+
+    private var nothingRuns: Bool { connectionCount == 0 && !schedules.isRunning }
+
+    /// The last connection was closed, or the last run of a schedule is over.
+    func leaveIfDone() { if nothingRuns { finishDraining() } }
 
     fileprivate func closeIdle() {
         idleMayLinger = false
@@ -94,7 +99,7 @@ extension Worker {
 
     fileprivate func drainTimeIsUp() {
         sayFarewell(olderThan: .max)
-        if connectionCount == 0 { return }
+        if nothingRuns { return }
         schedule(GoodbyeTimer(self), after: Worker.farewellTime)
     }
 

@@ -36,9 +36,10 @@ extension ExchangeRunner {
         var verdict: LimitVerdict?
         var hasReturned = false
         hooks.awaitedLimit = check
-        limit.limiter.charge(key) { [weak self] result in
+        // Held, not weak: a weak reference would make each retain of this runner dear for ever. It is over with the timeout.
+        limit.limiter.charge(key) { result in
             // The runner may serve another request by now.
-            guard let self, self.requestID.high == high, self.requestID.low == low, self.hooks.awaitedLimit == check else { return }
+            guard self.requestID.high == high, self.requestID.low == low, self.hooks.awaitedLimit == check else { return }
             self.hooks.awaitedLimit = nil
             let found = self.verdict(result, limit, check)
             if hasReturned { self.limitIsKnown(check, found) } else { verdict = found }

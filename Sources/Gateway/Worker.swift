@@ -169,7 +169,7 @@ public final class Worker: Reactor {
         metrics.add(.connectionsClosed)
         let left = connectionsByAddress[client.address, default: 1] - 1
         connectionsByAddress[client.address] = left > 0 ? left : nil
-        if isDraining, connections == 0 { finishDraining() }
+        if isDraining { leaveIfDone() }
     }
 
     func handshakeStarted(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = connection }

@@ -21,8 +21,8 @@ final class WorkerSchedules: Timer {
     unowned let worker: Worker
     /// By the generation's schedules: when each is due next, in seconds since 1970.
     private var due: [Int?] = []
-    /// Number of the generation that `due` is of. No reference: a weak one would slow down every use of the generation.
-    private var number: UInt64?
+    /// Number of the generation that `due` is about.
+    private var generation: UInt64 = 0
     private var runs: [ObjectIdentifier: ScheduledRun] = [:]
 
     /// Milliseconds after which it looks at the clock again, however far the next moment is: clocks are set.
@@ -33,9 +33,12 @@ final class WorkerSchedules: Timer {
         super.init()
     }
 
+    /// A worker that is to leave waits for them as for requests.
+    var isRunning: Bool { !runs.isEmpty }
+
     /// Takes over the schedules of a new generation. What they were due for before is past.
     func use(_ generation: ServingGeneration) {
-        number = generation.number
+        self.generation = generation.number
         let now = worker.wallSeconds
         due = generation.functions.schedules.map { $0.cron.next(after: now) }
         sleep()
@@ -49,7 +52,7 @@ final class WorkerSchedules: Timer {
     }
 
     override func fire() {
-        guard let generation = worker.generation, generation.number == number, !worker.isDraining else { return }
+        guard let generation = worker.generation, generation.number == self.generation, !worker.isDraining else { return }
         let now = worker.wallSeconds
         for (index, hook) in generation.functions.schedules.enumerated() {
             guard let moment = due[index], moment <= now else { continue }
@@ -85,6 +88,7 @@ final class WorkerSchedules: Timer {
         runs[ObjectIdentifier(run)] = nil
         worker.metrics.add(failed ? .scheduledFailed : .scheduledDone)
         worker.context.shared.finishSchedule(run.hook.key, until: run.until)
+        if worker.isDraining { worker.leaveIfDone() }
     }
 }
 

@@ -108,8 +108,8 @@ final class WorkerStores: Channel {
         clients.removeAll { $0.client == nil }
         if let kept = clients.lazy.compactMap(\.client).first(where: { $0.settings == settings }) { return kept }
         do throws(StoreFailure) {
-            let client = try RedisClient(settings, reactor: worker, pool: worker.pool) { [weak worker] name, use in
-                guard let resolver = worker?.resolver else { return use([]) }
+            let client = try RedisClient(settings, reactor: worker, pool: worker.pool) { [unowned worker] name, use in
+                guard let resolver = worker.resolver else { return use([]) }
                 resolver.addresses(of: name, use)
             }
             clients.append(WeakClient(client: client))

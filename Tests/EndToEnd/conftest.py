@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness.dns import Nameserver  # noqa: E402
 from harness.gateway import ROOT, Gateway, Ports, binary, rule_file  # noqa: E402
 from harness.origin import Origin  # noqa: E402
 
@@ -40,6 +41,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     server = Origin()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def second() -> Iterator[Origin]:
+    """Another origin beside `origin`."""
+    server = Origin()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def dns() -> Iterator[Nameserver]:
+    server = Nameserver()
     yield server
     server.stop()
 

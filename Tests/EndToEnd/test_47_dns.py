@@ -1,27 +1,10 @@
 """Names of origins: answers hold as long as they say, the last good one serves on, and nothing waits for DNS to start."""
 import socket
-from collections.abc import Iterator
 
 import pytest
 
-from harness.dns import Nameserver
 from harness.gateway import rule_file
-from harness.origin import Origin
 from harness.waiting import wait_until
-
-
-@pytest.fixture
-def dns() -> Iterator[Nameserver]:
-    server = Nameserver()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def second() -> Iterator[Origin]:
-    server = Origin()
-    yield server
-    server.stop()
 
 
 def named(start, certificates, origin, dns, server: str, options: str = ""):

@@ -74,6 +74,23 @@ def test_runs_may_overlap_where_that_is_allowed(start, certificates, origin, tmp
     assert gateway.metric("sluice_scheduled_runs_total", result="skipped") == 0
 
 
+FINISHING = """
+    export default { async scheduled(event, env) {
+      await env.origin.fetch("/begun");
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await env.origin.fetch("/ended");
+    } };
+"""
+
+
+def test_a_run_under_way_ends_before_the_gateway_does(start, certificates, origin, tmp_path):
+    gateway = start(rules=starter(start, certificates, origin, tmp_path, f'"{EVERY_SECOND}"'), hooks={"f.js": FINISHING})
+    wait_until(lambda: any(request.path == "/begun" for request in origin.requests), "it runs")
+    assert gateway.stop() == 0
+    paths = [request.path for request in origin.requests]
+    assert paths.count("/begun") == paths.count("/ended") >= 1
+
+
 FAILING = "export default { async scheduled(event) {\n  throw new Error('no luck');\n} };"
 
 

@@ -266,10 +266,16 @@ struct RemoteTests {
         let pair = try RemotePair("""
             export default { async onRequest(request, env, ctx) {
               console.log("x");
+              env.KV.put("k", "v", { metadata: { a: 1 }, expirationTtl: 9 }).catch(() => {});
+              env.KV.list({ prefix: "p", limit: 7 }).catch(() => {});
+              fetch("https://out.test/").catch(() => {});
               const reply = await env.up.fetch("/x");
               return new Response("y", {status: 201, headers: {"x-a": "b"}});
             } };
-            """, upstreams: ["up"])
+            """, upstreams: ["up"], source: {
+                $0.stores = [HookStoreGrant(name: "KV", largestValue: 100)]
+                $0.reachesOutside = true
+            })
         var seeds: [[UInt8]] = []
         pair.worker.start(pair.call, pair.function, pair.binding, .request, pair.exchange)
         try pair.moveToCordon()
@@ -277,10 +283,12 @@ struct RemoteTests {
             seeds.append(message)
             try pair.worker.receive(message.span)
         }
-        pair.call.subrequestFinished(1, Head(), body: [])
+        #expect(pair.call.subrequests.map(\.upstream).sorted() == [HookSubrequest.outside, 0])
+        let asked = try #require(pair.call.subrequests.first { $0.upstream == 0 })
+        pair.call.subrequestFinished(asked.id, Head(), body: [])
         try pair.moveToCordon()
         seeds += RemotePair.take(&pair.cordon.outgoing)
-        #expect(seeds.count >= 3)
+        #expect(seeds.count >= 6)
         for round in 0..<20_000 {
             var message = seeds[round % seeds.count]
             for _ in 0...Int.random(in: 0..<3, using: &generator) {
@@ -291,7 +299,8 @@ struct RemoteTests {
             if message.isEmpty { continue }
             if pair.call.isIdle { pair.worker.start(pair.call, pair.function, pair.binding, .request, pair.exchange) }
             // The number of the call is kept right, so that what is behind it is looked at.
-            if message.count >= 5, message[0] >= RemoteReply.finished.rawValue, message[0] <= RemoteReply.cancelSubrequest.rawValue {
+            if message.count >= 5, message[0] == RemoteReply.store.rawValue
+                || (RemoteReply.finished.rawValue...RemoteReply.cancelSubrequest.rawValue).contains(message[0]) {
                 for index in 0..<4 { message[1 + index] = UInt8(truncatingIfNeeded: pair.call.numberElsewhere >> UInt64(8 * index)) }
             }
             try? pair.worker.receive(message.span)

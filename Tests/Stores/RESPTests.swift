@@ -51,4 +51,34 @@ import Testing
         #expect(settings.greeting.first == RESPCommand("AUTH", [117], [112]))
         #expect(settings.name == "r:6379" && !settings.name.contains("p@"))
     }
+
+    /// What a Redis that went mad may send: no input traps, and how its bytes arrive changes nothing.
+    @Test func `mutated answers never trap and read the same in pieces`() {
+        var state: UInt64 = 7
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state ^ state >> 29) % UInt64(bound))
+        }
+        func outcome(_ bytes: [UInt8], piece: Int) -> (values: [RESPValue], failed: Bool) {
+            var reader = RESPReader(), values: [RESPValue] = []
+            do throws(RESPError) {
+                for start in stride(from: 0, to: bytes.count, by: piece) {
+                    reader.append(bytes[start..<min(start + piece, bytes.count)].span)
+                    while let value = try reader.next() { values.append(value) }
+                }
+                return (values, false)
+            } catch {
+                return (values, true)
+            }
+        }
+        let seed = Array("*3\r\n$5\r\nab\r\nc\r\n*2\r\n:12\r\n$-1\r\n+OK\r\n-ERR x\r\n$10\r\n0123456789\r\n*-1\r\n".utf8)
+        for _ in 0..<5_000 {
+            var bytes = seed
+            for _ in 0...random(3) { bytes[random(bytes.count)] = Array("\r\n$*:+-0123456789x".utf8)[random(18)] }
+            if random(3) == 0 { bytes.removeLast(random(bytes.count)) }
+            guard !bytes.isEmpty else { continue }
+            let whole = outcome(bytes, piece: bytes.count), pieces = outcome(bytes, piece: 1 + random(5))
+            #expect(whole.values == pieces.values && whole.failed == pieces.failed, "\(String(decoding: bytes, as: UTF8.self).debugDescription)")
+        }
+    }
 }

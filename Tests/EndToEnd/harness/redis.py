@@ -18,7 +18,7 @@ class Redis:
         self.start()
 
     def start(self) -> None:
-        arguments = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+        arguments = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
                      "--dir", str(self.folder), "--daemonize", "no", *self.options]
         if self.password:
             arguments += ["--requirepass", self.password]
