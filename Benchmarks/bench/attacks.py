@@ -73,7 +73,7 @@ def begin(attack: str, contender: Contender, seconds: float, address: str) -> su
     else:
         path = "/10m" if attack == "slow-read" else "/64k"
         lowest = ["chrt", "-f", "1"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
-        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds)),
+        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds) + 3),
                    "-p", "3", "-u", f"http://localhost:{contender.plain}{path}"]
     return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -38,7 +38,12 @@ final class OverloadWatch: Timer {
         pressure.descriptors = Double(worker.newestDescriptor) / Double(gauge.descriptorLimit)
         worker.newestDescriptor = 0
         if state.update(pressure) { changed(pressure) }
+        worker.pool.isTight = state.stopsAccepting
         if state.closesIdle { giveUpIdle() }
+        // What was freed counts until the system has it back: without that a worker would stay short of what nobody uses.
+        guard state.stopsAccepting || state.closesIdle, looks % 10 == 0 else { return }
+        worker.pool.releaseFree()
+        gauge.trim()
     }
 
     private func changed(_ pressure: Overload.Pressure) {
@@ -58,8 +63,5 @@ final class OverloadWatch: Timer {
         for connection in Array(worker.openConnections.values) {
             if (connection as? any Drainable)?.closeIfIdle() == true { worker.metrics.add(.shedConnections) }
         }
-        guard looks % 10 == 0 else { return }
-        worker.pool.releaseFree()
-        gauge.trim()
     }
 }

@@ -198,9 +198,12 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        isPaused = exchange.responseBacklog >= responseLimit
+        isPaused = exchange.responseBacklog >= heldAtMost
         return !isPaused
     }
+
+    /// Less while the worker is short of memory: what waits for slow clients then grows no further.
+    private var heldAtMost: Int { context.pool.isTight ? min(responseLimit, OriginConnection.tightLimit) : responseLimit }
 
     func cutShort(_ exchange: ForwardedExchange) -> Bool {
         guard decoder.endsWithConnection else {
@@ -247,7 +250,7 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < responseLimit / 2 else { return }
+        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < heldAtMost / 2 else { return }
         isPaused = false
         expect(within: times.idle)
         resumeSoon()

@@ -65,11 +65,11 @@ import Testing
         try world.turn("it is found out") { world.metrics[.healthServersWentDown] == 1 }
         for _ in 0..<10 { #expect(try world.run().origin.server == 0) }
         isSick = false
-        try world.turn("it is back") { world.metrics[.healthServersCameUp] == 1 }
+        try world.turn("it is back, and was asked") { world.metrics[.healthServersCameUp] == 1 && sick.requests.contains("GET /healthz") }
         var served: Set<Int> = []
         for _ in 0..<4 { served.insert(try world.run().origin.server) }
         #expect(served == [0, 1])
-        #expect(sick.heads.first?.contains("User-Agent: sluice-health") == true)
+        #expect(zip(sick.requests, sick.heads).allSatisfy { $0 != "GET /healthz" || $1.contains("User-Agent: sluice-health") })
         try world.end()
     }
 

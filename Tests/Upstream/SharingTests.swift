@@ -103,6 +103,28 @@ import Testing
     }
 }
 
+/// A worker that is short of memory.
+@Suite struct Shortage {
+    @Test func lessIsHeldForASlowClient() throws {
+        let world = try World()
+        let origin = try world.origin()
+        let body = pattern(1_000_000)
+        origin.onRequest = { $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body) }
+        try world.serve(origin)
+        world.pool.isTight = true
+        let exchange = try world.start { $0.takesBody = false }
+        try world.turn("some of it is here") { exchange.responseBody.byteCount >= 32 << 10 }
+        world.settle()
+        #expect(exchange.mostWaiting <= (32 + 64) << 10, "what was read when there was still room, and no more")
+        world.pool.isTight = false
+        exchange.takesBody = true
+        exchange.take()
+        try world.turn("it ends") { exchange.isOver }
+        #expect(same(exchange.received, body), "and it goes on where there is room")
+        try world.end()
+    }
+}
+
 /// Connections that are opened ahead of need.
 @Suite struct Warmth {
     @Test func aRequestFindsTLSBehindIt() throws {
