@@ -109,7 +109,8 @@ final class WorkerHooks {
         let inline = functions.compactMap { $0.isRemote ? nil : $0.function }
         pool.expect(inline.map { SpareKind($0.source.limits) })
         warmer.begin()
-        pool.compile(inline) { [weak self] in self?.warmer.add($0) }
+        // Not weakly through this object: a weak reference slows every retain of it, and requests make many.
+        pool.compile(inline) { [warmer] in warmer.add($0) }
     }
 
     func isLoaded(_ function: HookFunction) -> Bool { loaded.values.contains { $0.function === function } }

@@ -18,6 +18,8 @@ public final class HookFunction {
     private var losses: [UInt64] = []
     /// Why the isolate could not be made when it was last tried.
     private(set) var loadFailure: HookLoadError?
+    /// Of the modules that something failed in; nil for those without one.
+    var maps: [String: SourceMap?] = [:]
     /// Of the source's modules; may come later than the source.
     public var bytecode: [String: [UInt8]] = [:]
 
@@ -157,9 +159,13 @@ public final class HookFunction {
 
     private func loadError(_ error: JSError) -> HookLoadError {
         let ours = error.file == HookPrelude.name || error.file.isEmpty
+        guard !ours else {
+            return HookLoadError(function: name, message: error.message, file: source.main, line: 0, column: 0, sourceLine: "")
+        }
+        let place = written((error.file, error.line, error.column))
         return HookLoadError(
-            function: name, message: error.message, file: ours ? source.main : error.file,
-            line: ours ? 0 : error.line, column: ours ? 0 : error.column, sourceLine: ours ? "" : error.sourceLine)
+            function: name, message: error.message, file: place.file, line: place.line, column: place.column,
+            sourceLine: place.file == error.file ? error.sourceLine : "")
     }
 
     func loadError(_ message: String) -> HookLoadError {

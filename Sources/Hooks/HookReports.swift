@@ -21,9 +21,18 @@ extension HookFunction {
 
     /// `file:line:column: message`, with the position in the function rather than in the prelude.
     func located(_ error: JSError) -> String {
-        let (file, line, column) = position(of: error)
+        let (file, line, column) = written(position(of: error))
         let message = source.hidingSecrets(in: error.message)
         return line > 0 ? "\(file):\(line):\(column): \(message)" : message
+    }
+}
+
+extension HookFunction {
+    /// Where the author wrote what stands at a place of a module: itself, or what the module's source map says.
+    func written(_ place: (file: String, line: Int, column: Int)) -> (file: String, line: Int, column: Int) {
+        guard place.line > 0, let text = source.modules[place.file] else { return place }
+        if maps[place.file] == nil { maps[place.file] = .some(SourceMap(of: text, at: place.file)) }
+        return maps[place.file]??.original(line: place.line, column: place.column) ?? place
     }
 }
 

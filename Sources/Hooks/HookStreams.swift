@@ -171,7 +171,7 @@ extension HookOperations {
 
     func located(_ failure: HookFailure, _ error: JSError) -> HookFailure {
         var failure = failure
-        let place = position(of: error)
+        let place = function.written(position(of: error))
         if place.line > 0 { (failure.file, failure.line, failure.column) = place }
         return failure
     }

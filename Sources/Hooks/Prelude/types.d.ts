@@ -84,7 +84,7 @@ declare namespace Sluice {
     list(options?: { prefix?: string; limit?: number; cursor?: string }): Promise<{ keys: { name: string; expiration?: number; metadata?: unknown }[]; list_complete: boolean; cursor?: string }>;
   }
 
-  /** The event of addEventListener("fetch" | "request" | "response" | "error" | "firewall"). */
+  /** The event of addEventListener("fetch" | "request" | "response" | "error" | "firewall" | "scheduled"). */
   interface ExchangeEvent extends Event {
     readonly request: Request;
     readonly response: Response | undefined;
@@ -93,6 +93,9 @@ declare namespace Sluice {
     readonly env: any;
     readonly ctx: Context;
     readonly console: Console;
+    /** Of "scheduled": which expression, and for when (milliseconds since 1970). */
+    readonly cron: string | undefined;
+    readonly scheduledTime: number | undefined;
     respondWith(answer: Response | Promise<Response>): void;
     waitUntil(promise: Promise<unknown>): void;
     passThroughOnException(): void;
