@@ -80,6 +80,7 @@ extension Worker {
     func drain(milliseconds: UInt64, idle: UInt64) {
         guard !isDraining else { return }
         stopAccepting()
+        if generation?.tracer != nil { spans.hurry() }
         idleMayLinger = idle > 0
         if idle == 0 { closeIdle() } else { schedule(IdleTimer(self), after: idle) }
         for connection in connectionsNow where idle > 0 && connection is HTTP2Connection { (connection as? any Drainable)?.drain() }

@@ -53,6 +53,16 @@ final class SpanExporter: Timer {
         worker.schedule(self, after: SpanExporter.period)
     }
 
+    /// What there is goes now: the worker is to leave.
+    func hurry() { if count > 0 { send() } }
+
+    /// The worker leaves: what is not with the collector by now is lost, and counted.
+    func abandon() {
+        worker.metrics.add(.spansDropped, count + (underWay?.count ?? 0))
+        count = 0
+        underWay = nil
+    }
+
     private func send() {
         guard underWay == nil, count > 0, let generation = worker.generation else { return }
         guard let settings = generation.tracer?.settings else {

@@ -346,6 +346,7 @@ public final class Worker: Reactor {
     var connectionsNow: [Channel] { Array(openConnections.values) }
 
     func finishDraining() {
+        if generation?.tracer != nil { spans.abandon() }
         publish()
         accessLog?.flush()
         control?.drained()

@@ -16,6 +16,8 @@ public struct ReadyEvents: OptionSet, Sendable {
 open class Channel {
     private final var descriptor: Int32
     fileprivate final var slot = -1
+    /// Listeners and the like: other processes may hold the same open file.
+    fileprivate final var isLevelTriggered = false
 
     public init(fd: Int32) { descriptor = fd }
 
@@ -120,6 +122,7 @@ open class Reactor {
         }
         channels[slot] = channel
         channel.slot = slot
+        channel.isLevelTriggered = level
     }
 
     private func growSlots() -> Int {
@@ -138,13 +141,15 @@ open class Reactor {
         channel.slot = -1
     }
 
-    /// Stops watching and closes the descriptor (which takes it out of epoll by itself).
+    /// Stops watching and closes the descriptor, which takes it out of epoll by itself, unless another process holds the same
+    /// open file: a listener that a supervisor holds would go on waking this loop, and could not be added again.
     /// - Parameter reset: close with a TCP reset, so that the peer sees a cut and not an end.
     public final func close(_ channel: Channel, reset: Bool = false) {
         guard channel.fd >= 0 else { return }
         let fd = channel.fd
         channel.fd = -1
         if channel.slot >= 0 {
+            if channel.isLevelTriggered { _ = sluice_epoll_remove(epoll, fd) }
             channels[channel.slot] = nil
             generations[channel.slot] &+= 1
             freeSlots.append(channel.slot)

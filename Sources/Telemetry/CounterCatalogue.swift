@@ -247,7 +247,7 @@ extension Counter {
                 "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
-            + one(.kvBytes, "kv_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.kvBytes, "kv_stored_bytes", .gauge, "Bytes that namespaces on disk have in use.")
             + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
             + series(
                 "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",

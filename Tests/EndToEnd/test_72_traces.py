@@ -183,3 +183,13 @@ def test_without_tracing_nothing_is_made(start, origin):
     gateway.fetch("http1", "GET", "/")
     assert origin.requests[-1].header("traceparent") is None
     assert gateway.metric("sluice_spans_total") == 0
+
+
+def test_what_the_collector_has_not_taken_when_a_worker_leaves_is_counted(start, certificates, origin, collector):
+    gateway = start(rules=tracing(certificates, origin, collector.port))
+    for _ in range(3):
+        gateway.fetch("http1", "GET", "/")
+    gateway.upgrade()
+    made = 3 * 4  # the request, rules of two phases, the origin
+    wait_until(lambda: len(collector.spans) + gateway.metric("sluice_spans_total", result="dropped") >= made, "each span arrives or is counted as lost")
+    assert gateway.metric("sluice_spans_total") >= made

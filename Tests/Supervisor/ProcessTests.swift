@@ -148,13 +148,13 @@ import Testing
     func whileAWorkerWaitsForItsRestartAnotherAcceptsForIt() throws {
         let gateway = try Gateway(Gateway.plain, workers: 2)
         let port = try #require(gateway.knownPorts["public"])
-        // Five deaths are forgiven, then it waits 0.5 s, 1 s, 2 s.
-        for _ in 0..<8 {
+        // Five deaths are forgiven, then it waits 0.5 s, 1 s, 2 s, 4 s.
+        for _ in 0..<9 {
             let answer = try askUntil(port, "who") { $0.split(separator: " ")[1] == "0" }
             kill(try #require(Int32(try field(answer, 2))), SIGKILL)
             try gateway.wait("worker", "worker 0 (pid")
         }
-        try gateway.wait("backoff", "in 2000 ms")
+        try gateway.wait("backoff", "in 4000 ms")
         // The kernel gives about half of these to the socket of the worker that is away. On a slow machine it may be
         // back before all are asked.
         var lent = 0
