@@ -43,8 +43,8 @@ public enum SlabSize: Int, Sendable {
 /// ends; the pool keeps a bounded number of free ones and returns the rest to the system.
 @safe public final class SlabPool {
     let state: UnsafeMutablePointer<PoolState>
-    /// Memory is short: who buffers for slow peers holds less than he might.
-    public var isTight = false
+    /// Bytes that one exchange may hold for a slow peer, on each side of it: fewer when memory becomes short.
+    public var heldAtMost = Int.max
 
     /// - Parameter keptBytes: how many bytes of free slabs are kept for reuse.
     public init(keptBytes: Int = 8 * 1024 * 1024) {

@@ -60,7 +60,7 @@ extension HTTP1Connection {
     func moveBody() {
         guard let runner, headSent, !responseQueued else { return }
         let chunked = chunked
-        let limit = listener.limits.exchangeBuffer
+        let limit = min(listener.limits.exchangeBuffer, worker.pool.heldAtMost)
         let frames = runner.frames
         var (bytes, isEmpty) = runner.withOutgoing { HTTP1Connection.move(&$0, to: &output, limit: limit, chunked: chunked, frames) }
         let piped = pipedBytes

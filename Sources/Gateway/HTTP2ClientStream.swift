@@ -180,7 +180,7 @@ final class HTTP2ClientStream: ClientStream {
         guard let runner, let stream, headSent else { return }
         if !finished {
             let count = runner.outgoingBytes
-            if count > 0, stream.queuedBytes < 131_072 {
+            if count > 0, stream.queuedBytes < min(131_072, stream.owner?.worker.pool.heldAtMost ?? .max) {
                 sent += count
                 let frames = runner.frames
                 runner.withOutgoing {

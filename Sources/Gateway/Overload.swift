@@ -28,6 +28,17 @@ struct Overload {
         return before != (stopsAccepting, closesIdle, refuses)
     }
 
+    /// Bytes that may be held for a slow client, by how much of its memory the worker uses. Early, because many can become slow
+    /// between two looks.
+    static func heldAtMost(_ memory: Double) -> Int {
+        switch memory {
+        case ..<0.5: .max
+        case ..<0.6: 128 << 10
+        case ..<0.7: 64 << 10
+        default: 32 << 10
+        }
+    }
+
     private static func holds(_ now: Bool, _ pressure: Double, _ threshold: Double) -> Bool {
         pressure >= (now ? threshold - slack : threshold)
     }

@@ -38,7 +38,7 @@ final class OverloadWatch: Timer {
         pressure.descriptors = Double(worker.newestDescriptor) / Double(gauge.descriptorLimit)
         worker.newestDescriptor = 0
         if state.update(pressure) { changed(pressure) }
-        worker.pool.isTight = state.stopsAccepting
+        worker.pool.heldAtMost = Overload.heldAtMost(pressure.memory)
         if state.closesIdle { giveUpIdle() }
         // What was freed counts until the system has it back: without that a worker would stay short of what nobody uses.
         guard state.stopsAccepting || state.closesIdle, looks % 10 == 0 else { return }

@@ -22,8 +22,6 @@ public final class OriginConnection: OriginStream {
 
     /// Bytes of a response held before the origin is made to wait.
     let responseLimit: Int
-    /// The same while the worker is short of memory.
-    static let tightLimit = 32 << 10
     /// Bytes of a request that are queued here; more may wait in the exchange.
     static let requestLimit = 128 << 10
 

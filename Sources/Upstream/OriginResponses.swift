@@ -203,7 +203,7 @@ extension OriginConnection {
     }
 
     /// Less while the worker is short of memory: what waits for slow clients then grows no further.
-    private var heldAtMost: Int { context.pool.isTight ? min(responseLimit, OriginConnection.tightLimit) : responseLimit }
+    private var heldAtMost: Int { min(responseLimit, context.pool.heldAtMost) }
 
     func cutShort(_ exchange: ForwardedExchange) -> Bool {
         guard decoder.endsWithConnection else {

@@ -111,12 +111,12 @@ import Testing
         let body = pattern(1_000_000)
         origin.onRequest = { $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body) }
         try world.serve(origin)
-        world.pool.isTight = true
+        world.pool.heldAtMost = 32 << 10
         let exchange = try world.start { $0.takesBody = false }
         try world.turn("some of it is here") { exchange.responseBody.byteCount >= 32 << 10 }
         world.settle()
         #expect(exchange.mostWaiting <= (32 + 64) << 10, "what was read when there was still room, and no more")
-        world.pool.isTight = false
+        world.pool.heldAtMost = .max
         exchange.takesBody = true
         exchange.take()
         try world.turn("it ends") { exchange.isOver }
