@@ -103,6 +103,7 @@ declare namespace Sluice {
     drop(): void;
     continue(): void;
     addRequestHeader(name: string, value: string): void;
+    addResponseHeader(name: string, value: string): void;
   }
 }
 
@@ -127,4 +128,10 @@ declare class HTMLRewriter {
 declare class IdentityTransformStream extends TransformStream<Uint8Array, Uint8Array> {}
 declare class FixedLengthStream extends TransformStream<Uint8Array, Uint8Array> { constructor(length: number | bigint); }
 
-declare const Azion: { readonly env: { get(name: string): string | undefined } };
+declare const Azion: {
+  readonly env: { get(name: string): string | undefined };
+  /** The first namespace of the function, or the one granted by that name. */
+  readonly KV: new (name?: string) => Sluice.KVNamespace;
+  /** Lists that the function is granted (`lists:`). */
+  readonly networkList: { contains(list: string | number, address: string): boolean };
+};
