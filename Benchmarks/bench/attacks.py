@@ -23,6 +23,7 @@ FLOODS = {"rapid-reset": "resets", "made-you-reset": "provoked_resets", "continu
 SLOW = {"slow-heads": ["-H"], "slow-bodies": ["-B", "-s", "100000"], "ranges": ["-R", "-a", "10", "-b", "3000"],
         "slow-read": ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"]}
 ATTACKS = [*FLOODS, *SLOW]
+SLOW_CONNECTIONS = 800
 # What the worker may use; everything beyond is a finding.
 MEMORY_MIB = 256
 LIMITS = f"limits: {{memory: {MEMORY_MIB}MiB, head_timeout: 2s, body_rate_time: 2s, write_stall: 2s, requests_per_connection: 1000000000}}"
@@ -58,6 +59,8 @@ def measure(place: Place, contender: Contender, attack: str, seconds: float, out
     told = attacker.communicate()[0]
     if attack in FLOODS:
         outcome.ends.update(json.loads(told))
+    elif "No open connections left" in told:
+        outcome.ends["closed or answered"] += SLOW_CONNECTIONS
     elif closed := re.findall(r"closed:\s+(\d+)", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", told)):
         outcome.ends["closed or answered"] += int(closed[-1])
 
@@ -73,7 +76,7 @@ def begin(attack: str, contender: Contender, seconds: float, address: str) -> su
     else:
         path = "/10m" if attack == "slow-read" else "/64k"
         lowest = ["chrt", "-f", "1"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
-        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", "800", "-r", "400", "-i", "1", "-l", str(round(seconds) + 3),
+        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", str(SLOW_CONNECTIONS), "-r", "400", "-i", "1", "-l", str(round(seconds) + 3),
                    "-p", "3", "-u", f"http://localhost:{contender.plain}{path}"]
     return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
