@@ -12,7 +12,8 @@ final class IsolatePool {
     /// Functions whose bytecode is made in one go; new isolates wait so long at most.
     private static let batch = 16
     /// Behind the requests.
-    private static let niceness: Int32 = 5
+    /// Far behind the requests: on a machine whose cores are all busy an isolate is rather made on the spot.
+    private static let niceness: Int32 = 19
 
     private enum Made: Sendable {
         case spare(SpareKind, HookSpare?)

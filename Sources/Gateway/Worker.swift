@@ -39,8 +39,7 @@ public final class Worker: Reactor {
     private var afterConfigurations: [() -> Void] = []
     /// Pipes for bodies that the kernel passes on.
     private(set) lazy var pipes = PipePool(reactor: self)
-    /// Under `sluice dev`.
-    private(set) var developer: Developer?
+    private(set) var developer: Developer?  // under `sluice dev`
     private var random: FastRandom
     private let publisher = PublishTimer()
     private(set) lazy var stores = WorkerStores(worker: self)
@@ -89,7 +88,6 @@ public final class Worker: Reactor {
 
     private func begin() throws {
         if context.settings["develop"] == "1" { developer = Developer(self) }
-        HookSnapshot.offer(context.snapshot)
         startV8()
         resolver = try Resolver(reactor: self)
         tellOfNames()

@@ -73,6 +73,7 @@ final class WorkerHooks {
 
     init(worker: Worker) {
         self.worker = worker
+        HookSnapshot.offer(worker.context.snapshot)
         cordons = WorkerCordons(worker: worker)
         host = GatewayHookHost(worker: worker)
         runtime = HookRuntime(host: host)
