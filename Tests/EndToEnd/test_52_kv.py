@@ -162,7 +162,7 @@ def test_what_is_mapped_of_a_namespace_is_not_counted_as_memory(run):
         assert ask(gateway, f"/put?key=big{number}&size=1000000") == (200, "stored")
     for number in range(90):
         assert ask(gateway, f"/get?key=big{number}")[0] == 200
-    wait_until(lambda: gateway.metric("sluice_kv_bytes") > 90_000_000, "the namespace is large")
+    wait_until(lambda: gateway.metric("sluice_kv_stored_bytes") > 90_000_000, "the namespace is large")
     assert gateway.resident_kib(gateway.worker_pids()[0]) > 90_000, "and in memory"
     wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") < before + 60_000_000, "but the worker is not", 30)
 
