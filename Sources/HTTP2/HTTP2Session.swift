@@ -98,27 +98,36 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Takes all of `input`. Body bytes become slices of its slab.
     /// - Parameter now: monotonic milliseconds.
     public final func receive(_ input: inout ReadBuffer, now: UInt64) -> HTTP2ReceiveResult {
-        guard let raw = unsafe raw, failure == nil else {
+        guard unsafe raw != nil, failure == nil else {
             input.consume(input.count)
             return .failed(failure?.code ?? .internalError, note: failure?.note ?? "the session is closed")
         }
         guard !input.isEmpty else { return .proceed }
         defence.tick(now)
-        let slice = input.takeSlice(input.count)
+        return take(input.takeSlice(input.count))
+    }
+
+    /// Takes the slice as its own: kept in a local variable of `receive` it would be put into a box on the heap, for each read.
+    private func take(_ slice: consuming Slice) -> HTTP2ReceiveResult {
         let (allowed, refusal) = account(for: slice.bytes)
-        self.input.append(slice.shared())
+        input.append(slice.shared())
         busy = true
-        // SAFETY: the bytes live as long as the slice; callbacks only read them.
-        let result = unsafe slice.bytes.withUnsafeBufferPointer { bytes in
+        let result = feed(slice.bytes, allowed)
+        input.removeAll()
+        busy = false
+        if failure == nil { failure = refusal }
+        return received(result)
+    }
+
+    private func feed(_ bytes: borrowing Span<UInt8>, _ allowed: Int) -> Int {
+        // SAFETY: the bytes live as long as the slice that the caller holds; callbacks only read them.
+        let result = unsafe bytes.withUnsafeBufferPointer { bytes in
             unsafe inputBase = bytes.baseAddress
             inputCount = bytes.count
             return unsafe nghttp2_session_mem_recv(raw, bytes.baseAddress, allowed)
         }
         unsafe inputBase = nil
-        self.input.removeAll()
-        busy = false
-        if failure == nil { failure = refusal }
-        return received(result)
+        return result
     }
 
     private func received(_ result: Int) -> HTTP2ReceiveResult {
