@@ -98,6 +98,7 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Takes all of `input`. Body bytes become slices of its slab.
     /// - Parameter now: monotonic milliseconds.
     public final func receive(_ input: inout ReadBuffer, now: UInt64) -> HTTP2ReceiveResult {
+        // SAFETY: only looks whether there is a session.
         guard unsafe raw != nil, failure == nil else {
             input.consume(input.count)
             return .failed(failure?.code ?? .internalError, note: failure?.note ?? "the session is closed")
