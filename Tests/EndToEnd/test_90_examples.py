@@ -170,7 +170,9 @@ def scripts_run():
     arguments = [text for name, port in zip(names, ports) for text in (name, str(port))]
     kind = ["--debug"] if binary().parent.name == "debug" else []
     process = subprocess.Popen([ROOT / "scripts/run", *arguments, *kind, "--workers", "1"], stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                               stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                               # A suite that a script started in the background hands down an interrupt that is ignored.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     yield process, ports
     if process.poll() is None:
         process.terminate()
