@@ -100,8 +100,46 @@
   }
   const sizes = { count: { size() { return 1; } }.size, bytes: { size(chunk) { return chunk.byteLength; } }.size };
 
+  /// What the two controllers of a readable stream have in common: they begin, and pull while there is room (Streams
+  /// standard, sections 4.6.4 and 4.7.4). Each says how much it has `queued` and what `error` does.
+  class PullController {
+    constructor(stream, mark) {
+      this.stream = stream;
+      stream.controller = this;
+      this.mark = mark;
+      this.started = this.closing = this.pulling = this.pullAgain = false;
+      this.object = null;
+      this.pullAlgorithm = this.cancelAlgorithm = null;
+    }
+    begin(start, pull, cancel) {
+      this.pullAlgorithm = pull;
+      this.cancelAlgorithm = cancel;
+      then(resolved(start()), () => { this.started = true; this.pullIfNeeded(); }, (error) => this.error(error));
+    }
+    get desiredSize() {
+      const { state } = this.stream;
+      return state === "errored" ? null : state === "closed" ? 0 : this.mark - this.queued;
+    }
+    get open() { return !this.closing && this.stream.state === "readable"; }
+    get wantsPull() {
+      if (!this.open || !this.started) return false;
+      return this.stream.waiting > 0 || this.desiredSize > 0;
+    }
+    pullIfNeeded() {
+      if (!this.wantsPull) return;
+      if (this.pulling) { this.pullAgain = true; return; }
+      this.pulling = true;
+      then(this.pullAlgorithm(), () => {
+        this.pulling = false;
+        if (!this.pullAgain) return;
+        this.pullAgain = false;
+        this.pullIfNeeded();
+      }, (error) => this.error(error));
+    }
+  }
+
   realm.streams = {
-    empty, then, noop, resolved, rejected, handled, Deferred, SizedQueue, dictionary, callback, strategyOf, mark, algorithm,
+    empty, then, noop, resolved, rejected, handled, Deferred, SizedQueue, PullController, dictionary, callback, strategyOf, mark, algorithm,
     one: sizes.count, illegal: () => new TypeError("Illegal invocation"), token: Symbol("token"),
   };
   realm.expose({

@@ -1,7 +1,6 @@
 // Byte streams: the byte controller and what waits to be filled (Streams standard, section 4.7).
 {
   const S = realm.streams;
-  const { then, resolved } = S;
 
   const isDetached = (buffer) => {
     if (buffer.byteLength > 0) return false;
@@ -13,46 +12,17 @@
     new Uint8Array(to).set(new Uint8Array(from, fromOffset, count), toOffset);
   };
 
-  class ByteController {
+  class ByteController extends S.PullController {
     constructor(stream, mark, autoAllocate) {
-      this.stream = stream;
-      stream.controller = this;
+      super(stream, mark);
       this.queue = [];            // {buffer, offset, length}
       this.total = 0;
-      this.mark = mark;
       this.autoAllocate = autoAllocate;
       this.pendingPulls = [];     // pull-into descriptors
-      this.started = this.closing = this.pulling = this.pullAgain = false;
       this.request = null;        // the BYOB request shown
-      this.object = null;
-      this.pullAlgorithm = this.cancelAlgorithm = null;
     }
     get bytes() { return true; }
-    begin(start, pull, cancel) {
-      this.pullAlgorithm = pull;
-      this.cancelAlgorithm = cancel;
-      then(resolved(start()), () => { this.started = true; this.pullIfNeeded(); }, (error) => this.error(error));
-    }
-    get desiredSize() {
-      const { state } = this.stream;
-      return state === "errored" ? null : state === "closed" ? 0 : this.mark - this.total;
-    }
-    get open() { return !this.closing && this.stream.state === "readable"; }
-    get wantsPull() {
-      if (!this.open || !this.started) return false;
-      return this.stream.waiting > 0 || this.desiredSize > 0;
-    }
-    pullIfNeeded() {
-      if (!this.wantsPull) return;
-      if (this.pulling) { this.pullAgain = true; return; }
-      this.pulling = true;
-      then(this.pullAlgorithm(), () => {
-        this.pulling = false;
-        if (!this.pullAgain) return;
-        this.pullAgain = false;
-        this.pullIfNeeded();
-      }, (error) => this.error(error));
-    }
+    get queued() { return this.total; }
     forget() { this.pullAlgorithm = this.cancelAlgorithm = null; }
     forgetRequest() {
       if (this.request === null) return;

@@ -1,7 +1,7 @@
 // ReadableStream's state, its default controller and readers (Streams standard, section 4).
 {
   const S = realm.streams;
-  const { then, resolved, rejected, handled, Deferred, SizedQueue, token, illegal } = S;
+  const { then, resolved, rejected, handled, Deferred, SizedQueue, PullController, token, illegal } = S;
 
   class Readable {
     constructor() {
@@ -84,44 +84,15 @@
     }
   }
 
-  class DefaultController {
+  class DefaultController extends PullController {
     size = null;   // defined, not assigned: a setter on Object.prototype is nobody's strategy
     constructor(stream, mark, size) {
-      this.stream = stream;
-      stream.controller = this;
+      super(stream, mark);
       this.queue = new SizedQueue();
-      this.mark = mark;
       this.size = size;
-      this.started = this.closing = this.pulling = this.pullAgain = false;
-      this.object = null;
-      this.pullAlgorithm = this.cancelAlgorithm = null;
     }
     get bytes() { return false; }
-    begin(start, pull, cancel) {
-      this.pullAlgorithm = pull;
-      this.cancelAlgorithm = cancel;
-      then(resolved(start()), () => { this.started = true; this.pullIfNeeded(); }, (error) => this.error(error));
-    }
-    get desiredSize() {
-      const { state } = this.stream;
-      return state === "errored" ? null : state === "closed" ? 0 : this.mark - this.queue.total;
-    }
-    get open() { return !this.closing && this.stream.state === "readable"; }
-    get wantsPull() {
-      if (!this.open || !this.started) return false;
-      return this.stream.waiting > 0 || this.desiredSize > 0;
-    }
-    pullIfNeeded() {
-      if (!this.wantsPull) return;
-      if (this.pulling) { this.pullAgain = true; return; }
-      this.pulling = true;
-      then(this.pullAlgorithm(), () => {
-        this.pulling = false;
-        if (!this.pullAgain) return;
-        this.pullAgain = false;
-        this.pullIfNeeded();
-      }, (error) => this.error(error));
-    }
+    get queued() { return this.queue.total; }
     forget() { this.pullAlgorithm = this.cancelAlgorithm = this.size = null; }
     close() {
       if (!this.open) return;
