@@ -5,7 +5,7 @@ import Telemetry
 extension Supervisor {
     func overviewText() -> String {
         let totals = counted()
-        return JSONText.object { json in
+        return JSONBody.object { json in
             json.field("version", options.version)
             json.field("now_ms", reactor.now)
             json.field("started", startedAt)
@@ -105,7 +105,7 @@ extension Supervisor {
 
     /// Every rule of the configuration in use with how often it matched: `[id, hits, shadow hits, limited]`.
     func rulesText() -> String {
-        JSONText.object { json in
+        JSONBody.object { json in
             json.field("generation", current.number)
             json.beginArray("rules")
             for part in current.bundle.parts where part.kind == ConfigurationBundle.Part.rule {

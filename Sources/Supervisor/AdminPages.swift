@@ -104,7 +104,7 @@ extension Supervisor {
         appendStrikes(&json)
         json.endObject()
         json.endLine()
-        return JSONText.text(json)
+        return JSONBody.text(json)
     }
 
     private func append(_ worker: WorkerProcess?, _ index: Int, _ json: inout JSONLineWriter) {

@@ -44,7 +44,7 @@ struct AdminResponse: Equatable {
 
     /// A refusal, as problem details (RFC 9457).
     static func problem(_ status: Int, _ reason: String, _ detail: String) -> AdminResponse {
-        let body = JSONText.object { json in
+        let body = JSONBody.object { json in
             json.field("title", reason)
             json.field("status", status)
             json.field("detail", detail)
@@ -53,8 +53,8 @@ struct AdminResponse: Equatable {
     }
 }
 
-/// JSON made at once, for answers.
-enum JSONText {
+/// JSON made at once, for answers and files.
+enum JSONBody {
     static func object(_ fill: (inout JSONLineWriter) -> Void) -> String {
         var json = JSONLineWriter(capacity: 1024)
         json.beginObject()
@@ -109,14 +109,14 @@ extension Supervisor {
         },
         .post("/v1/logs/reopen", .operate, "Open log files anew.") { supervisor, _, _ in
             supervisor.reopenLogs()
-            return .now(.json(JSONText.object { $0.field("result", "reopened") }))
+            return .now(.json(JSONBody.object { $0.field("result", "reopened") }))
         },
         .post("/v1/upgrade", .admin, "Let the program's file, as it is now, take this process's place; waits until it serves or is given up.") { supervisor, request, caller in
             supervisor.upgrade(request, caller)
         },
         .post("/v1/drain", .admin, "Finish open requests and stop, like SIGTERM.") { supervisor, _, _ in
             supervisor.signalled(.terminate)
-            return .now(.json(JSONText.object { $0.field("result", "draining") }))
+            return .now(.json(JSONBody.object { $0.field("result", "draining") }))
         },
         .post("/v1/tokens", .admin, "Make a bearer token for the admin address.") { supervisor, request, caller in
             .now(supervisor.makeToken(request, caller))
@@ -191,7 +191,7 @@ extension Supervisor {
         let secret = (0..<4).map { _ in AdminToken.hex(UInt64.random(in: .min ... .max, using: &generator)) }.joined()
         let name = String((request.parameter("name") ?? "unnamed").prefix(40))
         access.add(AdminToken(secret: secret, role: role, expires: reactor.now + life, name: name), now: reactor.now)
-        return .json(JSONText.object { json in
+        return .json(JSONBody.object { json in
             json.field("token", secret)
             json.field("role", role.name)
             json.field("minutes", life / 60_000)

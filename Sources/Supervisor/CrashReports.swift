@@ -33,7 +33,7 @@ struct CrashReports {
         try RuntimeFolder.make(folder)
         makeRoom(in: folder)
         let path = "\(folder)/\(CrashReports.name(time: time, pid: pid))"
-        try PrivateFile.write(path, JSONText.object(fill))
+        try PrivateFile.write(path, JSONBody.object(fill))
         written += 1
         return path
     }

@@ -22,7 +22,7 @@ enum Dashboard {
 extension AdminRoute {
     /// The API as an OpenAPI 3.1 description, from the table that dispatches it.
     static func description(version: String) -> String {
-        JSONText.object { json in
+        JSONBody.object { json in
             json.field("openapi", "3.1.0")
             json.beginObject("info")
             json.field("title", "Sluice admin API")

@@ -14,7 +14,7 @@ struct ReloadReport {
     var changes: [String] = []
 
     var response: AdminResponse {
-        let body = JSONText.object { json in
+        let body = JSONBody.object { json in
             json.field("result", result.rawValue)
             json.field("generation", generation)
             json.field("message", text)

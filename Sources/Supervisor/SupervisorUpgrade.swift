@@ -26,7 +26,7 @@ struct UpgradeReport {
     var text: String
 
     var response: AdminResponse {
-        let body = JSONText.object { json in
+        let body = JSONBody.object { json in
             json.field("result", successor == nil ? "refused" : "upgraded")
             if let successor { json.field("pid", Int(successor)) }
             json.field("message", text)
