@@ -44,7 +44,7 @@ struct Scratch {
 
 struct ModuleRecord {
   v8::Global<v8::Module> module;
-  v8::Global<v8::Value> json;  // set for JSON modules
+  v8::Global<v8::Value> json;  // set for JSON and WebAssembly modules
   std::vector<int32_t> links;  // by request index
 };
 
@@ -234,6 +234,8 @@ void configure(v8::Isolate *isolate);
 /// A context with its entries becomes the isolate's own; null when all went well.
 cv8_error *boot(cv8_isolate *isolate);
 void set_stack_limit(cv8_isolate *isolate, cv8::Thread *thread);
+/// WebAssembly memories beyond the limit doom the isolate.
+void check_wasm_memory(cv8_isolate *isolate);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);
 

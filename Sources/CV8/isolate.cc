@@ -58,12 +58,34 @@ static size_t on_near_heap_limit(void *data, size_t current, size_t initial) {
   return std::max(current, initial + isolate->limits.heap_headroom_bytes);
 }
 
+static bool may_compile_wasm(v8::Local<v8::Context> context, v8::Local<v8::String>) {
+  const cv8_isolate *isolate = owner(context->GetIsolate());
+  return isolate != nullptr && isolate->limits.wasm_bytes != 0;
+}
+
+static bool exceeds_wasm_limit(cv8_isolate *isolate) {
+  v8::HeapStatistics heap;
+  isolate->v8->GetHeapStatistics(&heap);
+  return heap.external_memory() > isolate->limits.wasm_bytes + isolate->limits.external_bytes;
+}
+
+void check_wasm_memory(cv8_isolate *isolate) {
+  if (isolate->limits.wasm_bytes == 0 || isolate->must_be_discarded || !exceeds_wasm_limit(isolate)) return;
+  // V8 collects what nobody holds when it likes; what is left then is the script's.
+  IsolateEntry entry(isolate);
+  isolate->v8->LowMemoryNotification();
+  if (!exceeds_wasm_limit(isolate)) return;
+  isolate->must_be_discarded = true;
+  mark_stopped(isolate, CV8_STOP_HEAP);
+}
+
 void configure(v8::Isolate *isolate) {
   isolate->SetFatalErrorHandler(on_fatal);
   isolate->SetOOMErrorHandler(on_out_of_memory);
   isolate->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
   isolate->SetAllowAtomicsWait(false);
   isolate->SetPromiseRejectCallback(on_promise_reject);
+  isolate->SetAllowWasmCodeGenerationCallback(may_compile_wasm);
 }
 
 Thread *this_thread() {
@@ -162,6 +184,9 @@ cv8_error *boot(cv8_isolate *isolate) {
   isolate->context.Reset(isolate->v8, context);
   v8::Context::Scope context_scope(context);
   inspector_context_made(isolate, context);
+  if (isolate->limits.wasm_bytes == 0) {
+    (void)context->Global()->Delete(context, v8::String::NewFromUtf8Literal(isolate->v8, "WebAssembly"));
+  }
   v8::TryCatch caught(isolate->v8);
   v8::Local<v8::Object> entries;
   const bool booted = isolate->image->blob.data != nullptr

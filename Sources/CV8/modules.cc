@@ -33,7 +33,7 @@ static v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Lo
   return {};
 }
 
-/// Runs when a JSON module is evaluated. The value was parsed before: throwing here would abort the process.
+/// Runs when a JSON or WebAssembly module is evaluated. The value was made before: throwing here would abort the process.
 static v8::MaybeLocal<v8::Value> evaluate_json(v8::Local<v8::Context> context, v8::Local<v8::Module> module) {
   cv8_isolate *isolate = owner(context->GetIsolate());
   const int32_t index = index_of(isolate, module);
@@ -137,6 +137,24 @@ int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, 
   v8::Local<v8::Module> module = v8::Module::CreateSyntheticModule(isolate->v8, file, exports, cv8::evaluate_json);
   const int32_t index = cv8::remember(isolate, module, 0);
   isolate->modules.back().json.Reset(isolate->v8, value);
+  return index;
+}
+
+int32_t cv8_module_wasm(cv8_isolate *isolate, cv8_bytes name, cv8_bytes binary, cv8_error **error) {
+  cv8::Reaper reaper{isolate};
+  cv8::Entered entered(isolate);
+  v8::TryCatch caught(isolate->v8);
+  v8::Local<v8::String> file;
+  v8::Local<v8::WasmModuleObject> compiled;
+  if (!cv8::utf8_string(isolate->v8, name).ToLocal(&file) ||
+      !v8::WasmModuleObject::Compile(isolate->v8, v8::MemorySpan<const uint8_t>(binary.bytes, binary.count)).ToLocal(&compiled)) {
+    cv8::conclude(isolate, entered.context, &caught, error);
+    return -1;
+  }
+  std::vector<v8::Local<v8::String>> exports = {v8::String::NewFromUtf8Literal(isolate->v8, "default")};
+  v8::Local<v8::Module> module = v8::Module::CreateSyntheticModule(isolate->v8, file, exports, cv8::evaluate_json);
+  const int32_t index = cv8::remember(isolate, module, 0);
+  isolate->modules.back().json.Reset(isolate->v8, compiled);
   return index;
 }
 

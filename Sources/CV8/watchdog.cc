@@ -288,6 +288,7 @@ void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out) {
   if (cv8::stopped(isolate)) cv8::drop_microtasks(isolate);
   const uint64_t now = cv8::monotonic_ns();
   cv8::disarm(slot, isolate, now);
+  cv8::check_wasm_memory(isolate);
   cv8::Turn &turn = isolate->turn;
   turn.open = false;
   isolate->rejections.clear();  // nobody asked; the next turn is someone else's

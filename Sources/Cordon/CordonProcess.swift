@@ -10,15 +10,19 @@ public enum CordonProcess {
     /// A script that ignores termination costs this process its life this long after it was told to stop.
     static let killAfterMilliseconds: UInt32 = 100
 
+    /// Writable memory of a process with WebAssembly beyond the function's heap and memories: V8's headroom and what is always there.
+    static let webAssemblyData: UInt64 = 512 << 20
+
     /// Runs until the worker is gone. Returns the exit status.
     public static func run() -> Int32 {
         do {
             let socket = try begin()
             let born = try receive(socket)
-            startV8()
+            startV8(born.options)
             let server = try CordonServer(born, socket)
             var limits = Confinement.Limits()
             limits.mayMakeThreads = born.options.isInspected
+            if born.options.webAssemblyBytes > 0 { limits.data = webAssemblyData + 2 * UInt64(born.options.webAssemblyBytes) }
             let outcome = Confinement.apply(limits)
             guard outcome.failure.isEmpty else { throw CordonStartError(description: outcome.failure) }
             server.serve()
@@ -69,10 +73,11 @@ public enum CordonProcess {
         }
     }
 
-    private static func startV8() {
+    private static func startV8(_ born: CordonOptions) {
         var options = V8Engine.Options()
         options.workerThreads = 0
         options.killAfterMilliseconds = killAfterMilliseconds
+        options.webAssemblyBytes = born.webAssemblyBytes
         V8Engine.start(options)
         V8Engine.dedicateThisThread()
         // What V8, ICU and the C library open or map once is opened and mapped while that is still allowed.

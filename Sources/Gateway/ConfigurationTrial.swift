@@ -1,4 +1,5 @@
 import Hooks
+import Isolates
 public import Reactor
 public import Rules
 import TLS
@@ -64,6 +65,9 @@ public enum ConfigurationTrial {
     }
 
     private static func hooks(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
+        var options = V8Engine.Options()
+        options.webAssemblyBytes = configuration.webAssemblyBytes
+        V8Engine.start(options)
         let runtime = HookRuntime(host: HookHost())
         var loaded: [HookFunction?] = []
         var complaints: [Diagnostic] = []

@@ -6,20 +6,28 @@ import Telemetry
 /// Where a function is to run.
 struct FunctionPlacement: Hashable {
     var untrusted: Bool
+    var webAssembly: Bool
     var lane: Function.Lane
     /// Functions with the same name here share a cordon.
     var cordon: String
 
     init(_ function: Function) {
         untrusted = function.untrusted
+        webAssembly = function.webAssembly
         lane = function.lane
         // Operator's own functions that moved never share a process with a stranger's.
         let kind = function.untrusted ? "untrusted " : ""
-        cordon = kind + (function.tenant.isEmpty ? "function \(function.name)" : "tenant \(function.tenant)")
+        // Its process has flags and limits that are made for this one function.
+        cordon = function.webAssembly ? "webassembly function \(function.name)" : kind + (function.tenant.isEmpty ? "function \(function.name)" : "tenant \(function.tenant)")
     }
 
     /// From its first call on.
-    var startsOutside: Bool { untrusted || lane == .cordon }
+    var startsOutside: Bool { untrusted || webAssembly || lane == .cordon }
+}
+
+extension Configuration {
+    /// The largest memory of a function with WebAssembly, in bytes; 0: there is none.
+    var webAssemblyBytes: Int { functions.map { $0.webAssembly ? $0.limits.memory : 0 }.max() ?? 0 }
 }
 
 /// A function of this worker, in an isolate here or in a cordon. Generations whose function did not change share it.

@@ -127,15 +127,16 @@ public final class Worker: Reactor {
         random = FastRandom()
         log = WorkerLog(worker: 0, json: false)
         try super.init(virtual: true)
-        startV8()
+        startV8(webAssemblyBytes: configuration.webAssemblyBytes)
         hooks = WorkerHooks(worker: self)
         generation = try ServingGeneration(number: 1, PreparedConfiguration(configuration, files), worker: self)
     }
 
     /// A script that ignores termination costs this process its life; the supervisor replaces it.
-    private func startV8() {
+    private func startV8(webAssemblyBytes: Int = 0) {
         var options = V8Engine.Options()
         options.killAfterMilliseconds = 250
+        options.webAssemblyBytes = webAssemblyBytes
         guard V8Engine.start(options) else { return }
         V8Engine.dedicateThisThread()
     }

@@ -22,7 +22,9 @@ final class WorkerCordons {
     }
 
     func load(_ source: HookSource, _ cordon: String) -> RemoteFunction {
-        let owner = tenants[cordon] ?? TenantCordon(cordon, self)
+        var options = CordonOptions()
+        options.webAssemblyBytes = source.webAssembly ? source.limits.memoryBytes : 0
+        let owner = tenants[cordon] ?? TenantCordon(cordon, self, options)
         tenants[cordon] = owner
         let function = owner.load(source)
         owner.open()
@@ -32,7 +34,9 @@ final class WorkerCordons {
     /// A cordon for one function that somebody looks into.
     func loadInspected(_ source: HookSource, _ inspected: InspectedFunction) -> RemoteFunction {
         let tenant = "inspected \(nextID()) function \(source.name)"
-        let owner = TenantCordon(tenant, self, inspected)
+        var options = inspected.options
+        options.webAssemblyBytes = source.webAssembly ? source.limits.memoryBytes : 0
+        let owner = TenantCordon(tenant, self, options, inspected)
         tenants[tenant] = owner
         let function = owner.load(source)
         owner.open()
@@ -99,9 +103,11 @@ final class TenantCordon: RemoteHooks {
     private var logBytes = 0
     /// Clients of DevTools look into its one function.
     private unowned let inspected: InspectedFunction?
+    private let options: CordonOptions
 
-    init(_ tenant: String, _ cordons: WorkerCordons, _ inspected: InspectedFunction? = nil) {
+    init(_ tenant: String, _ cordons: WorkerCordons, _ options: CordonOptions, _ inspected: InspectedFunction? = nil) {
         self.tenant = tenant
+        self.options = options
         self.inspected = inspected
         self.cordons = cordons
         worker = cordons.worker
@@ -142,7 +148,7 @@ final class TenantCordon: RemoteHooks {
     func open() {
         guard channel == nil, !isConnected else { return }
         do {
-            let link = try CordonLink(inspected?.options ?? CordonOptions())
+            let link = try CordonLink(options)
             id = cordons.nextID()
             worker.control?.wantCordon(id, tenant: tenant, passing: link.theirs.descriptor.number)
             let watch = DeathWatch(link.socket, self)

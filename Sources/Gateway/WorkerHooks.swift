@@ -11,6 +11,8 @@ struct FunctionKey: Hashable {
     var name: String
     var main: String
     var modules: [String: String]
+    /// Files of WebAssembly.
+    var binaries: [String: [UInt8]] = [:]
     var limits: FunctionLimits
     var upstreams: [String]
     var bindings = FunctionBindings()
@@ -24,7 +26,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
+            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules && a.binaries == b.binaries
     }
 }
 
@@ -212,6 +214,8 @@ extension HookSource {
         lists = key.bindings.lists
         reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
+        webAssembly = key.placement.webAssembly
+        binaries = key.binaries
         isolation = key.isolation == .request ? .request : .worker
     }
 }
@@ -364,6 +368,10 @@ extension FunctionKey {
         modules = [:]
         for path in function.moduleFiles {
             guard let bytes = files.files[path] else { continue }
+            if path.hasSuffix(".wasm") {
+                binaries[path] = bytes
+                continue
+            }
             modules[path] = String(decoding: bytes, as: UTF8.self)
         }
     }

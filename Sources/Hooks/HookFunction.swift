@@ -107,8 +107,9 @@ public final class HookFunction {
 
     private func evaluate(_ made: LoadedIsolate) throws(HookLoadError) {
         let module: JSValue
+        if source.webAssembly { _ = made.isolate.call(HookEntry.webAssembly.rawValue) }
         do throws(CallFailure) {
-            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, caches: bytecode))
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, binaries: source.binaries, caches: bytecode))
         } catch {
             switch error {
             case .threw(let thrown): throw loadError(thrown)
@@ -288,13 +289,14 @@ final class LoadedIsolate {
     var worldsInUse = 0
 
     init(_ source: HookSource, _ operations: HookOperations, _ spare: HookSpare?) throws(JSError) {
-        if let taken = spare?.isolate.take(name: source.name, externalBytes: source.limits.externalBytes, operations: operations) {
+        if !source.webAssembly, let taken = spare?.isolate.take(name: source.name, externalBytes: source.limits.externalBytes, operations: operations) {
             isolate = taken
             return
         }
         var limits = IsolateLimits()
         limits.heapBytes = source.limits.memoryBytes
         limits.externalBytes = source.limits.externalBytes
+        limits.webAssemblyBytes = source.webAssembly ? source.limits.memoryBytes : 0
         isolate = try Isolate(name: source.name, prelude: try HookPrelude.shared(), limits: limits, operations: operations)
     }
 }

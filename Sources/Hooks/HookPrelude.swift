@@ -20,6 +20,7 @@ enum HookEntry: Int, CaseIterable {
     case install, bind, start, bodyArrived, bodyFailed, answered, answerFailed, originArrived, originFailed, fire, abandon
     case bodyChunk, bodyEnd, bodyRoom, rejections
     case stored
+    case webAssembly
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.
@@ -40,7 +41,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "kv", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "kv", "webassembly", "entries",
     ]
 
     static var source: String {

@@ -72,6 +72,10 @@ public struct HookSource: Sendable {
     public var stores: [HookStoreGrant] = []
     /// Named lists that `Azion.networkList.contains` may be asked about.
     public var lists: [String: HookList] = [:]
+    /// It may compile and run WebAssembly, in a process that has it; its memories together have `limits.memoryBytes` once more.
+    public var webAssembly = false
+    /// Files of WebAssembly that its modules import, by path.
+    public var binaries: [String: [UInt8]] = [:]
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 

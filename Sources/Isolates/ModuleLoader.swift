@@ -53,6 +53,23 @@ struct ModuleLoader {
             }
         }
         if !cache.isEmpty { core.noteCache(used: used) }
+        return try unsafe remember(path, module, error)
+    }
+
+    /// A file of WebAssembly.
+    private mutating func compile(_ path: String, _ binary: [UInt8]) throws(CallFailure) -> Int32 {
+        var error: UnsafeMutablePointer<cv8_error>?
+        // SAFETY: the name and the bytes live during the call; V8 copies them.
+        let module = unsafe withTexts([path]) { texts in
+            unsafe binary.withUnsafeBufferPointer { buffer in
+                unsafe cv8_module_wasm(core.raw, texts[0], cv8_bytes(bytes: buffer.baseAddress ?? emptyBytes, count: buffer.count), &error)
+            }
+        }
+        return try unsafe remember(path, module, error)
+    }
+
+    /// - Parameter error: taken over.
+    private mutating func remember(_ path: String, _ module: Int32, _ error: UnsafeMutablePointer<cv8_error>?) throws(CallFailure) -> Int32 {
         guard module >= 0 else {
             if let stop = unsafe Termination(rawValue: cv8_turn_stop(core.raw)) { throw .terminated(stop) }
             throw unsafe .threw(JSError(taking: error))
@@ -74,9 +91,9 @@ struct ModuleLoader {
                 continue
             }
             try check(request, target, path)
-            let made = try compile(target, sources.files[target] ?? "")
+            let made = if let binary = sources.binaries[target] { try compile(target, binary) } else { try compile(target, sources.files[target] ?? "") }
             unsafe cv8_module_link(core.raw, module, index, made)
-            if !target.hasSuffix(".json") { open.append((target, made)) }
+            if !target.hasSuffix(".json"), sources.binaries[target] == nil { open.append((target, made)) }
         }
     }
 
@@ -84,7 +101,7 @@ struct ModuleLoader {
     private func check(_ request: ImportRequest, _ target: String, _ path: String) throws(CallFailure) {
         let complaint: String
         let isJSON = target.hasSuffix(".json")
-        if sources.files[target] == nil {
+        if sources.files[target] == nil, sources.binaries[target] == nil {
             complaint = "cannot import '\(request.specifier)': there is no file '\(target)'"
         } else if isJSON && request.type != "json" {
             complaint = "cannot import '\(request.specifier)': a JSON file needs assert { type: \"json\" }"

@@ -15,7 +15,6 @@ from harness.waiting import BOUND, wait_until
 def gateway(tmp_path, certificates, origin):
     gateway = make_gateway(tmp_path, certificates, origin)
     yield gateway
-    print(gateway.text)
     assert gateway.stop() == 0
 
 

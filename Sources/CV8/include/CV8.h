@@ -86,6 +86,7 @@ void cv8_image_free(cv8_image *image);
 
 typedef struct {
   size_t heap_bytes, heap_headroom_bytes, young_bytes, external_bytes, stack_bytes;
+  size_t wasm_bytes;  // WebAssembly memories together, looked at when a turn ends; 0: there is no WebAssembly
 } cv8_limits;
 
 typedef void (*cv8_perform)(void *operations, int32_t operation, cv8_call *call);
@@ -259,6 +260,8 @@ uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count);
 /// A module whose default export is the parsed JSON. Parsing happens here: an error inside V8's evaluation
 /// callback would abort the process.
 int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_error **error);
+/// A module whose default export is the compiled WebAssembly.Module.
+int32_t cv8_module_wasm(cv8_isolate *isolate, cv8_bytes name, cv8_bytes binary, cv8_error **error);
 typedef struct {
   char *specifier;         // UTF-8, freed by cv8_text_free
   size_t specifier_count;

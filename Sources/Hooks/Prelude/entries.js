@@ -213,6 +213,7 @@
     bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
     bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
     bodyRoom: realm.bodyRoom,
+    webAssembly: realm.webAssembly,
     stored(slot, epoch, id, kind, value, text) {
       realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
     },

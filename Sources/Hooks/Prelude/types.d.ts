@@ -1,6 +1,13 @@
 // What hooks of Sluice are given, for editors and tsc. The Web API (Request, Response, streams, crypto, ...) is that of
 // TypeScript's own library: compile with --lib es2022,webworker. `sluice types FILE` adds what the functions of a rule
 // file are granted.
+
+/** A file of WebAssembly, compiled: for functions with `webassembly: true`. */
+declare module "*.wasm" {
+  const module: WebAssembly.Module;
+  export default module;
+}
+
 declare namespace Sluice {
   type MaybePromise<T> = T | Promise<T>;
 

@@ -197,6 +197,12 @@ extension WireWriter {
         flag(source.untrusted)
         flag(source.isolation == .request)
         flag(source.reachesOutside)
+        flag(source.webAssembly)
+        number32(UInt32(clamping: source.binaries.count))
+        for (path, bytes) in source.binaries {
+            string(path)
+            array(bytes)
+        }
         number32(UInt32(clamping: source.modules.count))
         for (path, text) in source.modules {
             string(path)
@@ -252,6 +258,11 @@ extension WireReader {
         source.untrusted = try flag()
         source.isolation = try flag() ? .request : .worker
         source.reachesOutside = try flag()
+        source.webAssembly = try flag()
+        for _ in 0..<(try count(ofAtLeast: 8)) {
+            let path = try string()
+            source.binaries[path] = try array()
+        }
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let path = try string()
             source.modules[path] = try string()

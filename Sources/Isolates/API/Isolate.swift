@@ -11,6 +11,9 @@ public struct IsolateLimits: Sendable {
     public var externalBytes = 16 << 20
     /// Stack for JavaScript below the frame that made the isolate. Beyond it, calls are a RangeError.
     public var stackBytes = 512 << 10
+    /// All WebAssembly memories together, looked at when a turn ends; beyond it the isolate is doomed. 0: no `WebAssembly`, which
+    /// is all that a process without `V8Engine.Options.webAssemblyBytes` has.
+    public var webAssemblyBytes = 0
     public init() {}
 }
 
@@ -107,7 +110,7 @@ public struct IsolateStatistics: Sendable {
         var raw = cv8_limits(
             heap_bytes: limits.heapBytes, heap_headroom_bytes: limits.heapHeadroomBytes,
             young_bytes: limits.youngGenerationBytes, external_bytes: limits.externalBytes,
-            stack_bytes: limits.stackBytes)
+            stack_bytes: limits.stackBytes, wasm_bytes: limits.webAssemblyBytes)
         // SAFETY: the shim gives this reference back by releaseOperations, exactly once, whatever happens.
         let context = unsafe Unmanaged.passRetained(operations).toOpaque()
         let made: OpaquePointer? = unsafe withTexts([name]) { texts in

@@ -5,11 +5,15 @@ public struct ModuleSources: Sendable {
     /// imported with `assert { type: "json" }`.
     public var files: [String: String]
 
+    /// WebAssembly by path: a path that ends in `.wasm` is imported as a compiled module, where the isolate may have any.
+    public var binaries: [String: [UInt8]] = [:]
+
     /// Bytecode by path, of the very texts in `files`: `Isolate.bytecode` made it in this process.
     public var caches: [String: [UInt8]] = [:]
 
-    public init(files: [String: String], caches: [String: [UInt8]] = [:]) {
+    public init(files: [String: String], binaries: [String: [UInt8]] = [:], caches: [String: [UInt8]] = [:]) {
         self.files = files
+        self.binaries = binaries
         self.caches = caches
     }
 }

@@ -11,6 +11,9 @@ public enum V8Engine {
         /// running this long after it was told to stop, the process writes one line to stderr and exits with
         /// `unstoppableExitCode`. 0: never.
         public var killAfterMilliseconds: UInt32 = 0
+        /// Largest WebAssembly memory, in bytes; 0: this process has no WebAssembly. Its memory is outside of V8's quotas, so such
+        /// a process needs limits of its own.
+        public var webAssemblyBytes = 0
         public init() {}
     }
 
@@ -29,6 +32,14 @@ public enum V8Engine {
     @discardableResult
     public static func start(_ options: Options = Options()) -> Bool {
         var flags = options.flags
+        if options.webAssemblyBytes > 0 {
+            flags.removeAll { $0 == "--no-expose-wasm" }
+            // The baseline compiler, function by function when they are first called: what compiles is watched as what runs.
+            flags += [
+                "--wasm-max-mem-pages=\(max(1, options.webAssemblyBytes >> 16))", "--wasm-max-table-size=100000", "--wasm-max-code-space=64",
+                "--no-wasm-tier-up", "--no-wasm-dynamic-tiering", "--no-wasm-async-compilation", "--wasm-lazy-compilation",
+            ]
+        }
         if options.workerThreads == 0 { flags.append("--single-threaded") }
         // SAFETY: the string is borrowed for the duration of the call; V8 copies what it keeps.
         return unsafe flags.joined(separator: " ").withCString { text in

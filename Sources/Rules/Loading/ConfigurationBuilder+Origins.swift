@@ -48,7 +48,8 @@ extension ConfigurationBuilder {
         functionIndex[name] = configuration.functions.count
         let module = file(object["file"]) ?? FileReference(path: "", position: key.position)
         var function = Function(name: name, module: module, moduleFiles: [], position: key.position)
-        if !module.path.isEmpty { function.moduleFiles = moduleFiles(module) }
+        function.webAssembly = object["webassembly"]?.boolean ?? false
+        if !module.path.isEmpty { function.moduleFiles = moduleFiles(module, webAssembly: function.webAssembly) }
         if let limits = object["limits"]?.object {
             function.limits.cpu = limits["cpu"]?.integer ?? function.limits.cpu
             function.limits.wall = limits["wall"]?.integer ?? function.limits.wall
@@ -85,6 +86,9 @@ extension ConfigurationBuilder {
         if function.untrusted, function.lane == .inline, let lane = object["lane"] {
             reporter.report(.choice, "an untrusted function cannot run in the worker: leave `lane: inline` out", at: lane.position)
         }
+        if function.webAssembly, function.lane == .inline, let lane = object["lane"] {
+            reporter.report(.choice, "a function with WebAssembly cannot run in the worker: leave `lane: inline` out", at: lane.position)
+        }
     }
 
     private static let policies: [String: Function.OnError] = [
@@ -105,7 +109,7 @@ extension ConfigurationBuilder {
     }
 
     /// The module and what it imports by relative path, so that they are in the bundle workers load from.
-    private func moduleFiles(_ module: FileReference) -> [String] {
+    private func moduleFiles(_ module: FileReference, webAssembly: Bool) -> [String] {
         var found: [String] = []
         var waiting = [module.path]
         while let path = waiting.popLast() {
@@ -113,6 +117,10 @@ extension ConfigurationBuilder {
             do {
                 let bytes = try provider.read(path, limit: YAMLProfile.maximumBytes)
                 found.append(path)
+                if path.hasSuffix(".wasm") {
+                    if !webAssembly { reporter.report(.choice, "`\(path)` is WebAssembly: the function needs `webassembly: true`", at: module.position) }
+                    continue
+                }
                 guard let text = String(validating: bytes, as: UTF8.self) else {
                     reporter.report(.notUTF8, "the module `\(path)` is not valid UTF-8", at: module.position)
                     continue

@@ -283,6 +283,7 @@ enum Schema {
         SchemaKey("security", .boolean, "It protects something: when it fails, the request is denied with 503 unless `on_error` says otherwise; `on_error: continue` is refused and `ctx.passThroughOnException()` has no effect. Default false."),
         SchemaKey("isolation", .choice(Function.Isolation.allCases.map(\.rawValue)), "`worker` (default): what the module keeps in variables is shared by the calls on a worker. `request`: every call begins in a world where nobody was before, for about 1 ms of processor time."),
         SchemaKey("upstreams", .list(.name), "Upstreams the hook may call as `env.NAME.fetch()`."),
+        SchemaKey("webassembly", .boolean, "Give it WebAssembly, from bytes or by `import x from \"./x.wasm\"`, in a confined process of its own. Its memories together have `limits.memory` once more. Default false."),
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),

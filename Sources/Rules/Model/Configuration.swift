@@ -237,6 +237,8 @@ public struct Function: Sendable {
     public var variables: [String: String] = [:]
     /// Written by somebody who must not hurt anybody else: runs in a process of its tenant.
     public var untrusted = false
+    /// It may compile and run WebAssembly, in a process of its own.
+    public var webAssembly = false
     /// Functions of one tenant share a process; empty: a tenant of its own.
     public var tenant = ""
     public var lane = Lane.auto
