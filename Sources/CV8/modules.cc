@@ -57,6 +57,15 @@ static int32_t remember(cv8_isolate *isolate, v8::Local<v8::Module> module, size
   return static_cast<int32_t>(isolate->modules.size() - 1);
 }
 
+/// A module whose default export is a value that is there already.
+static int32_t remember_value(cv8_isolate *isolate, v8::Local<v8::String> file, v8::Local<v8::Value> value) {
+  std::vector<v8::Local<v8::String>> exports = {v8::String::NewFromUtf8Literal(isolate->v8, "default")};
+  v8::Local<v8::Module> module = v8::Module::CreateSyntheticModule(isolate->v8, file, exports, evaluate_json);
+  const int32_t index = remember(isolate, module, 0);
+  isolate->modules.back().json.Reset(isolate->v8, value);
+  return index;
+}
+
 /// Evaluates and settles. A rejection is taken as this load's error, not as an unhandled one.
 static cv8_status evaluate(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::Local<v8::Module> module,
                            v8::TryCatch *caught, bool *settled, cv8_error **error) {
@@ -133,11 +142,7 @@ int32_t cv8_module_json(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, 
     }
     return -1;
   }
-  std::vector<v8::Local<v8::String>> exports = {v8::String::NewFromUtf8Literal(isolate->v8, "default")};
-  v8::Local<v8::Module> module = v8::Module::CreateSyntheticModule(isolate->v8, file, exports, cv8::evaluate_json);
-  const int32_t index = cv8::remember(isolate, module, 0);
-  isolate->modules.back().json.Reset(isolate->v8, value);
-  return index;
+  return cv8::remember_value(isolate, file, value);
 }
 
 int32_t cv8_module_wasm(cv8_isolate *isolate, cv8_bytes name, cv8_bytes binary, cv8_error **error) {
@@ -151,11 +156,7 @@ int32_t cv8_module_wasm(cv8_isolate *isolate, cv8_bytes name, cv8_bytes binary, 
     cv8::conclude(isolate, entered.context, &caught, error);
     return -1;
   }
-  std::vector<v8::Local<v8::String>> exports = {v8::String::NewFromUtf8Literal(isolate->v8, "default")};
-  v8::Local<v8::Module> module = v8::Module::CreateSyntheticModule(isolate->v8, file, exports, cv8::evaluate_json);
-  const int32_t index = cv8::remember(isolate, module, 0);
-  isolate->modules.back().json.Reset(isolate->v8, compiled);
-  return index;
+  return cv8::remember_value(isolate, file, compiled);
 }
 
 size_t cv8_module_request_count(cv8_isolate *isolate, int32_t module) {

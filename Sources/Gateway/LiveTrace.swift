@@ -50,12 +50,14 @@ public struct TraceKey: Sendable {
 /// What tracing needs of a generation; made only when `debug:` is configured.
 final class LiveTracing {
     let key: TraceKey
+    /// `--inspect`: another one looks at that header.
+    private let isInspecting: Bool
     private let rules: Generation
     /// Made by the first request that is traced: it takes every condition apart.
     private lazy var explainer = Explainer(rules)
 
     /// - Throws: when the key cannot be used; says where it is named.
-    init?(_ configuration: Configuration, rules: Generation, files: FileBundle) throws {
+    init?(_ configuration: Configuration, rules: Generation, files: FileBundle, isInspecting: Bool = false) throws {
         guard let debug = configuration.debug else { return nil }
         guard let key = TraceKey(files.files[debug.key.path] ?? []) else {
             throw GenerationError(
@@ -63,11 +65,13 @@ final class LiveTracing {
                     + "\(TraceKey.shortestKey) bytes; make one with `head -c 32 /dev/urandom | base64`")
         }
         self.key = key
+        self.isInspecting = isInspecting
         self.rules = rules
     }
 
     /// A trace when the request carries a good header. The header goes no further either way.
     func begin(_ request: inout Head, now: Int) -> RuleTrace? {
+        if !isInspecting { request.remove(.sluiceInspect) }
         guard let range = request.value(of: .sluiceTrace) else { return nil }
         let isGood = key.accepts(request.text(range), now: now)
         request.remove(.sluiceTrace)

@@ -54,7 +54,7 @@ final class ServingGeneration {
         limits = rules.limits.map { RateLimit($0) }
         tallies = RuleTallies(rules, shared: worker.context.shared)
         series = SeriesCounters(configuration, shared: worker.context.shared)
-        tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files)
+        tracing = worker.stage != nil ? nil : try LiveTracing(configuration, rules: rules, files: files, isInspecting: worker.context.settings["inspect"] != nil)
         tracer = worker.stage != nil ? nil : Tracer(configuration)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)

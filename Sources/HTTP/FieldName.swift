@@ -9,7 +9,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
     case date, etag, expect, expires, forwarded, host, http2Settings, keepAlive
     case lastModified, location, origin
     case proxyAuthenticate, proxyAuthorization, proxyConnection, proxyStatus
-    case range, referer, retryAfter, server, setCookie, sluiceTrace
+    case range, referer, retryAfter, server, setCookie, sluiceInspect, sluiceTrace
     case te, trailer, transferEncoding, upgrade, userAgent, vary, via
     case wwwAuthenticate, xForwardedFor, xForwardedHost, xForwardedProto, xRealIP, xRequestID
 
@@ -48,6 +48,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
         case .retryAfter: "Retry-After"
         case .server: "Server"
         case .setCookie: "Set-Cookie"
+        case .sluiceInspect: "Sluice-Inspect"
         case .sluiceTrace: "Sluice-Trace"
         case .te: "TE"
         case .trailer: "Trailer"

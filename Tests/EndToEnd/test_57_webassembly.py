@@ -8,7 +8,9 @@ import subprocess
 
 import pytest
 
+from harness.devtools import DevTools
 from harness.gateway import Gateway, binary, rule_file
+from harness.inspected import KEY, Asked, breakpoint_at, signed, target
 from harness.waiting import BOUND, wait_until
 
 
@@ -190,6 +192,25 @@ def test_a_bomb_is_compiled_or_ended(gateway):
         answer = asked.result(4 * BOUND)
     assert (answer.status, answer.body) == (200, b"compiled") or answer.status == 500
     assert plain(gateway) == "undefined" and told(gateway, "add") == "42"
+
+
+def test_a_function_with_it_can_be_debugged(tmp_path, certificates, origin):
+    write_binaries(tmp_path)
+    (tmp_path / "debug.key").write_text(KEY)
+    gateway = Gateway(
+        tmp_path, certificates,
+        lambda ports: rule_file(ports, certificates, origin.port, functions=FUNCTIONS, request=REQUEST) + "debug: {key_file: debug.key}\n", HOOKS,
+        arguments=["--inspect=127.0.0.1:0"]).wait_ready()
+    with DevTools(target(gateway, "wasm")["webSocketDebuggerUrl"]) as tools:
+        tools.ask("Debugger.enable")
+        assert tools.event("Debugger.scriptParsed", lambda script: script.get("scriptLanguage") == "WebAssembly")
+        breakpoint_at(tools, "wasm.js", 6)
+        asked = Asked(gateway, "/wasm/add", signed(gateway))
+        frame = tools.event("Debugger.paused")["callFrames"][0]["callFrameId"]
+        assert tools.value("WebAssembly.Module.exports(add)[0].name", frame) == "add"
+        tools.ask("Debugger.resume")
+        assert asked.text() == "42"
+    assert gateway.stop() == 0
 
 
 def check(folder, functions: str, module: str) -> subprocess.CompletedProcess:

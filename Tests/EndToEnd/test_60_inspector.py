@@ -128,6 +128,11 @@ def test_a_trace_header_is_no_inspect_header(gateway, tools):
     assert Asked(gateway, "/greet", ("Sluice-Inspect", value)).text().startswith("hello")
 
 
+def test_the_header_goes_no_further(gateway, tools):
+    answer = gateway.fetch("http1", "GET", "/echo", [signed(gateway)])
+    assert answer.status == 200 and b"sluice-inspect" not in answer.body.lower()
+
+
 def test_two_clients_see_the_same_pause(gateway, tools):
     with DevTools(target(gateway, "greet")["webSocketDebuggerUrl"]) as second:
         second.ask("Debugger.enable")

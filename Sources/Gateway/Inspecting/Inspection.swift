@@ -72,10 +72,9 @@ final class Inspection {
 
     /// Whether a request shall go to inspected functions. The header goes no further either way.
     func wants(_ runner: ExchangeRunner) -> Bool {
-        let name = Array(Inspection.header.utf8)
-        guard let range = runner.request.value(named: name.span) else { return false }
+        guard let range = runner.request.value(of: .sluiceInspect) else { return false }
         let value = runner.request.text(range)
-        runner.request.remove(named: name.span)
+        runner.request.remove(.sluiceInspect)
         if let ownKey, ownKey.accepts(value, now: worker.wallSeconds, Inspection.header) { return true }
         return runner.generation?.tracing?.key.accepts(value, now: worker.wallSeconds, Inspection.header) ?? false
     }
