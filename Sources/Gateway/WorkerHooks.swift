@@ -245,18 +245,21 @@ final class GatewayHookHost: HookHost {
 
     override var now: UInt64 { worker.nowNanoseconds }
 
-    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) -> UInt64 {
         let now = worker.preciseNow
         guard let call = call as? GatewayHookCall, let bound = call.bound else {
             let none = Span<UInt8>()
             worker.context.running.enter(
                 loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
-            return
+            return 0
         }
         let digits = call.requestID.digits
         worker.context.running.enter(
             bound.label, request: digits.span, started: now, deadline: now + bound.patience,
             generation: call.generation?.number ?? 0)
+        // The watchdog's clock is the real one, whatever a rehearsal plays.
+        return worker.stage == nil ? now : 0
     }
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }

@@ -24,6 +24,7 @@ public final class HookFunction {
     public var bytecode: [String: [UInt8]] = [:]
 
     private var slots = SlotTable()
+    var names = NameTable()
     public var callsUnderWay: Int { slots.inUse }
 
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
@@ -206,6 +207,9 @@ public final class HookFunction {
             if call.exchange == nil { breakStreams(call, failure) } else { fail(call, failure) }
         }
     }
+
+    /// The runtime ends, and nobody may ask it for anything any more.
+    func drop() { loaded = nil }
 
     func close() {
         for call in slots.all { end(call) }

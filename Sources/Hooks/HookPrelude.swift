@@ -13,6 +13,7 @@ enum HookOperation: Int, CaseIterable {
     case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
     case store, inList, addLater
+    case fieldNumber
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.

@@ -12,9 +12,11 @@ final class FakeHost: HookHost {
     var depth = 0
 
     override var now: UInt64 { clock }
-    override func willRun(_ function: HookFunction, _ call: HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
         depth += 1
         running.append(function.name)
+        return 0
     }
     override func didRun(_ function: HookFunction, _ call: HookCall?) { depth -= 1 }
     override func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {

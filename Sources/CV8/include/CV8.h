@@ -137,7 +137,7 @@ uint8_t *cv8_heap_snapshot(cv8_isolate *isolate, size_t limit, size_t *count);
 
 typedef struct { uint64_t elapsed_ns, cpu_ns; int32_t stop; } cv8_turn;
 /// Arms the watchdog for this thread. Turns of different isolates nest: the outer clock stands still.
-void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns);
+void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns, uint64_t now_ns);
 void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out);
 bool cv8_turn_is_open(const cv8_isolate *isolate);
 /// Why scripts of this turn were stopped (cv8_stop); stays until the next turn, for heap for ever.
@@ -188,6 +188,7 @@ bool cv8_has_rejections(const cv8_isolate *isolate);
 int32_t cv8_argument_count(const cv8_call *call);
 int32_t cv8_argument_kind(cv8_call *call, int32_t index);
 bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out);
+bool cv8_argument_pair(cv8_call *call, int32_t index, int32_t *first, int32_t *second);
 bool cv8_argument_double(cv8_call *call, int32_t index, double *out);
 bool cv8_argument_bool(cv8_call *call, int32_t index, bool *out);
 typedef enum { CV8_TEXT_OK = 0, CV8_TEXT_NOT_STRING = 1, CV8_TEXT_NOT_LATIN1 = 2, CV8_TEXT_TOO_LONG = 3 } cv8_text_status;

@@ -13,29 +13,46 @@
     "transfer-encoding", "upgrade",
   ]);
 
-  // Hooks use few names, again and again: lower case and validity are worked out once.
+  // Hooks use few names, again and again: lower case and validity are worked out once, and the host is told a number.
   const names = new Map();
-  function fieldName(name) {
+  function record(name) {
     const known = names.get(name);
     if (known !== undefined) return known;
     const text = `${name}`;
     if (!token.test(text)) throw new TypeError(`"${realm.clip(text, 60)}" is not a header name`);
     const lower = text.toLowerCase();
     if (names.size >= 512) names.clear();
-    names.set(text, lower);
-    return lower;
+    const made = { lower, number: notAsked };
+    names.set(text, made);
+    return made;
+  }
+  const notAsked = -1;
+  const fieldName = (name) => record(name).lower;
+  /// What the host is to be told for a lower-case name: its number there, or the name once the table is full.
+  function forHost(lower) {
+    const known = record(lower);
+    if (known.number === notAsked) known.number = native.fieldNumber(lower);
+    return known.number < 0 ? lower : known.number;
   }
 
   const isSpace = (code) => code === 32 || code === 9 || code === 10 || code === 13;
 
-  // One pass instead of regular expressions: this runs for every header that a hook sets.
+  const brokenValue = "a header value holds a NUL or a line break", wideValue = "a header value holds a character above U+00FF";
+  const wide = /[^\0-\xff]/;
+  // This runs for every header that a hook sets. Searches for one character are V8's fastest look at a long text, a loop the
+  // fastest at a short one.
   function fieldValue(value) {
     let text = typeof value === "string" ? value : `${value}`;
     if (isSpace(text.charCodeAt(0)) || isSpace(text.charCodeAt(text.length - 1))) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    if (text.length > 16) {
+      if (text.includes("\n") || text.includes("\r") || text.includes("\0")) throw new TypeError(brokenValue);
+      if (wide.test(text)) throw new TypeError(wideValue);
+      return text;
+    }
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
-      if (code === 0 || code === 10 || code === 13) throw new TypeError("a header value holds a NUL or a line break");
-      if (code > 255) throw new TypeError("a header value holds a character above U+00FF");
+      if (code === 0 || code === 10 || code === 13) throw new TypeError(brokenValue);
+      if (code > 255) throw new TypeError(wideValue);
     }
     return text;
   }
@@ -85,7 +102,7 @@
       return edit ? [...base, ...edit.values] : base;
     }
     #base(lower) {
-      const value = native.header(this.#slot, this.#epoch, this.#side, lower);
+      const value = native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
       return value === null ? [] : [value];
     }
     #cookies() { return this.#all().filter((pair) => pair[0] === "set-cookie").map((pair) => pair[1]); }
@@ -110,7 +127,7 @@
     get(name) {
       needs(arguments.length, 1, "Headers.get");
       const lower = fieldName(name);
-      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, lower);
+      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
       const values = this.#values(lower);
       return values.length === 0 ? null : combine(values);
     }
@@ -221,8 +238,9 @@
         }
         if (headers.#edits === null) return false;
         for (const { name, replace, values } of headers.#edits) {
-          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, name, values[0] ?? "");
-          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, name, values[i]);
+          const told = forHost(name);
+          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, told, values[0] ?? "");
+          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, told, values[i]);
         }
         return true;
       };

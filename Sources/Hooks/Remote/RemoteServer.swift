@@ -165,7 +165,11 @@ open class RemoteServer: HookHost {
 
     // MARK: HookHost
 
-    public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
+    @discardableResult
+    public final override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
+        running((call as? ServedCall)?.number ?? 0)
+        return 0
+    }
     public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
 
     public final override func wantsTidying() { deadlineMoved(to: now) }
