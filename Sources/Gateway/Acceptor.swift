@@ -29,6 +29,7 @@ final class Acceptor: Channel {
         pause = AcceptPause()
         super.init(fd: inherited.descriptor)
         pause.acceptor = self
+        Listening.limitUnsent(fd)
     }
 
     override func ready(_ events: ReadyEvents) {
@@ -78,9 +79,8 @@ final class Acceptor: Channel {
 
     /// Serves a client, after a while where its address has flooded the worker.
     private static func serve(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32) {
-        let wait = worker.floods.wait(client.address, now: worker.now)
-        guard wait > 0 else { return start(worker, listener, client, fd) }
-        HeldConnection.hold(worker, listener, client, fd, milliseconds: wait) { start(worker, listener, client, fd) }
+        guard worker.floods.suspects(client.address, now: worker.now) else { return start(worker, listener, client, fd) }
+        ScreenedConnection.screen(worker, listener, client, fd) { start(worker, listener, client, fd) }
     }
 
     /// What is spoken to the client begins.
@@ -134,6 +134,7 @@ final class HandshakingConnection: Channel {
     /// Monotonic milliseconds.
     let began: UInt64
     private let deadline = HandshakeDeadline()
+    private var waits = false
 
     static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, context: ServerContext) {
         do {
@@ -142,7 +143,7 @@ final class HandshakingConnection: Channel {
             try worker.add(connection)
             worker.handshakeStarted(connection)
             worker.schedule(connection.deadline, after: UInt64(listener.limits.tlsHandshake))
-            connection.advance()
+            connection.ready(.readable)
         } catch {
             worker.metrics.add(.tlsHandshakesFailed)
             worker.connectionClosed(client)
@@ -160,7 +161,17 @@ final class HandshakingConnection: Channel {
         deadline.connection = self
     }
 
-    override func ready(_ events: ReadyEvents) { advance() }
+    /// Handshakes cost most of what a worker does for a new client: those who are served already come first.
+    override func ready(_ events: ReadyEvents) {
+        guard !waits else { return }
+        waits = true
+        worker.afterOthers(self)
+    }
+
+    override func resume() {
+        waits = false
+        if fd >= 0 { advance() }
+    }
 
     private func advance() {
         switch transport.handshake() {

@@ -70,7 +70,7 @@ extension Counter {
                 "Client connections refused by a connection limit.")
             + one(
                 .connectionsHeld, "connections_held_total", .counter,
-                "Client connections that had to wait because their address had flooded the worker.")
+                "Client connections that had to wait because their client had flooded the worker.")
             + series(
                 "shed_total", .counter, "What was given up because a worker ran short of memory, connections or descriptors.", "what",
                 [(.shedConnections, "idle_connections"), (.shedRequests, "requests")])

@@ -44,6 +44,8 @@ struct sluice_tls_io {
     int record_type;      // of the next write then, where it is no application data; else 0
     uint8_t *hello;       // the first ClientHello received, until sluice_tls_forget_hello
     size_t hello_count;
+    size_t hello_length;  // of the last ClientHello received
+    size_t hello_limit;   // a longer one is refused; 0 is no limit
 };
 
 // Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.

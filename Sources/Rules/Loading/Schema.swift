@@ -224,7 +224,7 @@ enum Schema {
         SchemaKey("control_rate", .integer(1...1_000_000), "HTTP/2 control frames a second beyond the burst. Default 33."),
         SchemaKey("continuations", .integer(0...1_000), "HTTP/2 CONTINUATION frames of one head. Default 8."),
         SchemaKey("empty_data", .integer(0...1_000_000), "Empty HTTP/2 DATA frames in a row. Default 10."),
-        SchemaKey("flood_pause", .time, "How long the next connection of an address waits after one that was ended for an HTTP/2 flood; twice as long each time, at most 16 times. Default 1s; 0s for not at all."),
+        SchemaKey("flood_pause", .time, "How long the next connection of a client (address and TLS fingerprint) waits after its second that was ended for an HTTP/2 flood; twice as long each time, at most 16 times. Default 1s; 0s for not at all."),
         SchemaKey("queued_frames", .integer(100...1_000_000), "HTTP/2 frames of the gateway that wait for a client that does not read. Default 1000."),
         SchemaKey("header_table", .size, "Table by which an HTTP/2 client compresses its heads, at most 64KiB. Default 4KiB."),
         SchemaKey("client_hello", .size, "Largest TLS ClientHello, at least 1KiB. Default 16KiB."),
