@@ -179,6 +179,10 @@ const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, 
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, 12 * 3600);
+    if (policy->no_tickets) {
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(ctx, 0);
+    }
     if (!set_session_context(ctx, policy)) return "session context";
     SSL_CTX_set_app_data(ctx, server);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, server);

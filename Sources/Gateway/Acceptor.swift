@@ -12,8 +12,8 @@ final class Acceptor: Channel {
     unowned let worker: Worker
     private var spare = SpareDescriptor()
     private let pause: AcceptPause
-    /// No line about failures before this time, monotonic milliseconds.
-    private var failuresNoted: UInt64 = 0
+    private var trouble = AcceptTrouble()
+    private let recovery: AcceptRecovery
     /// Takes no connections: the worker has too little memory or too few descriptors left.
     var isPaused = false {
         didSet {
@@ -27,9 +27,11 @@ final class Acceptor: Channel {
         name = inherited.listener.name
         self.worker = worker
         pause = AcceptPause()
+        recovery = AcceptRecovery()
         super.init(fd: inherited.descriptor)
         pause.acceptor = self
         Listening.limitUnsent(fd)
+        recovery.acceptor = self
     }
 
     override func ready(_ events: ReadyEvents) {
@@ -104,14 +106,26 @@ final class Acceptor: Channel {
     /// 10 ms instead of turning in circles.
     private func failed(_ error: SystemError) {
         worker.metrics.add(.acceptErrors)
-        for _ in 0..<64 where spare.refuseOne(fd) { worker.metrics.add(.connectionsRefused) }
-        if failuresNoted < worker.now {
-            failuresNoted = worker.now + 1000
-            worker.note(.warning, "listener \(name): \(error); what waits is refused, accepting again in 10 ms")
+        var refused = 0
+        for _ in 0..<64 where spare.refuseOne(fd) { refused += 1 }
+        worker.metrics.add(.connectionsRefused, refused)
+        if let all = trouble.failed(refusing: refused, now: worker.now) {
+            worker.note(
+                .warning, "listener \(name): \(error); who waits is refused (\(all) so far) and it tries again every 10 ms\(AcceptTrouble.remedy(error))")
         }
+        if !recovery.isScheduled { worker.schedule(recovery, after: AcceptTrouble.quiet) }
         guard !isPaused else { return }
         worker.remove(self)
         worker.schedule(pause, after: 10)
+    }
+
+    /// Tells the end of a time in which nothing could be accepted.
+    fileprivate func lookForTheEnd() {
+        if let refused = trouble.ended(now: worker.now) {
+            worker.note(.info, "listener \(name): accepts connections again; \(refused) were refused meanwhile")
+        } else if trouble.isOn {
+            worker.schedule(recovery, after: AcceptTrouble.quiet)
+        }
     }
 
     fileprivate func resumeAccepting() {
@@ -123,6 +137,11 @@ final class Acceptor: Channel {
 private final class AcceptPause: Timer {
     weak var acceptor: Acceptor?
     override func fire() { acceptor?.resumeAccepting() }
+}
+
+private final class AcceptRecovery: Timer {
+    weak var acceptor: Acceptor?
+    override func fire() { acceptor?.lookForTheEnd() }
 }
 
 /// A TLS connection until its handshake is done; then it becomes an HTTP/1.1 or HTTP/2 connection.

@@ -1,6 +1,7 @@
 """Pressure and slow peers over HTTP/1.1: the gateway gives up the cheapest first, says so, and recovers alone."""
 import contextlib
 import os
+import re
 import resource
 import shutil
 import socket
@@ -79,6 +80,7 @@ def test_without_descriptors_it_goes_on_and_recovers(limited):
         client.settimeout(20)
         clients.append(client)
     wait_until(lambda: gateway.metric("sluice_connections_refused_total") > 50, "those beyond are refused")
+    assert gateway.metric("sluice_accept_errors_total") >= 1
     before = os.times()
     ticks = cpu_ticks(worker)
     wait_until(lambda: os.times().elapsed - before.elapsed > 1, "a second passes")
@@ -93,6 +95,9 @@ def test_without_descriptors_it_goes_on_and_recovers(limited):
 
     wait_until(served, "it recovers")
     assert gateway.worker_pids()[0] == worker
+    gateway.wait_log(r"listener plain: accepts connections again; \d+ were refused meanwhile")
+    told = [line for line in gateway.output if re.search(r"listener plain: .*who waits is refused.*LimitNOFILE", line)]
+    assert 1 <= len(told) <= 2, told
 
 
 def cpu_ticks(pid: int) -> int:
