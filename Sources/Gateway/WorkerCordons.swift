@@ -92,7 +92,7 @@ final class TenantCordon: RemoteHooks {
         self.tenant = tenant
         self.cordons = cordons
         worker = cordons.worker
-        super.init()
+        super.init(pool: cordons.worker.pool)
         timer.owner = self
         restart.owner = self
     }
