@@ -43,6 +43,9 @@ public struct WireWriter: ~Copyable {
         _ = arena.append(value)
     }
 
+    /// Bytes alone, for which the length was written before.
+    public mutating func raw(_ value: borrowing Span<UInt8>) { _ = arena.append(value) }
+
     public mutating func array(_ value: [UInt8]) { bytes(value.span) }
 
     /// What another writer holds, without a length.

@@ -250,6 +250,9 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
   out->physical_heap = heap.total_physical_size();
   out->heap_limit = heap.heap_size_limit();
   out->malloced = heap.malloced_memory();
+  out->contexts = heap.number_of_native_contexts();
+  out->detached_contexts = heap.number_of_detached_contexts();
+  out->handle_bytes = heap.used_global_handles_size();
   out->external_bytes = isolate->allocator->used();
   out->external_peak = isolate->allocator->peak();
   out->calls = isolate->calls;

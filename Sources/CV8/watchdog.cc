@@ -23,6 +23,7 @@ namespace {
 enum Phase : uint64_t { kIdle = 0, kArmed = 1, kFiring = 2, kFired = 3 };
 constexpr uint64_t kPhaseMask = 3, kOneSequence = 4;
 constexpr uint64_t kMillisecond = 1000000, kRepeat = 50 * kMillisecond;
+constexpr uint64_t kFarBeyond = 40;
 constexpr int kSlots = 256, kQuietTicks = 10;
 // How long it sleeps between two looks: at most an eighth of the smallest CPU budget it met, so that small budgets are kept.
 constexpr uint64_t kLongTick = 4 * kMillisecond, kShareOfBudget = 8;
@@ -36,7 +37,7 @@ struct Slot {
   std::atomic<clockid_t> clock{0};
   // The watchdog's notes on the sequence it is watching. The worker reads them at the end of a turn.
   std::atomic<uint64_t> seen{0}, base_cpu{0}, missed{0};
-  uint64_t last_state = 0, fired_at = 0, repeated_at = 0;
+  uint64_t last_state = 0, fired_at = 0, fired_cpu = 0, repeated_at = 0;
   // The worker's own.
   uint64_t sequence = 0;
   cv8_isolate *current = nullptr;
@@ -103,6 +104,7 @@ void fire(Slot &slot, uint64_t state, int32_t reason, uint64_t now) {
     mark_stopped(isolate, reason);
     fired_count.fetch_add(1, std::memory_order_relaxed);
     slot.fired_at = now;
+    if (!cpu_ns(slot.clock.load(std::memory_order_relaxed), &slot.fired_cpu)) slot.fired_cpu = 0;
   }
   slot.repeated_at = now;
   isolate->v8->TerminateExecution();
@@ -116,6 +118,16 @@ void give_up(Slot &slot, uint64_t state) {
   die(CV8_EXIT_UNSTOPPABLE, "JavaScript did not stop when told to", "watchdog", slot.isolate.load()->name);
 }
 
+/// Whether the script had as much processor time since it was told to stop as one gets that stops. The wall clock alone would end
+/// a process that waits for its turn on a busy machine; it decides only when it is over by far.
+bool had_its_chance(const Slot &slot, uint64_t now) {
+  const uint64_t waited = now - slot.fired_at;
+  if (kill_after == 0 || waited <= kill_after) return false;
+  uint64_t cpu = 0;
+  if (!cpu_ns(slot.clock.load(std::memory_order_relaxed), &cpu)) return true;
+  return cpu - slot.fired_cpu >= kill_after || waited > kFarBeyond * kill_after;
+}
+
 /// Notes where the CPU clock stood when the watchdog first met this stretch of a turn.
 void first_sight(Slot &slot, uint64_t state, uint64_t now, uint64_t cpu) {
   const uint64_t began = slot.began.load(std::memory_order_relaxed);
@@ -127,7 +139,7 @@ void first_sight(Slot &slot, uint64_t state, uint64_t now, uint64_t cpu) {
 void look_after(Slot &slot, uint64_t state) {
   const uint64_t now = monotonic_ns();
   if ((state & kPhaseMask) == kFired) {
-    if (kill_after != 0 && now - slot.fired_at > kill_after) give_up(slot, state);
+    if (had_its_chance(slot, now)) give_up(slot, state);
     if (now - slot.repeated_at > kRepeat) fire(slot, state, CV8_NOT_STOPPED, now);
     return;
   }

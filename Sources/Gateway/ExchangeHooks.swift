@@ -129,6 +129,7 @@ extension ExchangeRunner {
     private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         let microseconds = call.cpuNanoseconds / 1000
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1000)
         if microseconds >= SharedFunction.slowMicroseconds, let shared = call.bound?.shared {
             worker.hooks?.noteCost(shared, microseconds: microseconds)
         }

@@ -61,6 +61,8 @@ final class GatewayHookCall: Hooks.HookCall {
 
     override func bodyBroken(_ failure: HookFailure) { (runner ?? producesFor)?.bodyBroken(self, failure) }
 
+    override func rewind() -> Bool { runner?.rewindBodies(of: self) ?? true }
+
     /// The exchange does not want the body that this call makes any more.
     func stopStreaming() {
         producesFor = nil

@@ -11,6 +11,8 @@ public final class HookFunction {
     /// The runtime's, kept here because it is asked several times per call.
     let host: HookHost
     var loaded: LoadedIsolate?
+    /// The isolate as it was looked at last.
+    var seen: HookFootprint?
     private var handlers: Int32 = 0
     /// When its last call began.
     var lastUsed: UInt64 = 0
@@ -86,6 +88,8 @@ public final class HookFunction {
     func rule(_ binding: Int32) -> HookRule? { rules.indices.contains(Int(binding)) ? rules[Int(binding)] : nil }
 
     private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
+        host.willLoad(self)
+        defer { host.didLoad(self) }
         let made: LoadedIsolate
         do throws(JSError) {
             made = try LoadedIsolate(source, HookOperations(self), host.takeSpare(SpareKind(source.limits)))
@@ -129,7 +133,7 @@ public final class HookFunction {
     private var grants: String {
         let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
         return """
-            {"collects":\(source.collectsStreams),"outside":\(source.reachesOutside),"variables":{\(variables)},\
+            {"outside":\(source.reachesOutside),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
             """
@@ -195,6 +199,7 @@ public final class HookFunction {
     func loseIsolate() {
         let memory = memoryInUse
         loaded = nil
+        seen = nil
         losses.append(host.now)
         timers.removeAll()
         for call in slots.all {

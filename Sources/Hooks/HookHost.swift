@@ -18,6 +18,10 @@ open class HookHost {
     open func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 { 0 }
     open func didRun(_ function: HookFunction, _ call: HookCall?) {}
 
+    /// Around all that makes a function ready to be called: its isolate, its module, the arguments of its rules.
+    open func willLoad(_ function: HookFunction) {}
+    open func didLoad(_ function: HookFunction) {}
+
     /// One console line, safe to print: control characters are escaped. `level`: 0 debug, 1 info, 2 warn, 3 error.
     open func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {}
 

@@ -16,6 +16,8 @@ public final class HookRuntime {
     /// Functions whose calls left worlds behind.
     var untidied: [HookFunction] = []
     let started: UInt64
+    /// Index of the function that was looked at last.
+    var nextLook = -1
 
     public init(host: HookHost) {
         self.host = host

@@ -52,7 +52,9 @@ class FakeCall: HookCall {
     override func pullBody(_ side: HookSide) {
         pulls.append(side)
         guard chunks != nil else { return }
-        if chunks!.isEmpty { bodyEnded(side) } else { give(side, chunks!.removeFirst()) }
+        repeat {
+            if chunks!.isEmpty { bodyEnded(side) } else { give(side, chunks!.removeFirst()) }
+        } while takesMore(side)
     }
     func give(_ side: HookSide, _ text: String) { bodyChunk(side, Array(text.utf8).span) }
     override func cancelBody(_ side: HookSide) { cancelledBodies.append(side) }

@@ -116,6 +116,8 @@ void cv8_isolate_leave_thread(cv8_isolate *isolate);
 typedef struct {
   uint64_t used_heap, total_heap, physical_heap, heap_limit, external_bytes, external_peak, malloced;
   uint64_t calls, operations, terminations, handles, bytes_copied_in, bytes_copied_out;
+  /// Contexts that V8 knows of, those whose last reference was given up and that are not collected, and bytes of global handles.
+  uint64_t contexts, detached_contexts, handle_bytes;
   bool must_be_discarded;
 } cv8_isolate_stats;
 void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out);

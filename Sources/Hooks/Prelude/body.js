@@ -35,20 +35,12 @@
       return mine;
     }
     async pull(stream) {
-      const chunk = await (realm.collectsStreams ? this.whole() : realm.pullLiveBody(this.slot, this.epoch, this.side));
+      const chunk = await realm.pullLiveBody(this.slot, this.epoch, this.side);
       if (chunk !== null) { stream.controller.enqueue(chunk); return; }
       stream.controller.close();
       if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
     }
-    /// The whole body as one chunk, and then null.
-    async whole() {
-      if (this.bytes !== null) return null;
-      this.bytes = realm.readLiveBody(this.slot, this.epoch, this.side);
-      const bytes = await this.bytes;
-      return bytes.length === 0 ? null : bytes;
-    }
     cancel() {
-      if (realm.collectsStreams) return S.resolved(undefined);
       if (realm.callAt(this.slot, this.epoch) !== null) native.cancelBody(this.slot, this.epoch, this.side);
       return S.resolved(undefined);
     }

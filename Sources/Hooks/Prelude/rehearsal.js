@@ -29,7 +29,7 @@ let epoch = 0;
 
 /// One call with handlers of its own, from its start to its end.
 function call(phase, handlers, follow = nothing) {
-  entries.install({ default: handlers }, { variables: { WORD: "x" }, upstreams: ["up"], stores: [], collects: false });
+  entries.install({ default: handlers }, { variables: { WORD: "x" }, upstreams: ["up"], stores: [] });
   entries.start(0, ++epoch, phases[phase], 0);
   follow(epoch);
 }

@@ -57,7 +57,10 @@ open class RemoteHooks {
     private var lastFunction: UInt32 = 0
     private var lastCall: UInt32 = 0
 
-    public init() {}
+    /// Where the bodies that hooks make are stored.
+    final let pool: SlabPool
+
+    public init(pool: SlabPool = SlabPool()) { self.pool = pool }
 
     public final var callsUnderWay: Int { calls.count }
     public final var functionCount: Int { functions.count }
@@ -224,7 +227,7 @@ open class RemoteHooks {
     func pong(_ number: UInt32) { lastPong = number }
     func countRefused(_ fields: Int) { fieldsRefused += fields }
 
-    private func message(_ kind: RemoteRequest, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
+    final func message(_ kind: RemoteRequest, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
         outgoing.begin(kind.rawValue)
         if let call { outgoing.number32(call) }
         write(&outgoing)
@@ -275,11 +278,14 @@ open class RemoteHooks {
 
     private func settleLost(_ call: HookCall, isCulprit: Bool, _ blame: (HookCall) -> HookFailure) {
         guard call.exchange != nil else {
-            forget(call)
+            if call.isStreaming { breakBody(call, blame(call)) }
+            // Who was told of a broken body may have ended the call.
+            guard forget(call) else { return }
             return call.released()
         }
         guard call.remote.sent else { return }
-        if !isCulprit, call.isRepeatable {
+        if !isCulprit, call.isRepeatable, call.rewind() {
+            call.streams = StreamProgress()
             call.remote.sent = false
             call.remote.repeated = true
             repeats += 1
@@ -303,7 +309,7 @@ enum HookAnswer {
     /// `waitUntil` work may go on asking after the result.
     var isForTails: Bool {
         switch self {
-        case .answered, .answerFailed, .stored: true
+        case .answered, .answerFailed, .stored, .bodyFailed: true
         default: false
         }
     }
@@ -333,10 +339,14 @@ extension HookCall {
         uses &+= 1
         laterFields = []
         progress = CallProgress()
+        streams = StreamProgress()
     }
 
     func endElsewhere() {
         remote.owner = nil
+        streams = StreamProgress()
+        requestOutput.removeAll()
+        responseOutput.removeAll()
         exchange = nil
         edits.reset()
     }
