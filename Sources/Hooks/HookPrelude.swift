@@ -41,7 +41,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "kv", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "kv", "entries",
     ]
 
     static var source: String {

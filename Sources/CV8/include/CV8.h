@@ -26,6 +26,8 @@ const char *cv8_version(void);
 bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms);
 // From now on the wall clock of this process's JavaScript moves only between turns. After cv8_start.
 void cv8_freeze_clock(void);
+// Isolates made from now on may evaluate text as code. For tools that run nobody's hooks.
+void cv8_allow_evaluation(void);
 // On this thread the wall clock of JavaScript says this, in milliseconds since 1970, until it is set again; the real time
 // when it is not a number. After cv8_start.
 void cv8_set_clock(double milliseconds);

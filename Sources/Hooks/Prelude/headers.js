@@ -62,9 +62,31 @@
     return undefined;
   }
 
+  /// "ByteString" of Web IDL.
+  function byteString(value, what) {
+    const text = `${value}`;
+    for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 255) throw new TypeError(`a header ${what} holds a character above U+00FF`);
+    return text;
+  }
+  /// Everything is read and converted before the first of it is used.
+  function record(init) {
+    const pairs = [];
+    for (const key of Reflect.ownKeys(init)) {
+      if (Reflect.getOwnPropertyDescriptor(init, key)?.enumerable) pairs.push([byteString(key, "name"), byteString(init[key], "value")]);
+    }
+    return pairs;
+  }
+  function pairsIn(init) {
+    return realm.sequence(init, "Headers: the argument").map((pair) => {
+      const two = typeof pair === "object" && pair !== null ? [...pair] : [];
+      if (two.length !== 2) throw new TypeError("Headers: each pair must be [name, value]");
+      return [byteString(two[0], "name"), byteString(two[1], "value")];
+    });
+  }
+
   const combine = (values) => values.join(", ");
   const live = Symbol("live");
-  let stage, overlay, fill, freeze, isHeaders, clearEdits;
+  let stage, overlay, fill, freeze, isHeaders, clearEdits, entries;
 
   class Headers {
     #list = null;          // [[lower-case name, value]...] of an object of its own
@@ -200,26 +222,17 @@
       clearEdits = (headers) => { headers.#edits = null; };
 
       fill = (headers, init) => {
-        if (isHeaders(init)) { headers.#list = init.#pairs().map((pair) => [pair[0], pair[1]]); return; }
         if (typeof init !== "object" && typeof init !== "function" || init === null) {
           throw new TypeError("Headers: give a Headers object, an object of names and values, or an array of pairs");
         }
-        if (typeof init[Symbol.iterator] !== "function") {
-          for (const key of Reflect.ownKeys(init)) {
-            if (Object.getOwnPropertyDescriptor(init, key)?.enumerable) headers.append(key, init[key]);
-          }
-          return;
-        }
-        for (const pair of init) {
-          const two = typeof pair === "object" && pair !== null ? [...pair] : [];
-          if (two.length !== 2) throw new TypeError("Headers: each pair must be [name, value]");
-          headers.append(two[0], two[1]);
-        }
+        const iterate = init[Symbol.iterator];
+        if (isHeaders(init) && iterate === entries) { headers.#list = init.#pairs().map((pair) => [pair[0], pair[1]]); return; }
+        for (const [name, value] of iterate === undefined || iterate === null ? record(init) : pairsIn(init)) headers.append(name, value);
       };
 
       /// A copy that stays a view of the exchange while `init` is one of it: costs one object, no text.
       overlay = (init, slot, epoch, side) => {
-        if (!isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
+        if (slot < 0 || !isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
         realm.alive(slot, epoch);
         const copy = new Headers(live, slot, epoch, side);
         if (init.#edits !== null) copy.#edits = init.#edits.map((edit) => ({ ...edit }));
@@ -249,6 +262,7 @@
     }
   }
   realm.brand(Headers);
+  entries = Headers.prototype.entries;
   Object.defineProperty(Headers.prototype, Symbol.iterator, {
     value: Headers.prototype.entries, writable: true, configurable: true,
   });

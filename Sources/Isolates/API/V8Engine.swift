@@ -37,6 +37,9 @@ public enum V8Engine {
         }
     }
 
+    /// Isolates made from now on may evaluate text as code. For `sluice script` only, which serves nobody.
+    public static func allowEvaluation() { cv8_allow_evaluation() }
+
     /// `Date` of all isolates of this process stands still while a turn runs, so that code of strangers cannot time what
     /// it shares a processor with. Starts V8 if nobody did.
     public static func freezeClock() {
