@@ -203,7 +203,7 @@ extension HTTP1Connection {
     private var canReadNothingMore: Bool { !persistent && endOfInput }
 
     private func finishTunnel(_ runner: ExchangeRunner) {
-        let isLeaving = runner.frames?.isLeaving == true
+        let isLeaving = runner.frames?.isLeaving == true || runner.tunnelEnd is HookSocket
         self.runner = nil
         runner.finish()
         // The close frame must not be destroyed by a reset over what the client sends meanwhile.
