@@ -202,6 +202,9 @@ declare namespace Sluice {
   }
 }
 
+/** Handlers in service-worker style, at the module's top level. */
+declare function addEventListener(type: "fetch" | "request" | "response" | "error" | "firewall" | "scheduled", listener: (event: Sluice.ExchangeEvent) => unknown): void;
+
 /** What the gateway knows of the request in hand; undefined on requests that a hook made. */
 interface Request {
   /** As Azion has it, every value a string, empty when unknown: remote_addr, remote_port, remote_user, server_protocol, request_id, ssl_protocol, ssl_cipher, ssl_server_name, ssl_ja4, ssl_client_s_dn, ssl_client_i_dn, ssl_client_serial, ssl_client_fingerprint, ssl_client_verify (NONE, SUCCESS, FAILED), and geoip_asn, geoip_city, geoip_city_continent_code, geoip_city_country_code, geoip_city_country_name, geoip_continent_code, geoip_country_code, geoip_country_name, geoip_region, geoip_region_name, which (like remote_user) are what rules set in the variables of those names. */
