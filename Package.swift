@@ -130,7 +130,7 @@ let package = Package(
         tests("Isolates", ["Isolates"]),
         tests("KeyValue", ["KeyValue"]),
         tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
-        tests("Hooks", ["Hooks", "KeyValue", "HTTP", "Buffers"]),
+        tests("Hooks", ["Hooks", "Rules", "KeyValue", "HTTP", "Buffers"]),
         tests("Cordon", ["Cordon", "Reactor", "Buffers", "CordonProbe"]),
         // Confines itself and tries to break out.
         .executableTarget(

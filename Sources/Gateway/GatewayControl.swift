@@ -29,7 +29,7 @@ final class GatewayControl: WorkerControl {
     }
 
     override func closeListener(key: String) { worker.afterConfiguring { [worker] in worker.closeListener(key: key) } }
-    override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
+    override func fence(_ functions: [String]) { worker.hooks?.fence(Set(functions)) }
     override func move(_ functions: [String], fatal: [String]) { worker.hooks?.move(functions, fatal: fatal) }
     override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
     override func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {

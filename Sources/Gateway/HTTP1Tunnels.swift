@@ -26,7 +26,7 @@ extension HTTP1Connection {
     }
 
     func finishTunnel(_ runner: ExchangeRunner) {
-        let isLeaving = runner.frames?.isLeaving == true
+        let isLeaving = runner.frames?.isLeaving == true || runner.tunnelEnd is HookSocket
         self.runner = nil
         runner.finish()
         // The close frame must not be destroyed by a reset over what the client sends meanwhile.

@@ -4,7 +4,10 @@ import Isolates
 
 // Operations on the heads of a live exchange.
 extension HookOperations {
-    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender }
+    private enum Item: Int32 {
+        case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender
+        case fingerprint, subject, issuer, serial, certificate, verified
+    }
 
     // MARK: Reading
 
@@ -83,6 +86,21 @@ extension HookOperations {
             guard let message = try call(native).message else { return native.returnNull() }
             try native.returnString(message.fromClient ? "client" : "origin")
         case .serverName: try optional(exchange.client.tls?.serverName, native)
+        default: try certificate(item, exchange.client.tls, native)
+        }
+    }
+
+    /// What a client showed of itself in the handshake; null where it showed nothing.
+    private func certificate(_ item: Item, _ tls: TLSInfo?, _ native: borrowing NativeCall) throws(NativeFailure) {
+        guard let tls else { return native.returnNull() }
+        if item == .fingerprint { return try optional(tls.fingerprint.isEmpty ? nil : tls.fingerprint, native) }
+        guard !tls.clientSubject.isEmpty || !tls.clientFingerprint.isEmpty else { return native.returnNull() }
+        switch item {
+        case .subject: try native.returnString(tls.clientSubject)
+        case .issuer: try native.returnString(tls.clientIssuer)
+        case .serial: try native.returnString(tls.clientSerial)
+        case .certificate: try native.returnString(tls.clientFingerprint)
+        default: try native.returnString(tls.clientVerified ? "1" : "0")
         }
     }
 

@@ -57,6 +57,8 @@ final class HookOperations: NativeOperations {
         case .fieldNumber: native.returnInt(function.names.number(of: try native.latin1(0)))
         case .message: try message(native)
         case .setMessage: try setMessage(native)
+        case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
+        case .budget: try budget(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }
@@ -167,6 +169,18 @@ final class HookOperations: NativeOperations {
         guard call.openSubrequests.contains(id) else { return }
         call.openSubrequests.removeAll { $0 == id }
         function.events.append(.cancelSubrequest(call, id))
+    }
+
+    /// `budget(slot, epoch, item)`: what is left of CPU milliseconds, of bytes, of sub-requests.
+    private func budget(_ native: borrowing NativeCall) throws(NativeFailure) {
+        let call = try call(native), limits = function.source.limits
+        switch try native.int(2) {
+        case 0:
+            let used = (call.cpuNanoseconds &- call.socket.cpuBefore) / 1_000, limit = function.cpuLimit(call)
+            native.returnDouble(limit > used ? Double(limit - used) / 1_000 : 0)
+        case 1: native.returnDouble(max(0, Double(limits.memoryBytes + limits.externalBytes) - Double(function.memoryInUse)))
+        default: native.returnDouble(Double(max(0, limits.subrequests - call.progress.subrequests)))
+        }
     }
 
     // MARK: Timers

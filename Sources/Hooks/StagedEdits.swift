@@ -104,6 +104,8 @@ struct StagedEdits: ~Copyable {
         return true
     }
 
+    mutating func switchProtocols() { status = 101 }
+
     mutating func setBody(_ side: HookSide, _ body: HookBody) {
         touched = true
         if side == .request { requestBody = body } else { responseBody = body }
@@ -161,7 +163,7 @@ struct StagedEdits: ~Copyable {
     private static func apply(_ body: HookBody, _ head: inout Head) {
         switch body {
         case .unchanged: return
-        case .none: head.body = .none
+        case .none, .socket: head.body = .none
         case .bytes(let bytes): head.body = .known(bytes.count)
         case .stream(let length): head.body = length.map { .known($0) } ?? .unknown
         }

@@ -45,6 +45,7 @@ enum ConfigurationFile {
             checked.isGood = false
             checked.diagnostics = Findings.read(complaint, in: configuration, result.filesRead) + result.diagnostics
         }
+        if checked.isGood { checked.diagnostics += Lint.hints(configuration, result.filesRead) }
         return checked
     }
 

@@ -151,6 +151,7 @@ func text(_ body: HookBody) -> String {
     switch body {
     case .unchanged: "unchanged"
     case .none: "none"
+    case .socket: "socket"
     case .bytes(let bytes): String(decoding: bytes, as: UTF8.self)
     case .stream(let length): "stream\(length.map { " of \($0)" } ?? "")"
     }

@@ -11,6 +11,10 @@ const realm = { native, current: null };
     }
   };
 
+  /// Behaviours that the function's `compat` date is older than (Rules/Model/Compatibility.swift).
+  realm.heldBack = [];
+  realm.since = (name) => !realm.heldBack.includes(name);
+
   realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
   realm.now = () => native.now();
 
@@ -201,7 +205,8 @@ const realm = { native, current: null };
 
   /// Runs the listeners in order. `failed` is told what a listener throws: reportError for user events,
   /// a rethrow for the events of an exchange, where a throw must end in the rule's policy.
-  function dispatch(target, event, failed) {
+  /// `returned` is told what they return.
+  function dispatch(target, event, failed, returned = undefined) {
     drive.begin(event, target === realm.globalTarget ? globalThis : target);
     try {
       const stoppedBefore = drive.stopped(event);
@@ -211,8 +216,8 @@ const realm = { native, current: null };
         if (one.once) removeListener(target, one.type, one.callback, one.capture);
         drive.passive(event, one.passive);
         try {
-          if (typeof one.callback === "function") one.callback.call(event.currentTarget, event);
-          else callHandler(one.callback, event);
+          const value = typeof one.callback === "function" ? one.callback.call(event.currentTarget, event) : callHandler(one.callback, event);
+          returned?.(value);
         } catch (error) {
           failed(error);
         }
@@ -224,7 +229,7 @@ const realm = { native, current: null };
   function callHandler(object, event) {
     const { handleEvent } = object;
     if (typeof handleEvent !== "function") throw new TypeError("the listener has no handleEvent function");
-    handleEvent.call(object, event);
+    return handleEvent.call(object, event);
   }
   realm.dispatch = dispatch;
   realm.hasListener = (type) => listenersOf(realm.globalTarget).some((one) => one.type === type);

@@ -31,7 +31,7 @@
       const call = realm.owner("fetch");
       const request = init === undefined && realm.isRequest(input) ? input : new Request(input, init);
       if (request.url.startsWith("data:")) return realm.dataResponse(request.url);
-      if (authority(request.url) === authority(native.text(call.slot, call.epoch, 1))) return realm.sendToOrigin(call, request);
+      if (!call.finished && authority(request.url) === authority(native.text(call.slot, call.epoch, 1))) return realm.sendToOrigin(call, request);
       if (realm.reachesOutside) return outside(call, request, init?.signal ?? (realm.isRequest(input) ? input.signal : undefined));
       throw new TypeError(`fetch: ${new URL(request.url).host} is not granted to this function; ` +
         "name it as an upstream of the function and call env.NAME.fetch(), or in its egress");
@@ -88,6 +88,9 @@
   /// One request and its whole answer.
   async function ask(call, index, method, target, headers, body, signal, redirected = false) {
     signal?.throwIfAborted();
+    if (headers.get("upgrade")?.toLowerCase() === "websocket") {
+      throw new TypeError("fetch: a WebSocket to another server is not offered; a rule can send the request to an upstream");
+    }
     const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), body);
     const key = `answer ${id}`;
     const answer = call.wait(key);

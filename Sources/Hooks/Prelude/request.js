@@ -4,6 +4,11 @@
   const live = Symbol("live");
   const known = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
   let stage, liveOf;
+  /// What the gateway cannot know by itself: rules tell it by variables of these names (`set_var`).
+  const told = [
+    "geoip_asn", "geoip_city", "geoip_city_continent_code", "geoip_city_country_code", "geoip_city_country_name", "geoip_continent_code",
+    "geoip_country_code", "geoip_country_name", "geoip_region", "geoip_region_name", "remote_user",
+  ];
 
   function methodName(value) {
     const text = `${value}`;
@@ -166,14 +171,37 @@
       return this.#headers;
     }
     /// What other platforms tell of the connection: Azion's `metadata`, Cloudflare's `cf`.
-    get metadata() { return this.#connection((text, items) => ({
-      remote_addr: text(items.ip), remote_port: text(items.port), server_protocol: text(items.protocol),
-      ssl_protocol: text(items.tlsVersion) ?? "", ssl_cipher: text(items.cipher) ?? "", ssl_server_name: text(items.sni) ?? "",
-      request_id: text(items.requestId),
-    })); }
-    get cf() { return this.#connection((text, items) => ({
-      httpProtocol: text(items.protocol), tlsVersion: text(items.tlsVersion) ?? undefined, tlsCipher: text(items.cipher) ?? undefined,
-    })); }
+    get metadata() { return this.#connection((text, items) => {
+      const known = {
+        remote_addr: text(items.ip), remote_port: text(items.port), server_protocol: text(items.protocol),
+        ssl_protocol: text(items.tlsVersion) ?? "", ssl_cipher: text(items.cipher) ?? "", ssl_server_name: text(items.sni) ?? "",
+        request_id: text(items.requestId),
+      };
+      if (!realm.since("request_metadata_names")) return known;
+      for (const name of told) known[name] = native.variable(this.#slot, this.#epoch, name) ?? "";
+      known.ssl_ja4 = text(items.ja4) ?? "";
+      known.ssl_client_s_dn = text(items.subject) ?? "";
+      known.ssl_client_i_dn = text(items.issuer) ?? "";
+      known.ssl_client_serial = text(items.serial) ?? "";
+      known.ssl_client_fingerprint = text(items.fingerprint) ?? "";
+      known.ssl_client_verify = text(items.subject) === null ? "NONE" : text(items.verified) === "1" ? "SUCCESS" : "FAILED";
+      return known;
+    }); }
+    get cf() { return this.#connection((text, items) => {
+      const of = (name) => native.variable(this.#slot, this.#epoch, name) ?? undefined;
+      const asn = of("geoip_asn");
+      return {
+        httpProtocol: text(items.protocol), tlsVersion: text(items.tlsVersion) ?? undefined, tlsCipher: text(items.cipher) ?? undefined,
+        country: of("geoip_country_code"), continent: of("geoip_continent_code"), city: of("geoip_city"), region: of("geoip_region_name"),
+        regionCode: of("geoip_region"), asn: asn === undefined ? undefined : Number(asn), botManagement: Object.freeze({ ja4: text(items.ja4) ?? undefined }),
+        tlsClientAuth: Object.freeze({
+          certPresented: text(items.subject) === null ? "0" : "1",
+          certVerified: text(items.subject) === null ? "NONE" : text(items.verified) === "1" ? "SUCCESS" : "FAILED",
+          certSubjectDN: text(items.subject) ?? "", certIssuerDN: text(items.issuer) ?? "", certSerial: text(items.serial) ?? "",
+          certFingerprintSHA256: text(items.fingerprint) ?? "",
+        }),
+      };
+    }); }
     #connection(make) {
       if (this.#slot < 0) return undefined;
       return Object.freeze(make((item) => native.text(this.#slot, this.#epoch, item), realm.items));

@@ -89,6 +89,18 @@
     clearTimeout(id) { clear(id); },
     clearInterval(id) { clear(id); },
     queueMicrotask,
+    /// A timer as a promise (Cloudflare Workers).
+    scheduler: Object.freeze({
+      wait(delay, options = undefined) {
+        realm.needs(arguments.length, 1, "scheduler.wait");
+        const { signal } = realm.dictionary(options, "scheduler.wait: the options");
+        return new Promise((resolve, reject) => {
+          if (signal?.aborted) { reject(signal.reason); return; }
+          const id = add("scheduler.wait", () => resolve(), delay, [], false);
+          if (signal !== undefined) realm.whenAborted(signal, () => { clear(id); reject(signal.reason); });
+        });
+      },
+    }),
     Performance,
     performance: new Performance(timers),
     navigator: Object.freeze({ userAgent: "Sluice", hardwareConcurrency: 1, language: "en" }),

@@ -256,6 +256,8 @@ public struct Function: Sendable {
     public var tenant = ""
     public var lane = Lane.auto
     public var isolation = Isolation.worker
+    /// nil: the newest behaviour.
+    public var compat: CompatDate?
     /// It protects something: its failures deny.
     public var security = false
     public var position: SourcePosition
