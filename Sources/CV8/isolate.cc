@@ -164,6 +164,7 @@ cv8_error *boot(cv8_isolate *isolate) {
   context->AllowCodeGenerationFromStrings(evaluates.load(std::memory_order_relaxed));
   isolate->context.Reset(isolate->v8, context);
   v8::Context::Scope context_scope(context);
+  inspector_context_made(isolate, context);
   v8::TryCatch caught(isolate->v8);
   v8::Local<v8::Object> entries;
   const bool booted = isolate->image->blob.data != nullptr
@@ -219,6 +220,8 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   cv8::leave_thread(isolate);
   {
     v8::Isolate::Scope scope(isolate->v8);
+    v8::HandleScope handles(isolate->v8);
+    cv8::close_inspector(isolate);
     cv8::stop_profiler(isolate);
     isolate->handles.clear();
     isolate->modules.clear();

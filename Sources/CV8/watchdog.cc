@@ -256,6 +256,37 @@ void start_watchdog(uint32_t kill_after_ms) {
   pthread_detach(thread);
 }
 
+void hold_turn(cv8_isolate *isolate) {
+  if (!isolate->turn.open) return;
+  const uint64_t now = monotonic_ns();
+  disarm(own_slot(), isolate, now);
+  isolate->turn.held_at = now;
+}
+
+void release_turn(cv8_isolate *isolate) {
+  if (!isolate->turn.open) return;
+  const uint64_t now = monotonic_ns();
+  if (isolate->turn.deadline != UINT64_MAX) isolate->turn.deadline += now - isolate->turn.held_at;
+  arm(own_slot(), isolate, now);
+}
+
+Turn begin_aside(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns) {
+  const uint64_t now = monotonic_ns();
+  const Turn held = isolate->turn;
+  isolate->turn.cpu_budget = held.cpu + cpu_ns;
+  isolate->turn.deadline = now + wall_ns;
+  arm(own_slot(), isolate, now);
+  return held;
+}
+
+void end_aside(cv8_isolate *isolate, const Turn &held) {
+  disarm(own_slot(), isolate, monotonic_ns());
+  isolate->turn = held;
+  if (isolate->must_be_discarded || isolate->stop.load(std::memory_order_acquire) == CV8_NOT_STOPPED) return;
+  isolate->stop.store(CV8_NOT_STOPPED, std::memory_order_release);
+  isolate->v8->CancelTerminateExecution();
+}
+
 }  // namespace cv8
 
 void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns, uint64_t now_ns) {
@@ -264,6 +295,7 @@ void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns, uin
   const uint64_t now = now_ns != 0 ? now_ns : cv8::monotonic_ns();
   cv8_isolate *outer = slot->current;
   if (outer != nullptr) cv8::disarm(slot, outer, now);
+  cv8::inspector_allowance(isolate, &cpu_ns, &wall_ns);
   cv8::Turn &turn = isolate->turn;
   turn = cv8::Turn();
   turn.open = true;

@@ -41,6 +41,7 @@ public final class Worker: Reactor {
     /// Pipes for bodies that the kernel passes on.
     private(set) lazy var pipes = PipePool(reactor: self)
     private(set) var developer: Developer?  // under `sluice dev`
+    private(set) var inspection: Inspection?  // with `--inspect`
     private var random: FastRandom
     private let publisher = PublishTimer()
     private(set) lazy var stores = WorkerStores(worker: self)
@@ -115,6 +116,8 @@ public final class Worker: Reactor {
         schedules.use(first)
         clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
+        inspection = Inspection(self)
+        inspection?.begin()
         control?.ready(generation: context.generation)
     }
 
@@ -343,6 +346,7 @@ public final class Worker: Reactor {
         for acceptor in acceptors { acceptor.acceptRestAndClose() }
         acceptors = []
         isDraining = true
+        inspection?.end()
     }
 
     var connectionsNow: [Channel] { Array(openConnections.values) }

@@ -96,6 +96,7 @@ public final class HookFunction {
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
+        if let (inspector, folder) = host.inspector(of: self) { made.isolate.openInspector(inspector, folder: folder) }
         try furnish(made)
         tally.isolatesMade += 1
         tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)

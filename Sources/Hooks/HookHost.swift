@@ -1,4 +1,5 @@
 public import Buffers
+public import Isolates
 
 /// What the worker gives to its hooks: a clock, a place for log lines, and the "who is running" slot.
 /// Subclass it; every method is called on the worker's thread.
@@ -27,6 +28,9 @@ open class HookHost {
 
     /// An isolate that was made ahead, for a function that needs one now; nil when there is none.
     open func takeSpare(_ kind: SpareKind) -> HookSpare? { nil }
+
+    /// Who carries messages of DevTools for a function whose isolate is being made, and the folder of its files; nil: nobody may look.
+    open func inspector(of function: HookFunction) -> (inspector: IsolateInspector, folder: String)? { nil }
 
     /// `HookRuntime.tidy` has something to do, soon and beside the requests. A host that never calls it has calls of functions
     /// with `isolation: request` wait for their worlds.

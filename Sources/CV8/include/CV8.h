@@ -137,6 +137,25 @@ uint8_t *cv8_profile_stop(cv8_isolate *isolate, size_t *count);
 /// The heap as DevTools reads it (`.heapsnapshot`); null beyond `limit` bytes.
 uint8_t *cv8_heap_snapshot(cv8_isolate *isolate, size_t limit, size_t *count);
 
+// MARK: debugging: the protocol of Chrome's DevTools, messages in JSON
+
+typedef struct {
+  void *context;
+  void (*send)(void *context, int32_t session, cv8_bytes message);
+  /// A script stands at a breakpoint: deliver some messages and return. Called again as long as it stands there.
+  void (*pause)(void *context);
+  void (*release)(void *context);  // the inspector is gone
+} cv8_inspector_host;
+/// Outside of turns. `base`: the folder of the files whose names are relative. False when there is one already.
+bool cv8_inspector_open(cv8_isolate *isolate, cv8_bytes base, const cv8_inspector_host *host);
+/// Outside of turns or in `pause`. False: too many, or the number is taken.
+bool cv8_inspector_connect(cv8_isolate *isolate, int32_t session);
+/// The last one to go lets a script that stands at a breakpoint go on.
+void cv8_inspector_disconnect(cv8_isolate *isolate, int32_t session);
+/// What it evaluates is watched as a turn of its own.
+void cv8_inspector_dispatch(cv8_isolate *isolate, int32_t session, cv8_bytes message);
+bool cv8_inspector_is_paused(const cv8_isolate *isolate);
+
 // MARK: turns (watchdog)
 
 typedef struct { uint64_t elapsed_ns, cpu_ns; int32_t stop; } cv8_turn;

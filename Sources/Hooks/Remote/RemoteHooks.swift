@@ -265,6 +265,14 @@ open class RemoteHooks {
         }
     }
 
+    /// Calls have their whole wall limit from now on: time at a breakpoint was not theirs.
+    public final func renewWallLimits() {
+        for call in calls.values where call.progress.wallDeadline != 0 {
+            guard let function = call.remote.function else { continue }
+            call.progress.wallDeadline = now &+ wall(function)
+        }
+    }
+
     public final func failure(_ kind: HookFailure.Kind, _ call: HookCall, _ message: String) -> HookFailure {
         var failure = HookFailure(
             kind, function: call.remote.function?.name ?? "", rule: call.remote.function?.rule(call.binding)?.name ?? "",
