@@ -113,8 +113,8 @@ static int limit(int what, uint64_t value) {
 
 int sluice_limit_cordon(const struct sluice_cordon_limits *limits) {
     int error = limit(RLIMIT_CORE, 0);
-    if (!error) error = limit(RLIMIT_AS, limits->address_space);
-    if (!error) error = limit(RLIMIT_DATA, limits->data);
+    if (!error && !sluice_is_sanitized()) error = limit(RLIMIT_AS, limits->address_space);
+    if (!error && !sluice_is_sanitized()) error = limit(RLIMIT_DATA, limits->data);
     if (!error) error = limit(RLIMIT_CPU, limits->cpu_seconds);
     if (!error) error = limit(RLIMIT_NOFILE, limits->descriptors);
     return error;

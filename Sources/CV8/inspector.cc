@@ -272,7 +272,7 @@ void cv8_inspector_dispatch(cv8_isolate *isolate, int32_t session, cv8_bytes mes
   if (inside) {
     held = cv8::begin_aside(isolate, cv8::kEvaluationCPU, cv8::kEvaluationWall);
   } else {
-    cv8_turn_begin(isolate, 0, 0);  // the allowance is the limit
+    cv8_turn_begin(isolate, 0, 0, 0);  // the allowance is the limit
   }
   {
     cv8::Entered entered(isolate);

@@ -77,7 +77,7 @@ extension ExchangeRunner {
 
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
-        if let webSocket, webSocket.finished(call, outcome) { return }
+        if let tunnelEnd, tunnelEnd.finished(call, outcome) { return }
         guard hooks.call === call else { return }
         if hookEnded(call, outcome) { advance() }
     }
@@ -114,9 +114,14 @@ extension ExchangeRunner {
     private static let dropStatus = 444
 
     private func hookResponds(_ call: GatewayHookCall, _ body: HookBody, _ fromOrigin: Bool) -> Bool {
+        if case .socket = body { return openSocket(call) }
         let local = station == .requestRules || (station == .origin && !fromOrigin) || station == .errorRules
         guard local else {
             guard settleBody(of: call, .response, body) else { return false }
+            if station == .origin, response.status == 101, originStream != nil {
+                openTunnel()
+                return false
+            }
             if station == .origin { walk(.responseRules, .response) }
             return station == .responseRules && !fromOrigin
         }
@@ -131,6 +136,7 @@ extension ExchangeRunner {
     private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         let microseconds = call.cpuNanoseconds / 1000
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1000)
         if microseconds >= SharedFunction.slowMicroseconds, let shared = call.bound?.shared {
             worker.hooks?.noteCost(shared, microseconds: microseconds)
         }
@@ -147,7 +153,8 @@ extension ExchangeRunner {
         hookCalls.append(record)
         if let spans { spans.hookEnded(record, at: worker.preciseNow) }
         if let trace = rules.trace, let bound = call.bound {
-            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time")
+            let compat = generation?.configuration.functions[bound.functionIndex].compat.map { ", compat \($0)" } ?? ""
+            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time\(compat)")
         }
         let failed = if case .failed = outcome { true } else { false }
         generation?.series.countCall(function: function, microseconds: microseconds, failed: failed)

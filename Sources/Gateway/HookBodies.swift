@@ -105,7 +105,7 @@ extension ExchangeRunner {
     // MARK: What arrives
 
     /// Bytes of the client's body that hold the client back.
-    var requestBacklog: Int { webSocket?.clientBacklog ?? requestStages.first?.backlog ?? requestBody.byteCount }
+    var requestBacklog: Int { tunnelEnd?.clientBacklog ?? requestStages.first?.backlog ?? requestBody.byteCount }
 
     /// The client sent more of its body, or its end. True when a stage takes it.
     func stagesTakeRequest() -> Bool {
@@ -176,6 +176,7 @@ extension ExchangeRunner {
                 stage.wanted = false
                 keep(slice, stage)
                 stage.call.bodyChunk(stage.side, slice.bytes)
+                if stage.call.takesMore(stage.side) { stage.wanted = true }
             } else if stage.ended {
                 stage.wanted = false
                 stage.call.bodyEnded(stage.side)
@@ -195,6 +196,18 @@ extension ExchangeRunner {
         } else {
             stage.given.append(slice.shared())
         }
+    }
+
+    /// The call begins anew: what it read is to be read again. False when that is gone.
+    func rewindBodies(of call: GatewayHookCall) -> Bool {
+        for side in [HookSide.request, .response] {
+            guard let stage = stage(of: call, side) else { continue }
+            guard stage.keepsGiven, !stage.ignored else { return false }
+            stage.given.append(contentsOf: &stage.intake)
+            stage.intake.append(contentsOf: &stage.given)
+            (stage.wanted, stage.collects) = (false, false)
+        }
+        return true
     }
 
     private func serveWhole(_ stage: BodyStage) {
@@ -233,7 +246,7 @@ extension ExchangeRunner {
                 .hookError, in: side == .request ? .requestHook : .responseHook,
                 note: "the hook read the body as a stream and sent nothing in its place"))
             return false
-        case .none: replaceBody(Span(), side)
+        case .none, .socket: replaceBody(Span(), side)
         case .bytes(let bytes): replaceBody(bytes.span, side)
         case .stream: streamBody(call, side)
         }

@@ -28,6 +28,7 @@ public final class Worker: Reactor {
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
+    private(set) var upstreamGenerations = UpstreamGenerations()
     private(set) var acceptors: [Acceptor] = []
     private(set) var control: GatewayControl?
     private var idleRunners: [ExchangeRunner] = []
@@ -290,7 +291,10 @@ public final class Worker: Reactor {
         try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
-        if let old { next.upstreams.adoptIdle(from: old.upstreams) }
+        if let old {
+            next.upstreams.adoptIdle(from: old.upstreams)
+            upstreamGenerations.retired(old.upstreams)
+        }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
         schedules.use(next)

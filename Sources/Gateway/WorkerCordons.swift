@@ -77,7 +77,7 @@ final class TenantCordon: RemoteHooks {
     /// Milliseconds between looks at calls under way.
     private static let period: UInt64 = 20
     /// Milliseconds beyond the longest CPU limit in which a cordon must answer.
-    private static let patience: UInt64 = 500
+    private static let patience: UInt64 = 2_000
     /// Bytes of console lines that are passed on in a second.
     private static let logBytesPerSecond = 64 << 10
 
@@ -111,7 +111,7 @@ final class TenantCordon: RemoteHooks {
         self.inspected = inspected
         self.cordons = cordons
         worker = cordons.worker
-        super.init()
+        super.init(pool: cordons.worker.pool)
         timer.owner = self
         restart.owner = self
     }

@@ -31,6 +31,9 @@ open class HookCall {
     /// In the phase `webSocket`.
     public final var message: HookMessage?
     final var streams = StreamProgress()
+    final var socket = SocketProgress()
+    /// What the hook did with its WebSocket and the gateway has not taken yet.
+    final var socketActions: [HookSocketAction] = []
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()
     final var responseOutput = Chain()
@@ -76,6 +79,15 @@ open class HookCall {
 
     /// The body that the hook was making breaks off. `released` follows.
     open func bodyBroken(_ failure: HookFailure) {}
+
+    /// `takeSocketActions` has something. It may come before the result that opens the WebSocket.
+    open func socketActed() {}
+
+    /// The hook takes another message.
+    open func socketReady() {}
+
+    /// The WebSocket ends because of its hook. `released` follows.
+    open func socketBroken(_ failure: HookFailure) {}
 
     /// `fetch()`: send `exchange.request` with this body; answer with `originArrived` or `originFailed`.
     open func sendToOrigin(_ body: HookBody) { originFailed("the origin cannot be called here") }
@@ -137,10 +149,18 @@ open class HookCall {
         enter(.answerFailed, [.int(id), .string(message)])
     }
 
+    /// Nanoseconds since it began, waiting included; `now` is the host's clock, which may stand still within a turn.
+    public final func elapsed(until now: UInt64) -> UInt64 {
+        max(now > progress.started ? now - progress.started : 0, cpuNanoseconds)
+    }
+
     /// Ends the call without a result: the client is gone. Neither `finished` nor `released` follows.
     public final func cancel() {
         if let owner = remote.owner { owner.cancel(self) } else { function?.abandon(self) }
     }
+
+    /// The process that the call ran in is gone: what it read of bodies is to be read again. False when that is not possible.
+    open func rewind() -> Bool { true }
 
     /// The result is known; `waitUntil` work goes on.
     final func endExchange() {

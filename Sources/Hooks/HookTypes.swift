@@ -76,12 +76,10 @@ public struct HookSource: Sendable {
     public var webAssembly = false
     /// Files of WebAssembly that its modules import, by path.
     public var binaries: [String: [UInt8]] = [:]
+    /// Behaviours that are newer than the function's compatibility date, by name.
+    public var heldBack: [String] = []
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
-
-    /// Bodies that the function makes as streams are read to their end before its result: for a host that cannot take
-    /// them chunk by chunk.
-    public var collectsStreams = false
 
     public enum Isolation: Sendable {
         /// One world for all calls of the function on a worker: what a module keeps in variables stays.
@@ -139,6 +137,8 @@ public enum HookBody: Equatable {
     case bytes([UInt8])
     /// The hook makes it from now on (`HookCall.bodyRoom`); `length` in bytes when it is known.
     case stream(length: Int?)
+    /// The hook ends the client's WebSocket itself (`HookCall.takeSocketActions`).
+    case socket
 }
 
 /// How a call ended. The exchange's heads are already as the hook wants them.

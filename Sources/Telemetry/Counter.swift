@@ -67,6 +67,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// The Redis of a limit was not there: its `unreachable` decided.
     case rateLimitUnreachable
     case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
+    /// WebSockets that hooks end themselves: how they ended, messages, and messages of hooks that were refused.
+    case hookSocketsOpened, hookSocketsActive, hookSocketsClosed, hookSocketsLost, hookSocketsFailed
+    case hookSocketMessagesIn, hookSocketMessagesOut, hookSocketMessagesRefused
     case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
     /// Runs of schedules by what became of them; skipped: the run before went on.
     case scheduledDone, scheduledFailed, scheduledSkipped
@@ -79,6 +82,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
     case isolatesSpare, isolatesWarm, isolatesCold
     case isolatesEvicted
+    /// What isolates hold, looked at one after the other within about a second: bytes and contexts; calls that have not ended.
+    case isolateHeapBytes, isolateBufferBytes, isolateHandleBytes, isolateContexts, isolateContextsDetached
+    case hookCallsOpen
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats

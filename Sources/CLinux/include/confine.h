@@ -16,7 +16,9 @@ int sluice_seccomp_cordon(int threads);
 struct sluice_cordon_limits {
     uint64_t address_space, data, cpu_seconds, descriptors;
 };
-// Hard limits; cores are off.
+// Hard limits; cores are off. A build with a sanitizer (`sluice_is_sanitized`, tests only) has none of memory.
 int sluice_limit_cordon(const struct sluice_cordon_limits *limits);
+// Whether the program was built with AddressSanitizer or ThreadSanitizer, whose shadow memory is terabytes of addresses.
+int sluice_is_sanitized(void);
 
 #endif

@@ -57,8 +57,7 @@ open class RemoteServer: HookHost {
 
     private func load(_ wire: inout WireReader) throws(WireError) {
         let number = try wire.number32()
-        var source = try wire.source()
-        source.collectsStreams = true
+        let source = try wire.source()
         if source.untrusted { V8Engine.freezeClock() }
         do throws(HookLoadError) {
             let function = try runtime.load(source)
@@ -104,11 +103,14 @@ open class RemoteServer: HookHost {
     private func answer(_ kind: RemoteRequest, _ call: ServedCall, _ wire: inout WireReader) throws(WireError) {
         switch kind {
         case .body:
-            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
+            let side = try wire.side()
             call.bodyArrived(side, try wire.array())
-        case .bodyFailed:
-            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
-            call.bodyFailed(side, try wire.string())
+        case .bodyFailed: call.failInput(try wire.side(), try wire.string())
+        case .chunk:
+            let side = try wire.side()
+            call.receive(side, wire.bytes.extracting(try wire.data()))
+        case .bodyEnd: call.endInput(try wire.side())
+        case .bodyRoom: call.bodyRoom(try wire.side())
         case .originArrived:
             try wire.head(into: &call.served.response)
             call.originArrived()
@@ -118,6 +120,12 @@ open class RemoteServer: HookHost {
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
         case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
+        case .socketOpened: call.socketOpened()
+        case .socketMessage: if let message = try wire.message() { call.socketMessage(message) }
+        case .socketClosed:
+            let code = UInt16(clamping: try wire.number32()), reason = try wire.string()
+            call.socketClosed(code, reason, clean: try wire.flag(), error: try wire.string())
+        case .socketLeft: call.socketLeft(try wire.number())
         case .cancel:
             call.cancel()
             recycle(call)
@@ -129,6 +137,7 @@ open class RemoteServer: HookHost {
 
     fileprivate func finished(_ call: ServedCall, _ outcome: HookOutcome) {
         let hasTail = !call.isIdle
+        call.cpuTold = call.cpuNanoseconds
         message(.finished, call.number) { wire in
             wire.byte(outcome.wireKind.rawValue)
             wire.flag(hasTail)
@@ -155,7 +164,7 @@ open class RemoteServer: HookHost {
         if idle.count < 256 { idle.append(call) }
     }
 
-    fileprivate func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
+    final func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
         outgoing.begin(kind.rawValue)
         if let call { outgoing.number32(call) }
         write(&outgoing)
@@ -165,7 +174,11 @@ open class RemoteServer: HookHost {
 
     // MARK: HookHost
 
-    public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
+    @discardableResult
+    public final override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
+        running((call as? ServedCall)?.number ?? 0)
+        return 0
+    }
     public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
 
     public final override func wantsTidying() { deadlineMoved(to: now) }
@@ -199,6 +212,10 @@ final class ServedCall: HookCall {
     var number: UInt32 = 0
     /// The edits that the result brings, as they stand on the wire.
     var edited = WireWriter(capacity: 512)
+    /// What has come of bodies that the hook reads as streams.
+    var requestInput = StreamInput(), responseInput = StreamInput()
+    /// CPU time that the worker knows of.
+    var cpuTold: UInt64 = 0
 
     init(server: RemoteServer) {
         self.server = server
@@ -209,7 +226,15 @@ final class ServedCall: HookCall {
         served.reset()
         edited.removeAll()
         if !state.isEmpty { state = [] }
+        requestInput = StreamInput()
+        responseInput = StreamInput()
     }
+
+    override func pullBody(_ side: HookSide) { pullInput(side) }
+    override func cancelBody(_ side: HookSide) { cancelInput(side) }
+    override func bodyMade(_ side: HookSide) { sendOutput(side) }
+    override func bodyDone(_ side: HookSide) { endOutput(side) }
+    override func bodyBroken(_ failure: HookFailure) { server.message(.bodyBroken, number) { $0.failure(failure) } }
 
     override func willApplyEdits() {
         edited.removeAll()
@@ -233,6 +258,22 @@ final class ServedCall: HookCall {
     override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
 
     override func store(_ request: HookStoreRequest) { server.message(.store, number) { request.write(to: &$0) } }
+
+    override func socketActed() {
+        let actions = takeSocketActions()
+        server.message(.socketActed, number) { $0.actions(actions) }
+    }
+
+    override func socketReady() {
+        let spent = cpuNanoseconds &- cpuTold
+        cpuTold = cpuNanoseconds
+        server.message(.socketReady, number) { wire in
+            wire.number(spent)
+            wire.number32(UInt32(clamping: takeRefusedMessages()))
+        }
+    }
+
+    override func socketBroken(_ failure: HookFailure) { server.message(.socketFailed, number) { $0.failure(failure) } }
 
     override func cancelSubrequest(_ id: Int32) {
         server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }

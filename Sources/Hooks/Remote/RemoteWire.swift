@@ -4,11 +4,15 @@ import HTTP
 /// What a worker says to a cordon. Part of one program's two halves: numbers may change between versions.
 enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
+    case chunk, bodyEnd, bodyRoom
+    case socketOpened, socketMessage, socketClosed, socketLeft
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
 enum RemoteReply: UInt8 {
     case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
+    case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
+    case socketActed, socketReady, socketFailed
 }
 
 /// How a call ended, on the wire.
@@ -52,10 +56,14 @@ extension WireWriter {
     mutating func body(_ body: HookBody) {
         switch body {
         case .unchanged: byte(0)
-        case .none, .stream: byte(1)  // no streams here: `collectsStreams`
+        case .none: byte(1)
         case .bytes(let content):
             byte(2)
             bytes(content.span)
+        case .stream(let length):
+            byte(3)
+            number(length.map { UInt64(clamping: $0) } ?? .max)
+        case .socket: byte(4)
         }
     }
 
@@ -103,8 +111,17 @@ extension WireReader {
         case 0: .unchanged
         case 1: .none
         case 2: .bytes(try array())
+        case 3: .stream(length: try streamLength())
+        case 4: .socket
         case let other: throw WireError("\(other) is no body")
         }
+    }
+
+    private mutating func streamLength() throws(WireError) -> Int? {
+        let length = try number()
+        guard length != .max else { return nil }
+        guard length < 1 << 53 else { throw WireError("a body of \(length) bytes") }
+        return Int(length)
     }
 
     mutating func vars(into table: inout VariableTable) throws(WireError) {
@@ -139,7 +156,7 @@ extension WireWriter {
         string(tls.version)
         string(tls.cipher)
         string(tls.serverName)
-        string(tls.clientSubject)
+        for text in [tls.clientSubject, tls.fingerprint, tls.clientIssuer, tls.clientSerial, tls.clientFingerprint] { string(text) }
         flag(tls.clientVerified)
     }
 
@@ -171,9 +188,11 @@ extension WireReader {
         client.address = isV6 ? IPAddress(v6High: high, v6Low: low) : IPAddress(v4: UInt32(truncatingIfNeeded: low))
         client.port = UInt16(truncatingIfNeeded: try number32())
         guard try flag() else { return client }
+        let version = try string(), cipher = try string(), name = try string(), subject = try string(), fingerprint = try string()
+        let issuer = try string(), serial = try string(), certificate = try string()
         client.tls = TLSInfo(
-            version: try string(), cipher: try string(), serverName: try string(), clientSubject: try string(),
-            clientVerified: try flag())
+            version: version, cipher: cipher, serverName: name, clientSubject: subject, clientVerified: try flag(),
+            fingerprint: fingerprint, clientIssuer: issuer, clientSerial: serial, clientFingerprint: certificate)
         return client
     }
 
@@ -226,6 +245,8 @@ extension WireWriter {
             string(store.name)
             number32(UInt32(clamping: store.largestValue))
         }
+        number32(UInt32(clamping: source.heldBack.count))
+        for name in source.heldBack { string(name) }
         number32(UInt32(clamping: source.lists.count))
         for (name, list) in source.lists {
             string(name)
@@ -280,6 +301,7 @@ extension WireReader {
         for _ in 0..<(try count(ofAtLeast: 8)) {
             source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))
         }
+        for _ in 0..<(try count(ofAtLeast: 4)) { source.heldBack.append(try string()) }
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let name = try string()
             source.lists[name] = try HookList(from: &self)
