@@ -22,7 +22,7 @@ enum HookEntry: Int, CaseIterable {
     case install, bind, start, bodyArrived, bodyFailed, answered, answerFailed, originArrived, originFailed, fire, abandon
     case bodyChunk, bodyEnd, bodyRoom, rejections
     case stored
-    case socketOpened, socketMessage, socketClosed
+    case socketOpened, socketMessage, socketClosed, upgraded
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.

@@ -4,7 +4,7 @@ import HTTP
 /// What a worker says to a cordon. Part of one program's two halves: numbers may change between versions.
 enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
-    case socketOpened, socketMessage, socketClosed, socketLeft
+    case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.

@@ -1,0 +1,126 @@
+"""WebSockets of hooks to upstreams (`fetch` with `Upgrade: websocket`), joined with the client's by the hook or as a whole."""
+import asyncio
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from harness.waiting import wait_until
+from test_34_http2_features import open_websocket
+from test_54_hook_websockets import LANES, ask, ends, talk
+from test_54_websocket_hooks import EchoOrigin
+
+LINK = """\
+    export default {
+      async fetch(request, env) {
+        const link = (await env.chat.fetch("/room", { headers: { upgrade: "websocket", "sec-websocket-protocol": "talk" } })).webSocket;
+        const { socket, response } = upgradeWebSocket(request);
+        link.accept();
+        link.addEventListener("message", ({ data }) => socket.send(data));
+        link.addEventListener("close", ({ code, reason }) => {
+          console.log(`link closed ${code} ${reason}`);
+          socket.close(code === 1006 ? 1011 : code, reason);
+        });
+        socket.addEventListener("message", ({ data }) => {
+          if (data === "throw") throw new Error("broken");
+          if (data === "leave") link.close(4007, "leaving");
+          else link.send(data);
+        });
+        socket.addEventListener("close", ({ code }) => link.close(1000, `client ${code}`));
+        return response;
+      },
+    };
+    """
+
+
+@pytest.fixture
+def echo():
+    origin = EchoOrigin(subprotocols=["talk"])
+    yield origin
+    origin.stop()
+
+
+def serve_link(start, echo, source=LINK, options="lane: inline"):
+    sites = "- name: s\n  hosts: ['*']\n  request:\n    - name: run\n      do: [{run: {function: hook}}]\n"
+    return start(functions=f"hook: {{file: hooks/hook.js, upstreams: [chat], {options}}}", hooks={"hook.js": source}, sites=sites,
+                 upstreams=f'chat: {{servers: ["http://127.0.0.1:{echo.port}"]}}\n')
+
+
+@LANES
+def test_a_hook_stands_between_its_client_and_an_upstream(start, echo, lane):
+    gateway = serve_link(start, echo, options=f"lane: {lane}")
+    messages = ["hello é€", bytes(range(256)), "", b"y" * 300_000]
+    assert talk(gateway, lambda socket: ask(socket, *messages)) == messages
+    assert echo.seen == messages
+    wait_until(lambda: echo.closed == [(1000, "client 1000")], "the upstream is told")
+    assert echo.requests[0].headers["Sec-WebSocket-Protocol"] == "talk"
+
+    async def leaves(socket):
+        await socket.send("leave")
+        return await ends(socket), socket.close_reason
+    assert talk(gateway, leaves) == (4007, "leaving")
+    gateway.wait_log("link closed 4007 leaving")
+
+
+@LANES
+def test_an_upstreams_websocket_can_be_handed_to_the_client(start, echo, lane):
+    gateway = serve_link(start, echo, "export default { fetch(request, env) { return env.chat.fetch('/room', request); } };", f"lane: {lane}")
+
+    async def conversation(socket):
+        return socket.subprotocol, await ask(socket, "a", b"b" * 70_000)
+    assert talk(gateway, conversation, subprotocols=["talk"]) == ("talk", ["a", b"b" * 70_000])
+    wait_until(lambda: echo.closed == [(1000, "")], "the close reaches the upstream")
+
+
+def test_a_slow_client_holds_the_upstream_back(start):
+    sent, polls = [], []
+
+    async def flood(socket):
+        for _ in range(2000):
+            await socket.send(b"x" * 16_384)
+            sent.append(1)
+        await socket.close()
+    origin = EchoOrigin(flood, ping_interval=None, write_limit=65_536)
+    gateway = serve_link(start, origin, "export default { fetch(request, env) { return env.chat.fetch('/', request); } };")
+
+    def stands_still():
+        polls.append(len(sent))
+        return len(polls) > 10 and len(set(polls[-10:])) == 1
+
+    async def conversation(socket):
+        await socket.recv()
+        await asyncio.to_thread(wait_until, stands_still, "the sender is held back")
+        assert len(sent) < 2000
+        count = 1
+        async for _ in socket:
+            count += 1
+        return count
+    assert talk(gateway, conversation, max_queue=1, ping_interval=None) == 2000
+    origin.stop()
+
+
+def test_a_link_ends_with_its_hook(start, echo):
+    gateway = serve_link(start, echo)
+
+    async def conversation(socket):
+        await ask(socket, "x")
+        await socket.send("throw")
+        return await ends(socket)
+    assert talk(gateway, conversation) == 1011
+    wait_until(lambda: echo.closed and echo.closed[0][0] == 1001, "the upstream hears 1001")
+
+
+def test_a_function_whose_origin_speaks_websocket_passes_it_on(start, echo):
+    """What Workers write for a proxy: the origin's 101 is returned as it came."""
+    sites = "- name: s\n  hosts: ['*']\n  upstream: ws\n  request:\n    - name: run\n      do: [{run: {function: hook}}]\n"
+    gateway = start(functions="hook: {file: hooks/hook.js}", upstreams=f'ws: {{servers: ["http://127.0.0.1:{echo.port}"]}}\n', sites=sites,
+                    hooks={"hook.js": "export default { async fetch(request) { return fetch(request); } };"})
+    for tls in (False, True):
+        assert talk(gateway, lambda socket: ask(socket, "a", b"b"), tls, subprotocols=["talk"]) == ["a", b"b"]
+    with gateway.http2() as client:
+        stream = open_websocket(client, **{"sec-websocket-protocol": "talk"})
+        assert client.responses[stream].status == 200
+    wait_until(lambda: gateway.metric("sluice_tunnels_total") == 3, "they are tunnels")
+    changed = "export default { async fetch(request) { return new Response(`${(await fetch(request)).status}`, { status: 403 }); } };"
+    gateway.reload(None, {"hook.js": changed})
+    with pytest.raises(InvalidStatus, match="403"):
+        talk(gateway, lambda socket: ask(socket, "a"), subprotocols=["talk"])
