@@ -92,7 +92,7 @@ final class HookLink: Subrequest {
             if responseBodyEnded { over(1006, "", clean: false, error: isClosing ? "" : "the connection was lost") }
             return false
         }
-        switch next() {
+        switch reader.next(from: &intake) {
         case nil, .control(10, _)?: return true
         case .message(let bytes, let isText)?:
             guard !isClosing else { return true }
@@ -104,14 +104,6 @@ final class HookLink: Subrequest {
         case .failed(let why)?: failed(why)
         }
         return isOpen
-    }
-
-    private func next() -> WebSocketReader.Event? { HookLink.feed(&reader, &intake) }
-
-    private static func feed(_ reader: inout WebSocketReader, _ chain: inout Chain) -> WebSocketReader.Event? {
-        let (count, event) = reader.take(chain.firstBytes)
-        chain.dropFirst(count)
-        return event
     }
 
     private func originCloses(_ payload: [UInt8]) {

@@ -102,7 +102,7 @@ final class HookSocket: TunnelEnd {
             if ended { over(1006, "", clean: false, error: "the connection was lost", .hookSocketsLost) }
             return false
         }
-        switch next() {
+        switch reader.next(from: &intake) {
         case nil, .control(10, _)?: return true
         case .message(let bytes, let isText)?: give(HookMessage(bytes, isText: isText, fromClient: true))
         case .control(_, let payload)?:
@@ -112,14 +112,6 @@ final class HookSocket: TunnelEnd {
         case .failed(let why)?: clientErred(why)
         }
         return state != .closed
-    }
-
-    private func next() -> WebSocketReader.Event? { HookSocket.feed(&reader, &intake) }
-
-    private static func feed(_ reader: inout WebSocketReader, _ chain: inout Chain) -> WebSocketReader.Event? {
-        let (count, event) = reader.take(chain.firstBytes)
-        chain.dropFirst(count)
-        return event
     }
 
     private func give(_ message: HookMessage) {

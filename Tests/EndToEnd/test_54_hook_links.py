@@ -1,13 +1,11 @@
 """WebSockets of hooks to upstreams (`fetch` with `Upgrade: websocket`), joined with the client's by the hook or as a whole."""
-import asyncio
-
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from harness.waiting import wait_until
 from test_34_http2_features import open_websocket
-from test_54_hook_websockets import LANES, ask, ends, talk
-from test_54_websocket_hooks import EchoOrigin
+from test_54_hook_websockets import LANES, ends
+from test_54_websocket_hooks import EchoOrigin, Flood, ask, talk
 
 LINK = """\
     export default {
@@ -72,30 +70,10 @@ def test_an_upstreams_websocket_can_be_handed_to_the_client(start, echo, lane):
 
 
 def test_a_slow_client_holds_the_upstream_back(start):
-    sent, polls = [], []
-
-    async def flood(socket):
-        for _ in range(2000):
-            await socket.send(b"x" * 16_384)
-            sent.append(1)
-        await socket.close()
-    origin = EchoOrigin(flood, ping_interval=None, write_limit=65_536)
-    gateway = serve_link(start, origin, "export default { fetch(request, env) { return env.chat.fetch('/', request); } };")
-
-    def stands_still():
-        polls.append(len(sent))
-        return len(polls) > 10 and len(set(polls[-10:])) == 1
-
-    async def conversation(socket):
-        await socket.recv()
-        await asyncio.to_thread(wait_until, stands_still, "the sender is held back")
-        assert len(sent) < 2000
-        count = 1
-        async for _ in socket:
-            count += 1
-        return count
-    assert talk(gateway, conversation, max_queue=1, ping_interval=None) == 2000
-    origin.stop()
+    flood = Flood(2000)
+    gateway = serve_link(start, flood, "export default { fetch(request, env) { return env.chat.fetch('/', request); } };")
+    assert talk(gateway, flood.receive_slowly, max_queue=1, ping_interval=None) == 2000
+    flood.stop()
 
 
 def test_a_link_ends_with_its_hook(start, echo):

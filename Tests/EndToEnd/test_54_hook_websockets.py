@@ -13,6 +13,7 @@ from harness.gateway import rule_file
 from harness.http1 import EndOfStream
 from harness.waiting import wait_until
 from test_34_http2_features import open_websocket, send
+from test_54_websocket_hooks import ask, talk
 
 ECHO = """\
     export default {
@@ -40,25 +41,6 @@ LANES = pytest.mark.parametrize("lane", ["inline", "cordon"])
 def serve(start, source=ECHO, options="lane: inline", **more):
     sites = "- name: s\n  hosts: ['*']\n  request:\n    - name: run\n      do: [{run: {function: hook}}]\n"
     return start(functions=f"hook: {{file: hooks/hook.js, {options}}}", hooks={"hook.js": source}, sites=sites, **more)
-
-
-def talk(gateway, conversation, tls=False, **options):
-    async def main():
-        import ssl
-        scheme, port, context = "ws", gateway.ports.plain, None
-        if tls:
-            scheme, port, context = "wss", gateway.ports.secure, ssl.create_default_context(cafile=gateway.authority)
-        async with websockets.connect(f"{scheme}://localhost:{port}/chat", ssl=context, proxy=None, max_size=None, **options) as socket:
-            return await asyncio.wait_for(conversation(socket), 60)
-    return asyncio.run(main())
-
-
-async def ask(socket, *messages):
-    answers = []
-    for message in messages:
-        await socket.send(message)
-        answers.append(await socket.recv())
-    return answers
 
 
 async def ends(socket):
