@@ -1,7 +1,11 @@
 """WebSockets of hooks to upstreams (`fetch` with `Upgrade: websocket`), joined with the client's by the hook or as a whole."""
+import ssl
+
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from harness.authority import Authority
+from harness.gateway import rule_file
 from harness.waiting import wait_until
 from test_34_http2_features import open_websocket
 from test_54_hook_websockets import LANES, ends
@@ -102,3 +106,26 @@ def test_a_function_whose_origin_speaks_websocket_passes_it_on(start, echo):
     gateway.reload(None, {"hook.js": changed})
     with pytest.raises(InvalidStatus, match="403"):
         talk(gateway, lambda socket: ask(socket, "a"), subprotocols=["talk"])
+
+
+@LANES
+def test_a_host_outside_is_spoken_to_over_tls_and_only_where_it_is_granted(start, certificates, dns, tmp_path, lane):
+    authority = Authority(tmp_path / "authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("chat", ["chat.test"]))
+    outside = EchoOrigin(ssl=context)
+    dns.a["chat.test"] = dns.a["other.test"] = ["127.0.0.1"]
+    source = """\
+        export default { async fetch(request) {
+          const host = new URL(request.url).pathname.slice(1);
+          try { return await fetch(`https://${host}:PORT/`, { headers: { upgrade: "websocket" } }); } catch (error) { return new Response(error.message, { status: 502 }); }
+        } };
+        """.replace("PORT", str(outside.port))
+    gateway = start(hooks={"hook.js": source}, rules=lambda ports: rule_file(
+        ports, certificates, 9, functions=f'hook: {{file: hooks/hook.js, lane: {lane}, egress: ["https://chat.test:{outside.port}"]}}',
+        request="- name: run\n  do: [{run: {function: hook}}]\n")
+        + f'egress: {{private: [127.0.0.0/8], ca: "{authority.file}"}}\nresolver: {{servers: ["127.0.0.1:{dns.port}"]}}\n')
+    assert talk(gateway, lambda socket: ask(socket, "a", b"b"), path="/chat.test") == ["a", b"b"]
+    with pytest.raises(InvalidStatus, match="502"):
+        talk(gateway, lambda socket: ask(socket, "a"), path="/other.test")
+    outside.stop()

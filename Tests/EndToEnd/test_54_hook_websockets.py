@@ -62,9 +62,15 @@ def test_a_hook_answers_messages_itself(start, lane, tls):
     gateway.wait_log("closed 1000  true")
 
 
-def test_untrusted_functions_end_websockets_in_their_cordon(start):
-    gateway = serve(start, options="untrusted: true")
-    assert talk(gateway, lambda socket: ask(socket, "a", "b")) == ["a", "b"]
+@pytest.mark.parametrize("options", ["untrusted: true", "isolation: request", "untrusted: true, isolation: request"])
+def test_untrusted_and_isolated_functions_end_websockets_too(start, options):
+    gateway = serve(start, ECHO.replace("server.send(data);", "server.send(`${globalThis.seen ??= data} ${data}`);"), options)
+
+    async def both(socket):
+        async with websockets.connect(f"ws://localhost:{gateway.ports.plain}/chat", proxy=None) as other:
+            return await ask(socket, "a", "b") + await ask(other, "c") + await ask(socket, "d")
+    second = "c c" if "isolation" in options else "a c"
+    assert talk(gateway, both) == ["a a", "a b", second, "a d"]
 
 
 def test_a_request_that_is_no_handshake_is_answered_as_the_hook_says(start):

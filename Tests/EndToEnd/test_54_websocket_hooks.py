@@ -65,13 +65,13 @@ def serve(start, echo, source, options="lane: inline", **more):
                  upstreams=f'ws: {{servers: ["http://127.0.0.1:{echo.port}"]}}\n', sites=sites, **more)
 
 
-def talk(gateway, conversation, tls=False, **options):
+def talk(gateway, conversation, tls=False, path="/chat", **options):
     """Runs `conversation(socket)` over a WebSocket through the gateway."""
     async def main():
         scheme, port, context = "ws", gateway.ports.plain, None
         if tls:
             scheme, port, context = "wss", gateway.ports.secure, ssl.create_default_context(cafile=gateway.authority)
-        async with websockets.connect(f"{scheme}://localhost:{port}/chat", ssl=context, proxy=None, max_size=None, **options) as socket:
+        async with websockets.connect(f"{scheme}://localhost:{port}{path}", ssl=context, proxy=None, max_size=None, **options) as socket:
             return await asyncio.wait_for(conversation(socket), 30)
     return asyncio.run(main())
 
