@@ -101,7 +101,8 @@ def test_a_function_whose_origin_speaks_websocket_passes_it_on(start, echo):
     with gateway.http2() as client:
         stream = open_websocket(client, **{"sec-websocket-protocol": "talk"})
         assert client.responses[stream].status == 200
-    wait_until(lambda: gateway.metric("sluice_tunnels_total") == 3, "they are tunnels")
+        wait_until(lambda: [gateway.metric(f"sluice_tunnels_{each}") for each in ("total", "active")] == [3, 1], "they are tunnels")
+    wait_until(lambda: gateway.metric("sluice_tunnels_active") == 0, "the last one is over")
     changed = "export default { async fetch(request) { return new Response(`${(await fetch(request)).status}`, { status: 403 }); } };"
     gateway.reload(None, {"hook.js": changed})
     with pytest.raises(InvalidStatus, match="403"):
