@@ -96,7 +96,7 @@ let package = Package(
         room("Gateway", [
             "Cordon", "Isolates", "Hooks", "Rules", "Stores", "KeyValue", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
-        room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
+        room("Supervisor", ["TLS", "Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
         // Floor 7
         room("Rehearsal", ["Gateway", "Upstream", "Rules", "HTTP1", "HTTP", "Patterns", "Buffers"]),

@@ -55,3 +55,15 @@ int sluice_spare_descriptor(void) {
 }
 
 void sluice_memory_trim(void) { malloc_trim(0); }
+
+uint64_t sluice_first_thread_cpu(int pid) {
+    char path[64], text[128];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", pid, pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (count <= 0) return 0;
+    text[count] = 0;
+    return strtoull(text, NULL, 10);
+}

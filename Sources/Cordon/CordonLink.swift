@@ -10,13 +10,14 @@ public struct CordonLink: ~Copyable {
     let workerEvent: OwnedDescriptor
     let cordonEvent: OwnedDescriptor
 
-    /// Packets that a cordon is born with, in this order, each with its descriptor.
-    enum Birth: UInt8 { case ring = 1, workerEvent, cordonEvent }
+    /// Packets that a cordon is born with: options, then the others in this order, the first without, the others with a descriptor.
+    enum Birth: UInt8 { case ring = 1, workerEvent, cordonEvent, options }
 
-    public init() throws(SystemError) {
+    public init(_ options: CordonOptions = CordonOptions()) throws(SystemError) {
         let ring = try SharedRing()
         let workerEvent = try EventSignal.create(), cordonEvent = try EventSignal.create()
         let (socket, theirs) = try ControlSocket.pair()
+        try socket.send(options.bytes)
         try socket.send([Birth.ring.rawValue], passing: ring.descriptor.number)
         try socket.send([Birth.workerEvent.rawValue], passing: workerEvent.number)
         try socket.send([Birth.cordonEvent.rawValue], passing: cordonEvent.number)

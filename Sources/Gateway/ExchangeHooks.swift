@@ -22,7 +22,8 @@ struct HookState {
     var laterFields: [UInt8] = []
     /// Status that a hook's policy chose for the failure.
     var policyStatus = 0
-
+    /// Its signed header asks for inspected functions (`--inspect`).
+    var isInspected = false
 }
 
 /// Hooks in the walk of an exchange.
@@ -48,7 +49,8 @@ extension ExchangeRunner {
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
         if let spans { spans.hookBegins(at: worker.preciseNow) }
-        switch function.start(call, bound.binding, phase, self, hooks) {
+        let inspected = self.hooks.isInspected ? function.startInspected(call, bound.binding, phase, self) : nil
+        switch inspected ?? function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, outcome)
         }
@@ -134,6 +136,7 @@ extension ExchangeRunner {
     private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         let microseconds = call.cpuNanoseconds / 1000
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1000)
         if microseconds >= SharedFunction.slowMicroseconds, let shared = call.bound?.shared {
             worker.hooks?.noteCost(shared, microseconds: microseconds)
         }

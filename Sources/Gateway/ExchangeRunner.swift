@@ -114,6 +114,7 @@ final class ExchangeRunner: ForwardedExchange {
     func begin() {
         start()
         if let tracing = generation?.tracing { beginTrace(tracing) }
+        if let inspection = worker.inspection { hooks.isInspected = inspection.wants(self) }
         guard !worker.refusesRequests else {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))

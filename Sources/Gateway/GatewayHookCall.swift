@@ -66,6 +66,8 @@ final class GatewayHookCall: Hooks.HookCall {
 
     override func bodyBroken(_ failure: HookFailure) { (runner ?? producesFor)?.bodyBroken(self, failure) }
 
+    override func rewind() -> Bool { runner?.rewindBodies(of: self) ?? true }
+
     override func socketActed() {
         sortActions()
         socket?.hookActed()

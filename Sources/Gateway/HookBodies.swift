@@ -176,6 +176,7 @@ extension ExchangeRunner {
                 stage.wanted = false
                 keep(slice, stage)
                 stage.call.bodyChunk(stage.side, slice.bytes)
+                if stage.call.takesMore(stage.side) { stage.wanted = true }
             } else if stage.ended {
                 stage.wanted = false
                 stage.call.bodyEnded(stage.side)
@@ -195,6 +196,18 @@ extension ExchangeRunner {
         } else {
             stage.given.append(slice.shared())
         }
+    }
+
+    /// The call begins anew: what it read is to be read again. False when that is gone.
+    func rewindBodies(of call: GatewayHookCall) -> Bool {
+        for side in [HookSide.request, .response] {
+            guard let stage = stage(of: call, side) else { continue }
+            guard stage.keepsGiven, !stage.ignored else { return false }
+            stage.given.append(contentsOf: &stage.intake)
+            stage.intake.append(contentsOf: &stage.given)
+            (stage.wanted, stage.collects) = (false, false)
+        }
+        return true
     }
 
     private func serveWhole(_ stage: BodyStage) {

@@ -4,6 +4,10 @@ import Telemetry
 
 /// Isolates made ahead on a thread of their own, so that a function's first call waits for none; and the bytecode of
 /// functions, made on the same thread.
+///
+/// Making an isolate maps and protects memory, for which the kernel has one lock per process: while it goes on, calls of the
+/// worker that need new memory wait, and a first call needs much. So isolates are ordered when a turn of the loop is over, one
+/// at a time, and, as long as half of them are there, only when no function has taken one for a while.
 final class IsolatePool {
     /// Of one kind, at most; fewer when fewer functions could ask for them. Each takes about 1.3 MB.
     static let perKind = 8
@@ -11,9 +15,10 @@ final class IsolatePool {
     static let kinds = 4
     /// Functions whose bytecode is made in one go; new isolates wait so long at most.
     private static let batch = 16
-    /// Behind the requests.
-    /// Far behind the requests: on a machine whose cores are all busy an isolate is rather made on the spot.
-    private static let niceness: Int32 = 19
+    /// Milliseconds without a taker before the pool is filled up.
+    private static let calm: UInt64 = 6
+    /// Behind the requests, but not so far that on a machine whose cores are all busy nothing is ever made ahead.
+    private static let niceness: Int32 = 10
 
     private enum Made: Sendable {
         case spare(SpareKind, HookSpare?)
@@ -21,17 +26,25 @@ final class IsolatePool {
     }
 
     private let workshop: Workshop<Made>
+    private unowned let reactor: Reactor
     private let metrics: Metrics
     private var ready: [SpareKind: [HookSpare]] = [:]
+    /// How many of each kind are being made.
     private var ordered: [SpareKind: Int] = [:]
+    /// The loop has not turned yet: nobody is disturbed.
+    private var isStarting = true
     /// How many of each kind shall be ready.
     private var wanted: [SpareKind: Int] = [:]
+    private var isLacking = false
+    private let timer = RefillTimer()
     private var uncompiled: [HookFunction] = []
     private var isCompiling = false
 
     init(reactor: Reactor, metrics: Metrics) throws(SystemError) {
         workshop = try Workshop(reactor: reactor, niceness: Self.niceness)
+        self.reactor = reactor
         self.metrics = metrics
+        timer.pool = self
     }
 
     /// Makes ready for functions of these kinds, one entry for each function. What is of no kind of theirs is freed.
@@ -45,7 +58,8 @@ final class IsolatePool {
             for spare in spares.suffix(surplus) { workshop.discard(spare) }
             ready[kind]?.removeLast(surplus)
         }
-        for kind in wanted.keys { refill(kind) }
+        // What a new configuration needs, it needs soon.
+        while let kind = poorest { order(kind) }
         show()
     }
 
@@ -54,23 +68,58 @@ final class IsolatePool {
     func take(_ kind: SpareKind) -> HookSpare? {
         let spare = ready[kind]?.popLast()
         metrics.add(spare != nil ? .isolatesWarm : .isolatesCold)
-        refill(kind)
+        if isStarting {
+            if let next = poorest { order(next) }
+        } else {
+            isLacking = true
+            if timer.isScheduled { reactor.schedule(timer, after: Self.calm) }
+        }
         show()
         return spare
     }
 
-    private func refill(_ kind: SpareKind) {
-        let there = (ready[kind]?.count ?? 0) + ordered[kind, default: 0]
-        for _ in there..<max(there, wanted[kind] ?? 0) {
-            ordered[kind, default: 0] += 1
-            workshop.make({ .spare(kind, HookSpare(kind)) }, then: { [weak self] in self?.arrived($0) })
+    /// At the end of a turn of the loop: has the next isolate made, if one is due.
+    func refill() {
+        isStarting = false
+        guard isLacking else { return }
+        isLacking = false
+        guard isIdle, let kind = poorest else { return }
+        if (ready[kind]?.count ?? 0) * 2 >= wanted[kind] ?? 0 {
+            reactor.schedule(timer, after: Self.calm)
+        } else {
+            order(kind)
         }
+    }
+
+    /// The last taker came a while ago.
+    fileprivate func calmCame() {
+        guard isIdle, let kind = poorest else { return }
+        order(kind)
+    }
+
+    private var isIdle: Bool { ordered.values.allSatisfy { $0 == 0 } }
+
+    /// The kind of which the smallest part is there or on its way; nil when nothing is lacking.
+    private var poorest: SpareKind? {
+        var found: (kind: SpareKind, share: Double)?
+        for (kind, count) in wanted {
+            let share = Double((ready[kind]?.count ?? 0) + ordered[kind, default: 0]) / Double(count)
+            if share < found?.share ?? 1 { found = (kind, share) }
+        }
+        return found?.kind
+    }
+
+    private func order(_ kind: SpareKind) {
+        ordered[kind, default: 0] += 1
+        workshop.make({ .spare(kind, HookSpare(kind)) }, then: { [weak self] in self?.arrived($0) })
     }
 
     private func arrived(_ made: Made) {
         guard case .spare(let kind, let spare) = made else { return }
         ordered[kind, default: 1] -= 1
+        // What could not be made now is not tried again before somebody needs it.
         guard let spare else { return }
+        isLacking = true
         guard (ready[kind]?.count ?? 0) < wanted[kind] ?? 0 else { return workshop.discard(spare) }
         ready[kind, default: []].append(spare)
         show()
@@ -103,6 +152,11 @@ final class IsolatePool {
             compileNext(done)
         })
     }
+}
+
+private final class RefillTimer: Timer {
+    unowned var pool: IsolatePool?
+    override func fire() { pool?.calmCame() }
 }
 
 /// Loads functions that nobody has called yet, one after the other while requests go on, each in an isolate made ahead.

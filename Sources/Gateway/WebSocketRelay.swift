@@ -268,6 +268,7 @@ final class WebSocketRelay: TunnelEnd {
     private func record(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         let microseconds = call.cpuNanoseconds / 1000
         runner.worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        runner.worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: runner.worker.nowNanoseconds) / 1000)
         guard let bound = call.bound else { return }
         if microseconds >= SharedFunction.slowMicroseconds { runner.worker.hooks?.noteCost(bound.shared, microseconds: microseconds) }
         let failed = if case .failed = outcome { true } else { false }

@@ -122,20 +122,6 @@ final class WorkerHooks {
 
     func isLoaded(_ function: HookFunction) -> Bool { loaded.values.contains { $0.function === function } }
 
-    /// Bytes that the isolates of one worker may hold together before idle ones are given up.
-    static let isolateBytes: UInt64 = 1_280 << 20
-    private var nextLook: UInt64 = 0
-
-    /// Once a second: gives up isolates that were not used for longest.
-    func makeRoom(_ metrics: Metrics) {
-        guard worker.now >= nextLook else { return }
-        nextLook = worker.now + 1_000
-        let evicted = runtime.evict(beyond: WorkerHooks.isolateBytes)
-        guard evicted > 0 else { return }
-        metrics.add(.isolatesEvicted, evicted)
-        countIsolates()
-    }
-
     func countIsolates() { worker.metrics.set(.isolatesLive, loaded.values.count { $0.function?.hasIsolate == true }) }
 
     /// The supervisor's word on which functions held workers up, and which of them cost one.
@@ -192,6 +178,7 @@ final class WorkerHooks {
     }
 
     func endOfTurn() {
+        pool?.refill()
         guard sweepSoon else { return }
         sweepSoon = false
         for key in Array(loaded.keys) {
@@ -241,6 +228,7 @@ final class GatewayHookHost: HookHost {
     /// Isolates made ahead.
     var isolates: IsolatePool?
     private let timer = HookTimer()
+    private var loadBegan: UInt64 = 0
     private var loading: RunningLabel
 
     init(worker: Worker) {
@@ -252,21 +240,29 @@ final class GatewayHookHost: HookHost {
 
     override var now: UInt64 { worker.nowNanoseconds }
 
-    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) -> UInt64 {
         let now = worker.preciseNow
         guard let call = call as? GatewayHookCall, let bound = call.bound else {
             let none = Span<UInt8>()
             worker.context.running.enter(
                 loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
-            return
+            return 0
         }
         let digits = call.requestID.digits
         worker.context.running.enter(
             bound.label, request: digits.span, started: now, deadline: now + bound.patience,
             generation: call.generation?.number ?? 0)
+        // The watchdog's clock is the real one, whatever a rehearsal plays.
+        return worker.stage == nil ? now : 0
     }
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }
+
+    override func willLoad(_ function: HookFunction) { loadBegan = worker.preciseNow }
+    override func didLoad(_ function: HookFunction) {
+        worker.metrics.observe(.functionLoad, microseconds: (worker.preciseNow &- loadBegan) / 1_000)
+    }
 
     override func takeSpare(_ kind: SpareKind) -> HookSpare? { isolates?.take(kind) }
 

@@ -140,6 +140,7 @@ final class ScheduledRun {
         }
         let microseconds = (call?.cpuNanoseconds ?? 0) / 1_000
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        if let call { worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1_000) }
         generation.series.countCall(function: hook.bound.functionIndex, microseconds: microseconds, failed: failed)
         if microseconds >= SharedFunction.slowMicroseconds { worker.hooks?.noteCost(hook.bound.shared, microseconds: microseconds) }
         if let call { worker.hooks?.giveBack(call) }

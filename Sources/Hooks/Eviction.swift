@@ -1,19 +1,70 @@
 import Isolates
 
+/// What the isolates of a worker hold, each as it was looked at last. Bytes.
+public struct HookCensus: Sendable, Equatable {
+    public var isolates = 0
+    /// Physical memory of heaps, ArrayBuffers, and V8's global handles.
+    public var heapBytes: UInt64 = 0, externalBytes: UInt64 = 0, handleBytes: UInt64 = 0
+    /// Contexts that V8 knows of, and those that nobody refers to any more and that are not collected yet.
+    public var contexts: UInt64 = 0, detachedContexts: UInt64 = 0
+    public var callsUnderWay = 0
+}
+
+/// One isolate, looked at.
+struct HookFootprint {
+    let statistics: IsolateStatistics
+
+    /// What the isolate holds of physical memory: its heap with what is committed for it, its buffers, and what it costs by
+    /// being there.
+    var bytes: UInt64 { statistics.physicalHeap + statistics.externalBytes + statistics.malloced + Self.overhead }
+
+    /// What an isolate costs beyond what V8 counts: tables, code space, mappings (measured: 1.27 MB in all when idle).
+    private static let overhead: UInt64 = 384 << 10
+    /// Taken for one that nobody has looked at yet.
+    static let typical: UInt64 = 1_300 << 10
+}
+
 /// Giving up isolates that nobody uses, so that a thousand functions fit into a worker of bounded memory.
 extension HookRuntime {
-    /// Lets go of the isolates of the least recently used functions until the rest is within `bytes`. A function keeps its
-    /// bindings and handlers, loses what its module kept in variables, and gets a new isolate at its next call.
+    /// Looks at the next `count` functions, after those that were looked at last. A look at one costs microseconds, because it
+    /// walks through memory that nobody has touched for a while: a thousand at once would be some milliseconds.
+    public func look(at count: Int) {
+        guard !functions.isEmpty else { return }
+        for _ in 0..<min(count, functions.count) {
+            nextLook = nextLook + 1 < functions.count ? nextLook + 1 : 0
+            functions[nextLook].look()
+        }
+    }
+
+    public var census: HookCensus {
+        var census = HookCensus()
+        for function in functions {
+            census.callsUnderWay += function.callsUnderWay
+            guard function.hasIsolate else { continue }
+            census.isolates += 1
+            guard let statistics = function.seen?.statistics else { continue }
+            census.heapBytes += statistics.physicalHeap
+            census.externalBytes += statistics.externalBytes
+            census.handleBytes += statistics.handleBytes
+            census.contexts += statistics.contexts
+            census.detachedContexts += statistics.detachedContexts
+        }
+        return census
+    }
+
+    /// Lets go of the isolates of the least recently used functions until the rest is within `bytes`, by what `look` saw. A
+    /// function keeps its bindings and handlers, loses what its module kept in variables, and gets a new isolate at its next call.
     ///
+    /// - Parameter most: isolates let go in one go; freeing one takes some tenths of a millisecond.
     /// - Returns: how many were let go.
-    public func evict(beyond bytes: UInt64) -> Int {
+    public func evict(beyond bytes: UInt64, atMost most: Int = .max) -> Int {
         var total = functions.reduce(UInt64(0)) { $0 + $1.footprint }
         guard total > bytes else { return 0 }
         var evicted = 0
-        for function in functions.sorted(by: { $0.lastUsed < $1.lastUsed }) where total > bytes {
+        for function in functions.sorted(by: { $0.lastUsed < $1.lastUsed }) where total > bytes && evicted < most {
             let footprint = function.footprint
             guard footprint > 0, function.letGo() else { continue }
-            total -= footprint
+            total -= min(total, footprint)
             evicted += 1
         }
         return evicted
@@ -21,21 +72,19 @@ extension HookRuntime {
 }
 
 extension HookFunction {
-    /// What the isolate holds of physical memory: its heap with what is committed for it, its buffers, and what it costs by
-    /// being there; 0 without one.
+    /// Bytes; 0 without an isolate.
     var footprint: UInt64 {
-        guard let loaded else { return 0 }
-        let statistics = loaded.isolate.statistics
-        return statistics.physicalHeap + statistics.externalBytes + statistics.malloced + HookFunction.overhead
+        guard loaded != nil else { return 0 }
+        return seen?.bytes ?? HookFootprint.typical
     }
 
-    /// What an isolate costs beyond what V8 counts: tables, code space, mappings (measured: 1.27 MB in all when idle).
-    private static let overhead: UInt64 = 384 << 10
+    func look() { seen = loaded.map { HookFootprint(statistics: $0.isolate.statistics) } }
 
     /// False while calls are under way.
     func letGo() -> Bool {
         guard loaded != nil, callsUnderWay == 0 else { return false }
         loaded = nil
+        seen = nil
         timers.removeAll()
         return true
     }

@@ -151,10 +151,18 @@ open class HookCall {
         enter(.answerFailed, [.int(id), .string(message)])
     }
 
+    /// Nanoseconds since it began, waiting included; `now` is the host's clock, which may stand still within a turn.
+    public final func elapsed(until now: UInt64) -> UInt64 {
+        max(now > progress.started ? now - progress.started : 0, cpuNanoseconds)
+    }
+
     /// Ends the call without a result: the client is gone. Neither `finished` nor `released` follows.
     public final func cancel() {
         if let owner = remote.owner { owner.cancel(self) } else { function?.abandon(self) }
     }
+
+    /// The process that the call ran in is gone: what it read of bodies is to be read again. False when that is not possible.
+    open func rewind() -> Bool { true }
 
     /// The result is known; `waitUntil` work goes on.
     final func endExchange() {

@@ -11,6 +11,8 @@ public final class HookFunction {
     /// The runtime's, kept here because it is asked several times per call.
     let host: HookHost
     var loaded: LoadedIsolate?
+    /// The isolate as it was looked at last.
+    var seen: HookFootprint?
     private var handlers: Int32 = 0
     /// When its last call began.
     var lastUsed: UInt64 = 0
@@ -24,6 +26,7 @@ public final class HookFunction {
     public var bytecode: [String: [UInt8]] = [:]
 
     private var slots = SlotTable()
+    var names = NameTable()
     public var callsUnderWay: Int { slots.inUse }
 
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
@@ -85,12 +88,15 @@ public final class HookFunction {
     func rule(_ binding: Int32) -> HookRule? { rules.indices.contains(Int(binding)) ? rules[Int(binding)] : nil }
 
     private func makeIsolate() throws(HookLoadError) -> LoadedIsolate {
+        host.willLoad(self)
+        defer { host.didLoad(self) }
         let made: LoadedIsolate
         do throws(JSError) {
             made = try LoadedIsolate(source, HookOperations(self), host.takeSpare(SpareKind(source.limits)))
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
+        if let (inspector, folder) = host.inspector(of: self) { made.isolate.openInspector(inspector, folder: folder) }
         try furnish(made)
         tally.isolatesMade += 1
         tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)
@@ -128,7 +134,8 @@ public final class HookFunction {
     private var grants: String {
         let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
         return """
-            {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],"collects":\(source.collectsStreams),"outside":\(source.reachesOutside),"variables":{\(variables)},\
+            {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],\
+            "outside":\(source.reachesOutside),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
             """
@@ -194,6 +201,7 @@ public final class HookFunction {
     func loseIsolate() {
         let memory = memoryInUse
         loaded = nil
+        seen = nil
         losses.append(host.now)
         timers.removeAll()
         for call in slots.all {
@@ -206,6 +214,9 @@ public final class HookFunction {
             if call.exchange != nil { fail(call, failure) } else if call.socket.isOpen { breakSocket(call, failure) } else { breakStreams(call, failure) }
         }
     }
+
+    /// The runtime ends, and nobody may ask it for anything any more.
+    func drop() { loaded = nil }
 
     func close() {
         for call in slots.all { end(call) }

@@ -4,7 +4,9 @@ import Isolates
 
 /// The host's side of the prelude: every operation checks that (slot, epoch) still names a live call.
 final class HookOperations: NativeOperations {
-    unowned let function: HookFunction
+    /// Strong, because each operation asks for it. The circle is cut when the function lets go of its isolate: at the
+    /// latest when its runtime ends.
+    let function: HookFunction
 
     init(_ function: HookFunction) { self.function = function }
 
@@ -52,6 +54,7 @@ final class HookOperations: NativeOperations {
         case .store: try store(native)
         case .inList: try inList(native)
         case .addLater: try addLater(native)
+        case .fieldNumber: native.returnInt(function.names.number(of: try native.latin1(0)))
         case .message: try message(native)
         case .setMessage: try setMessage(native)
         case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
@@ -65,7 +68,8 @@ final class HookOperations: NativeOperations {
 
     /// A call under way, its `waitUntil` work included.
     func call(_ native: borrowing NativeCall) throws(NativeFailure) -> HookCall {
-        guard let call = function.call(try native.int32(0), try native.int32(1)) else { throw HookOperations.ended }
+        let (slot, epoch) = try native.pair(0)
+        guard let call = function.call(slot, epoch) else { throw HookOperations.ended }
         return call
     }
 

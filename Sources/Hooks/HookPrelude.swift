@@ -13,6 +13,7 @@ enum HookOperation: Int, CaseIterable {
     case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
     case store, inList, addLater
+    case fieldNumber
     case acceptSocket, sendSocket, closeSocket, socketReady, socketBuffered, failSocket
     case budget
 }
@@ -43,7 +44,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "websocket", "kv", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "websocket", "kv", "entries",
     ]
 
     static var source: String {

@@ -16,10 +16,16 @@ public final class HookRuntime {
     /// Functions whose calls left worlds behind.
     var untidied: [HookFunction] = []
     let started: UInt64
+    /// Index of the function that was looked at last.
+    var nextLook = -1
 
     public init(host: HookHost) {
         self.host = host
         started = host.now
+    }
+
+    deinit {
+        for function in functions { function.drop() }
     }
 
     /// Loads a function that touches what V8 sets up on first use, and forgets it: for a process that is about to give

@@ -7,12 +7,28 @@ import Isolates
 /// gateway says that it has room (`bodyRoom`), the hook fills `requestOutput` or `responseOutput` up to
 /// `HookCall.outputStep` bytes. So neither side ever holds more than it asked for.
 struct StreamProgress {
+    /// A number for each side.
+    struct Pair {
+        private var request: Int, response: Int
+        init(_ value: Int) { (request, response) = (value, value) }
+        subscript(side: HookSide) -> Int {
+            get { side == .request ? request : response }
+            set { if side == .request { request = newValue } else { response = newValue } }
+        }
+    }
+
     /// Sides whose body the hook has asked a chunk of, as bits `1 << side`.
     var pulls: UInt8 = 0
     /// Sides that the hook produces a body for.
     var outputs: UInt8 = 0
     /// Sides among `outputs` for which the gateway has no room at present.
     var full: UInt8 = 0
+    /// Bytes that the hook may make before it has to be told again that there is room.
+    var room = Pair(0)
+    /// Of a call in a cordon: bytes that the cordon asked for and that have not been sent to it.
+    var asked = Pair(0)
+    /// The same: bytes that are still to come of a body whose length was announced; negative for one without.
+    var left = Pair(-1)
     /// Bytes that crossed into and out of JavaScript.
     var bytes: UInt64 = 0
 
@@ -35,7 +51,9 @@ extension HookCall {
 
     /// One chunk, the answer to `pullBody`. The bytes are copied into the isolate.
     public final func bodyChunk(_ side: HookSide, _ bytes: Span<UInt8>) {
-        guard let function, slot >= 0, streams.pulls & side.bit != 0 else { return }
+        guard streams.pulls & side.bit != 0 else { return }
+        if let owner = remote.owner { return owner.chunk(self, side, bytes) }
+        guard let function, slot >= 0 else { return }
         streams.pulls &= ~side.bit
         streams.bytes &+= UInt64(bytes.count)
         function.tally.bodyBytesRead &+= UInt64(bytes.count)
@@ -46,15 +64,21 @@ extension HookCall {
     public final func bodyEnded(_ side: HookSide) {
         guard streams.pulls & side.bit != 0 else { return }
         streams.pulls &= ~side.bit
+        if let owner = remote.owner { return owner.tell(.bodyEnd, self, side) }
         function?.enter(.bodyEnd, for: self, [.int(side.rawValue)])
     }
 
+    /// It takes a chunk more although it has just got one: another process asks ahead of what its hook reads.
+    public final func takesMore(_ side: HookSide) -> Bool { remote.owner != nil && streams.pulls & side.bit != 0 }
+
     // MARK: The body that the hook makes
 
-    /// There is room for `outputStep` bytes more.
+    /// There is room for `outputStep` bytes more. A hook that was told so before and has not made them goes on by itself.
     public final func bodyRoom(_ side: HookSide) {
-        guard streams.outputs & side.bit != 0 else { return }
+        guard streams.outputs & side.bit != 0, streams.full & side.bit != 0 else { return }
         streams.full &= ~side.bit
+        streams.room[side] = HookCall.outputStep
+        if let owner = remote.owner { return owner.tell(.bodyRoom, self, side) }
         function?.enter(.bodyRoom, for: self, [.int(side.rawValue)])
     }
 
@@ -145,15 +169,14 @@ extension HookOperations {
     private func write(_ call: HookCall, _ side: HookSide, _ native: borrowing NativeCall) throws(NativeFailure) {
         guard call.streams.outputs & side.bit != 0 else { throw HookOperations.ended }
         let bytes = try native.bytes(3), pool = function.host.pool
-        let first: Bool, more: Bool
+        call.streams.room[side] -= bytes.count
+        let first: Bool, more = call.streams.room[side] > 0
         if side == .request {
             first = call.requestOutput.isEmpty
             call.requestOutput.append(copying: bytes, from: pool)
-            more = call.requestOutput.byteCount < HookCall.outputStep
         } else {
             first = call.responseOutput.isEmpty
             call.responseOutput.append(copying: bytes, from: pool)
-            more = call.responseOutput.byteCount < HookCall.outputStep
         }
         pool.copied.hook += bytes.count
         call.streams.bytes &+= UInt64(bytes.count)

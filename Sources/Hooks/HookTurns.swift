@@ -39,7 +39,9 @@ extension HookFunction {
             return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
-        let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
+        beginTurn(call, isolate)
+        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index)
+        endTurn(call, isolate, settled: true)
         call.progress.starting = false
         if let outcome = takeOutcome(of: call) {
             deliver()
@@ -112,15 +114,16 @@ extension HookFunction {
     }
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
-        host.willRun(self, call)
+        let now = host.willRun(self, call)
         if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         let used = (call.cpuNanoseconds &- cpuForgiven(call)) / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
-        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
+        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call), now: now)
     }
 
-    func endTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
-        _ = loaded.isolate.runMicrotasks()
+    /// - Parameter settled: the microtasks have run.
+    func endTurn(_ call: HookCall, _ loaded: LoadedIsolate, settled: Bool = false) {
+        if !settled { _ = loaded.isolate.runMicrotasks() }
         if loaded.isolate.hasRejections {
             _ = loaded.isolate.call(HookEntry.rejections.rawValue)
             _ = loaded.isolate.runMicrotasks()

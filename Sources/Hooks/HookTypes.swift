@@ -77,10 +77,6 @@ public struct HookSource: Sendable {
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
-    /// Bodies that the function makes as streams are read to their end before its result: for a host that cannot take
-    /// them chunk by chunk.
-    public var collectsStreams = false
-
     public enum Isolation: Sendable {
         /// One world for all calls of the function on a worker: what a module keeps in variables stays.
         case worker

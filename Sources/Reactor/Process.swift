@@ -134,6 +134,12 @@ public enum ProcessSetup {
     /// CPUs this process may run on, at least 1.
     public static var cpuCount: Int { max(1, Int(sluice_cpu_count())) }
 
+    /// Nanoseconds that the first thread of another process has spent on a processor; nil when the kernel does not tell.
+    public static func processorTime(ofFirstThread pid: Int32) -> UInt64? {
+        let time = sluice_first_thread_cpu(pid)
+        return time == 0 ? nil : time
+    }
+
     /// The kernel kills this process when the thread that started it ends. Returns false when the
     /// parent is already another one than `expected`.
     public static func dieWithParent(expected: Int32) throws(SystemError) -> Bool {

@@ -168,7 +168,7 @@ final class WorkerProcess: ManagedProcess {
     /// Where it writes what it dies of.
     let crash: CrashMemory
     /// A call seen past its deadline; it is killed when it is seen a second time.
-    var suspect: UInt64 = 0
+    var suspect: Suspicion?
 
     init(index: Int, supervisor: Supervisor, arguments: [String]) throws(SystemError) {
         self.index = index
@@ -198,4 +198,17 @@ final class WorkerProcess: ManagedProcess {
         if killReason == nil { killReason = reason }
         kill()
     }
+}
+
+/// A hook call that was found beyond its deadline.
+struct Suspicion {
+    let sequence: UInt64
+    /// Monotonic nanoseconds, and processor time of the worker's loop then.
+    let since: UInt64
+    let processorTime: UInt64?
+
+    /// Processor time in which a call that can stop has stopped.
+    static let turn: UInt64 = 50_000_000
+    /// However busy the machine is.
+    static let patience: UInt64 = 20_000_000_000
 }

@@ -106,18 +106,21 @@ extension Supervisor {
                 lookAtLoop(of: worker, now)
                 continue
             }
-            if now > deadline &+ Supervisor.hookGrace { stopHook(of: worker) }
+            if now > deadline &+ Supervisor.hookGrace { stopHook(of: worker, now) }
         }
     }
 
-    /// Kills a worker on the second look at the same call: after a pause of the whole machine every
-    /// deadline is over, but the worker gets its turn before the second look.
-    private func stopHook(of worker: WorkerProcess) {
+    /// Kills a worker on a later look at the same call: after a pause of the whole machine every deadline is over, but the worker
+    /// gets its turn before the second look; and one that waits for a processor on a busy machine uses none.
+    private func stopHook(of worker: WorkerProcess, _ now: UInt64) {
         guard worker.killedInside == nil, let report = shared.running(worker: worker.slot) else { return }
-        guard worker.suspect == report.sequence else {
-            worker.suspect = report.sequence
+        let used = ProcessSetup.processorTime(ofFirstThread: worker.pid)
+        guard let suspect = worker.suspect, suspect.sequence == report.sequence else {
+            worker.suspect = Suspicion(sequence: report.sequence, since: now, processorTime: used)
             return
         }
+        let hadItsTurn = used.map { $0 &- (suspect.processorTime ?? 0) >= Suspicion.turn } ?? true
+        guard hadItsTurn || now &- suspect.since > Suspicion.patience else { return }
         worker.killedInside = report
         worker.kill(because: "hook \(report.function) did not stop")
     }

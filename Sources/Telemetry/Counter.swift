@@ -82,6 +82,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
     case isolatesSpare, isolatesWarm, isolatesCold
     case isolatesEvicted
+    /// What isolates hold, looked at one after the other within about a second: bytes and contexts; calls that have not ended.
+    case isolateHeapBytes, isolateBufferBytes, isolateHandleBytes, isolateContexts, isolateContextsDetached
+    case hookCallsOpen
     case cordonsLive, cordonCalls
     /// Hook processes that died or were killed, and calls that ran again because of it.
     case cordonDeaths, cordonRepeats

@@ -70,7 +70,7 @@ extension Counter {
                 "Client connections refused by a connection limit.")
             + one(
                 .connectionsHeld, "connections_held_total", .counter,
-                "Client connections that had to wait because their address had flooded the worker.")
+                "Client connections that had to wait because their client had flooded the worker.")
             + series(
                 "shed_total", .counter, "What was given up because a worker ran short of memory, connections or descriptors.", "what",
                 [(.shedConnections, "idle_connections"), (.shedRequests, "requests")])
@@ -223,12 +223,24 @@ extension Counter {
                 "isolates_taken_total", .counter, "Isolates that functions got, by whether one was ready.", "from",
                 [(.isolatesWarm, "pool"), (.isolatesCold, "scratch")])
             + one(.isolatesEvicted, "isolates_evicted_total", .counter, "Isolates of idle functions given up for lack of memory.")
+            + isolates
             + cordons
             + keyValue
             + series(
                 "worker_reloads_total", .counter, "Configurations handed to workers, by outcome.", "result",
                 [(.reloadsApplied, "applied"), (.reloadsRefused, "refused")])
             + one(.reloadMicroseconds, "worker_reload_microseconds_total", .counter, "Time for which requests waited for reloads.")
+    }
+
+    private static var isolates: [CounterSeries] {
+        series(
+            "isolate_bytes", .gauge, "Memory of JavaScript isolates: heaps, ArrayBuffers, handles kept from outside.", "part",
+            [(.isolateHeapBytes, "heap"), (.isolateBufferBytes, "buffers"), (.isolateHandleBytes, "handles")])
+            + one(.isolateContexts, "isolate_contexts", .gauge, "JavaScript contexts that V8 knows of.")
+            + one(
+                .isolateContextsDetached, "isolate_contexts_detached", .gauge,
+                "JavaScript contexts that nobody refers to and that are not collected yet.")
+            + one(.hookCallsOpen, "hook_calls_open", .gauge, "Hook calls that have begun and not ended, waitUntil work included.")
     }
 
     private static var cordons: [CounterSeries] {

@@ -6,6 +6,8 @@ public enum Histogram: Int, CaseIterable, Sendable {
     case upstreamFirstByte
     /// Wall time of one hook call, waiting included.
     case hookTime
+    /// For how long a function that was needed held its worker up until it was ready: isolate, module, arguments.
+    case functionLoad
     /// How late the event loop was with a timer that is due ten times a second.
     case loopLag
 
@@ -26,6 +28,8 @@ public enum Histogram: Int, CaseIterable, Sendable {
             MetricFamily("sluice_upstream_first_byte_seconds", .histogram, "Time until an origin began to answer.")
         case .hookTime:
             MetricFamily("sluice_hook_duration_seconds", .histogram, "Wall time of hook calls.")
+        case .functionLoad:
+            MetricFamily("sluice_function_load_seconds", .histogram, "Time to make a function ready on its worker: isolate, module, arguments of rules.")
         case .loopLag:
             MetricFamily("sluice_loop_lag_seconds", .histogram, "How late the event loop was with a timer that is due ten times a second.")
         }

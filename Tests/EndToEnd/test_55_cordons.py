@@ -12,6 +12,7 @@ import pytest
 
 from harness.origin import PATTERN
 from harness.waiting import wait_until
+from harness.worst import FATAL, UNSTOPPABLE
 
 GOOD = "export default { onRequest(request) { request.headers.set('x-good', '1'); } };"
 
@@ -72,44 +73,6 @@ class Others:
         self.stopping.set()
         self.thread.join(30)
         assert not self.thread.is_alive()
-
-
-# What nothing inside V8 stops (docs of V8.md section 5): each ran on for more than 20 s after TerminateExecution.
-UNSTOPPABLE = {
-    "indexOf": "const a = []; a.length = 2**32 - 1; a.indexOf(1)",
-    "lastIndexOf": "const a = []; a.length = 2**32 - 1; a.lastIndexOf(1)",
-    "forEach": "const a = []; a.length = 2**32 - 1; a.forEach(() => 0)",
-    "shift": "const a = []; a.length = 2**32 - 2; a[5] = 1; a.shift()",
-    "splice": "const a = []; a.length = 2**32 - 2; a[5] = 1; a.splice(0, 1)",
-    "slice": "const a = []; a.length = 2**32 - 1; a.slice(1)",
-    "reverse": "const a = []; a.length = 2**32 - 1; a.reverse()",
-    "generic indexOf": "Array.prototype.indexOf.call({length: 2**53 - 1}, 1)",
-    "generic reverse": "Array.prototype.reverse.call({length: 2**53 - 1})",
-    "generic fill": "Array.prototype.fill.call({length: 2**53 - 1}, 1)",
-    "fill 2^28": "new Array(2**28).fill(1)",
-    "stringify": "JSON.stringify(new Array(5e7).fill('abc'))",
-    "Array.from": "Array.from({length: 1e8})",
-    "string comparison": "const a = 'x'.repeat(2**28), b = 'x'.repeat(2**28); a < b",
-    "deep JSON.parse": "JSON.parse('['.repeat(5e6) + ']'.repeat(5e6))",
-    "sort": "Array.from({length: 3e6}, Math.random).sort()",
-    "replaceAll": "'a'.repeat(2**24).replaceAll('a', 'bb')",
-}
-# What ends the process with every guard on.
-FATAL = {
-    "fill 2^24": "new Array(2**24).fill(1).map(String)",
-    "fill 2^25": "new Array(2**25).fill(1)",
-    "concat doubling": "let a = [1]; for (;;) a = a.concat(a)",
-    "map and sort": "new Array(2**24).fill(0).map((_, i) => '' + i).sort()",
-    "repeat": "'x'.repeat(2**29 - 24) + 'y'",
-    "repeat flattened": "const s = 'x'.repeat(2**29 - 24) + 'y'; s.charCodeAt(5); s.split('').length",
-    "split": "'a'.repeat(2**27).split('')",
-    "split 2^28": "'a'.repeat(2**28).split('')",
-    "match": "'x'.repeat(2**24).match(/x/g)",
-    "BigInt": "1n << 2n**30n",
-    "normalize": "'\\u1E9B\\u0323'.repeat(2**26).normalize('NFKD')",
-    "stringify numbers": "JSON.stringify(new Array(2e7).fill(1.5))",
-    "keep everything": "globalThis.all = []; for (;;) all.push(new Array(1000).fill({}))",
-}
 
 
 @pytest.mark.parametrize("name", [*UNSTOPPABLE, *FATAL])
@@ -237,6 +200,45 @@ def test_tenant_that_burns_cpu_leaves_the_other_its_requests(start):
         bad = [pool.submit(gateway.fetch, "http1", "GET", "/bad") for _ in range(50)]
         assert [each.result().status for each in bad] == [200] * 50
     assert set(others.statuses) == {200}
+
+
+def test_call_that_has_read_a_body_runs_again_with_the_same_body(start):
+    gateway = two_tenants(start, """\
+        export default { async onRequest(request) {
+          const reader = request.body.getReader(), first = await reader.read();
+          await new Promise((resolve) => setTimeout(resolve, 400));
+          let length = first.value.length;
+          for (let next; !(next = await reader.read()).done;) length += next.value.length;
+          return new Response(new TextDecoder().decode(first.value.subarray(0, 5)) + length);
+        } };
+        """)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(gateway.fetch, "http1", "POST", "/bad", body=b"whole" * 20_000) for _ in range(4)]
+        wait_until(lambda: metric(gateway, "sluice_cordon_calls_total") >= 4, "all of them wait in the cordon")
+        for pid in cordons(gateway):
+            os.kill(pid, signal.SIGKILL)
+        assert [(each.result().status, each.result().body) for each in waiting] == [(200, b"whole100000")] * 4
+    wait_until(lambda: metric(gateway, "sluice_cordon_repeats_total") == 4, "repeats are counted")
+
+
+def test_body_that_a_cordon_was_making_when_it_died_is_cut(start):
+    gateway = two_tenants(start, """\
+        export default { onRequest() {
+          let n = 0;
+          return new Response(new ReadableStream({ async pull(out) {
+            if (n++ > 20) await new Promise(() => {});
+            out.enqueue(new Uint8Array(1000));
+          } }));
+        } };
+        """)
+    with gateway.http1() as client:
+        client.send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.head().status == 200
+        for pid in cordons(gateway):
+            os.kill(pid, signal.SIGKILL)
+        assert not client.rest().endswith(b"0\r\n\r\n")
+    gateway.wait_log("its process ended with")
+    assert gateway.fetch("http1", "GET", "/good").status == 200
 
 
 def test_functions_of_one_tenant_share_a_cordon_and_others_do_not(start):

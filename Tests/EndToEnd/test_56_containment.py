@@ -1,6 +1,11 @@
 """Containment: each test tries to break out of a limit. All of them hold in the worker and in a cordon."""
+import concurrent.futures
 import json
+import os
+import signal
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -266,3 +271,22 @@ def test_failure_is_one_event_with_rule_hook_cost_and_memory(start, lane):
     assert event["hook_place"] == "hooks/f.js:4:10" or event["hook_place"].endswith("hooks/f.js:4:10")
     assert event["request"] == reply.header("x-request-id")
     assert event["cpu_us"] > 0 and event["memory_bytes"] > 100_000
+
+
+def test_worker_that_waits_for_a_processor_is_not_taken_for_one_that_hangs(start):
+    """Beyond every deadline of the wall clock, but without the processor time to have stopped in."""
+    gateway = one(start, "lane: inline", "export default { onRequest() { for (let i = 0, end = 3e8; i < end; i++); return new Response('done'); } };",
+                  limits="{cpu: 2s, wall: 60s}")
+    [worker] = gateway.worker_pids()
+    used = Path(f"/proc/{worker}/task/{worker}/schedstat")
+    before = int(used.read_text().split()[0])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(answer, gateway)
+        wait_until(lambda: int(used.read_text().split()[0]) - before > 30_000_000, "the hook runs")
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            assert not threading.Event().wait(6), "longer than twice its limit and the time the supervisor adds"
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert waiting.result().body == b"done"
+    assert gateway.worker_pids() == [worker]

@@ -12,9 +12,11 @@ final class FakeHost: HookHost {
     var depth = 0
 
     override var now: UInt64 { clock }
-    override func willRun(_ function: HookFunction, _ call: HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
         depth += 1
         running.append(function.name)
+        return 0
     }
     override func didRun(_ function: HookFunction, _ call: HookCall?) { depth -= 1 }
     override func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {
@@ -50,7 +52,9 @@ class FakeCall: HookCall {
     override func pullBody(_ side: HookSide) {
         pulls.append(side)
         guard chunks != nil else { return }
-        if chunks!.isEmpty { bodyEnded(side) } else { give(side, chunks!.removeFirst()) }
+        repeat {
+            if chunks!.isEmpty { bodyEnded(side) } else { give(side, chunks!.removeFirst()) }
+        } while takesMore(side)
     }
     func give(_ side: HookSide, _ text: String) { bodyChunk(side, Array(text.utf8).span) }
     override func cancelBody(_ side: HookSide) { cancelledBodies.append(side) }

@@ -25,6 +25,12 @@ struct EvictionTests {
             host.clock += 1_000_000
             #expect(run(runtime, all[index]) == "respond w1")
         }
+        #expect(runtime.census.heapBytes == 0)
+        runtime.look(at: 3)
+        runtime.look(at: 1)
+        let census = runtime.census
+        #expect(census.isolates == 4 && census.contexts == 4 && census.heapBytes > 4 * 100_000)
+        #expect(census.detachedContexts == 0 && census.callsUnderWay == 0)
         let one = all[0].0.footprint
         #expect(one > 100_000)
         #expect(runtime.evict(beyond: 10 * one) == 0)

@@ -17,4 +17,7 @@ int sluice_spare_descriptor(void);
 // Gives memory that is free in the allocator back to the system.
 void sluice_memory_trim(void);
 
+// Nanoseconds that the first thread of a process has spent on a processor; 0 when that cannot be known.
+uint64_t sluice_first_thread_cpu(int pid);
+
 #endif

@@ -18,9 +18,12 @@ const realm = { native, current: null };
   realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
   realm.now = () => native.now();
 
+  /// The prototypes of our interfaces.
+  realm.branded = new WeakSet();
   /// Marks the members of an interface enumerable and names it for Object.prototype.toString.
   realm.brand = (type, name = type.name) => {
     const prototype = type.prototype;
+    realm.branded.add(prototype);
     for (const key of Object.getOwnPropertyNames(prototype)) {
       if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     }
@@ -34,6 +37,14 @@ const realm = { native, current: null };
     if (value === undefined || value === null) return empty;
     if (typeof value !== "object" && typeof value !== "function") throw new TypeError(`${what} are not an object`);
     return value;
+  };
+
+  /// A sequence argument of Web IDL, as an array.
+  realm.sequence = (value, what) => {
+    if (typeof value !== "object" && typeof value !== "function" || value === null || typeof value[Symbol.iterator] !== "function") {
+      throw new TypeError(`${what} is not a sequence`);
+    }
+    return [...value];
   };
 
   /// Interfaces that few hooks use: made when a script first asks for one of them, so that isolates start small.
@@ -76,7 +87,7 @@ const realm = { native, current: null };
   }
   realm.brand(DOMException);
   for (const name of Object.keys(codes)) {
-    const constant = name.replace(/Error$/, "").replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase() + "_ERR";
+    const constant = name.replace(/Error$/, "").replace("InUse", "Inuse").replace("URLM", "UrlM").replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase() + "_ERR";
     for (const target of [DOMException, DOMException.prototype]) {
       Object.defineProperty(target, constant, { value: codes[name], enumerable: true });
     }

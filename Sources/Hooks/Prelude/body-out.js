@@ -60,10 +60,8 @@
     }
   }
 
-  /// Announces a stream as a body. Nothing is read before the host asks. Where the host is another process
-  /// (`collectsStreams`) the body is read first: a promise then.
+  /// Announces a stream as a body. Nothing is read before the host asks.
   realm.streamOut = (source, slot, epoch, side) => {
-    if (realm.collectsStreams) return realm.bodyBytes(source).then((bytes) => native.setBody(slot, epoch, side, bytes));
     const stream = source instanceof LiveBody ? source.open() : realm.streamSlots(source);
     const reader = new S.Reader(stream, false), call = realm.callAt(slot, epoch);
     native.streamBody(slot, epoch, side, stream.fixedLength ?? -1);

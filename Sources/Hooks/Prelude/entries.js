@@ -28,7 +28,6 @@
     realm.newStores(config.stores).forEach((store, index) => { granted[config.stores[index]] = store; });
     env = Object.freeze(granted);
     azionEnv = config.variables;
-    realm.collectsStreams = config.collects;
     realm.reachesOutside = config.outside;
     realm.heldBack = config.heldBack ?? [];
     let mask = 0;

@@ -46,9 +46,15 @@
     try {
       Reflect.apply(timer.callback, globalThis, timer.values);
     } catch (error) {
-      realm.failCall(timer.call, error);
+      failUnlessHandled(timer.call, error);
     }
   };
+
+  /// A throw that no promise and no caller sees: an error event, and the end of the call unless a listener dealt with it.
+  function failUnlessHandled(call, error) {
+    if (realm.errorHandled(error)) return;
+    if (call) realm.failCall(call, error); else realm.reportError(error);
+  }
 
   realm.dropTimers = (call) => {
     if (!call.timers) return;
@@ -60,7 +66,7 @@
     if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
     const call = realm.current;
     Promise.resolve().then(() => {
-      try { callback(); } catch (error) { if (call) realm.failCall(call, error); else realm.reportException(error); }
+      try { callback(); } catch (error) { failUnlessHandled(call, error); }
     });
   }
 

@@ -57,7 +57,10 @@ open class RemoteHooks {
     private var lastFunction: UInt32 = 0
     private var lastCall: UInt32 = 0
 
-    public init() {}
+    /// Where the bodies that hooks make are stored.
+    final let pool: SlabPool
+
+    public init(pool: SlabPool = SlabPool()) { self.pool = pool }
 
     public final var callsUnderWay: Int { calls.count }
     public final var functionCount: Int { functions.count }
@@ -255,7 +258,7 @@ open class RemoteHooks {
     func pong(_ number: UInt32) { lastPong = number }
     func countRefused(_ fields: Int) { fieldsRefused += fields }
 
-    private func message(_ kind: RemoteRequest, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
+    final func message(_ kind: RemoteRequest, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
         outgoing.begin(kind.rawValue)
         if let call { outgoing.number32(call) }
         write(&outgoing)
@@ -273,6 +276,14 @@ open class RemoteHooks {
             let failure = failure(.wall, call, "no result within the wall limit of \(limit) ms")
             cancel(call)
             call.finished(.failed(failure))
+        }
+    }
+
+    /// Calls have their whole wall limit from now on: time at a breakpoint was not theirs.
+    public final func renewWallLimits() {
+        for call in calls.values where call.progress.wallDeadline != 0 {
+            guard let function = call.remote.function else { continue }
+            call.progress.wallDeadline = now &+ wall(function)
         }
     }
 
@@ -306,14 +317,18 @@ open class RemoteHooks {
 
     private func settleLost(_ call: HookCall, isCulprit: Bool, _ blame: (HookCall) -> HookFailure) {
         guard call.exchange != nil else {
-            let failure = call.socket.isOpen ? blame(call) : nil
+            let failure = call.isStreaming || call.socket.isOpen ? blame(call) : nil
+            let hadSocket = call.socket.isOpen
             call.socket.isOpen = false
-            forget(call)
-            if let failure { call.socketBroken(failure) }
+            if let failure, call.isStreaming { breakBody(call, failure) }
+            // Who was told of a broken body may have ended the call.
+            guard forget(call) else { return }
+            if let failure, hadSocket { call.socketBroken(failure) }
             return call.released()
         }
         guard call.remote.sent else { return }
-        if !isCulprit, call.isRepeatable {
+        if !isCulprit, call.isRepeatable, call.rewind() {
+            call.streams = StreamProgress()
             call.remote.sent = false
             call.remote.repeated = true
             repeats += 1
@@ -339,7 +354,7 @@ enum HookAnswer {
     /// `waitUntil` work may go on asking after the result.
     var isForTails: Bool {
         switch self {
-        case .answered, .answerFailed, .stored, .socketOpened, .socketMessage, .socketClosed, .socketLeft, .upgraded: true
+        case .answered, .answerFailed, .stored, .bodyFailed, .socketOpened, .socketMessage, .socketClosed, .socketLeft, .upgraded: true
         default: false
         }
     }
@@ -369,6 +384,7 @@ extension HookCall {
         uses &+= 1
         laterFields = []
         progress = CallProgress()
+        streams = StreamProgress()
         socket = SocketProgress()
         socketActions.removeAll()
         links.removeAll()
@@ -376,6 +392,9 @@ extension HookCall {
 
     func endElsewhere() {
         remote.owner = nil
+        streams = StreamProgress()
+        requestOutput.removeAll()
+        responseOutput.removeAll()
         exchange = nil
         edits.reset()
     }

@@ -56,9 +56,10 @@ extension RemoteHooks {
             forget(call)
             call.released()
         case .readBody:
-            let side = try side(&wire)
+            let side = try wire.side()
             try wire.expectEnd()
             if call.exchange != nil { call.readBody(side) }
+        case .pullBody, .cancelBody, .bodyMade, .bodyDone, .bodyBroken: try stream(kind, call, &wire)
         case .sendToOrigin: try sendToOrigin(call, &wire)
         case .subrequest: try subrequest(call, &wire)
         case .store:
@@ -102,11 +103,6 @@ extension RemoteHooks {
         }
     }
 
-    private func side(_ wire: inout WireReader) throws(WireError) -> HookSide {
-        guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
-        return side
-    }
-
     // MARK: Results
 
     private func finished(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
@@ -133,6 +129,12 @@ extension RemoteHooks {
             outcome = try apply(kind, call, exchange)
         }
         try wire.expectEnd()
+        switch outcome {
+        case .proceed(let body): expectStream(call, call.phase == .response ? .response : .request, body)
+        case .respond(let body): expectStream(call, .response, body)
+        case .deny, .failed: break
+        }
+        guard hasTail || !call.isStreaming else { throw WireError("a body that nobody makes") }
         let open = call.openSubrequests
         if case .respond(.socket) = outcome {
             guard hasTail else { throw WireError("a WebSocket without its hook") }
@@ -180,6 +182,7 @@ extension RemoteHooks {
         call.progress.originSent = true
         call.edits.applyRequest(&exchange.request)
         let body = call.edits.requestBody
+        expectStream(call, .request, body)
         call.edits.reset()
         pauseWall(call)
         call.sendToOrigin(body)

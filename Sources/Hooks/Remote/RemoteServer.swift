@@ -57,8 +57,7 @@ open class RemoteServer: HookHost {
 
     private func load(_ wire: inout WireReader) throws(WireError) {
         let number = try wire.number32()
-        var source = try wire.source()
-        source.collectsStreams = true
+        let source = try wire.source()
         if source.untrusted { V8Engine.freezeClock() }
         do throws(HookLoadError) {
             let function = try runtime.load(source)
@@ -104,11 +103,14 @@ open class RemoteServer: HookHost {
     private func answer(_ kind: RemoteRequest, _ call: ServedCall, _ wire: inout WireReader) throws(WireError) {
         switch kind {
         case .body:
-            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
+            let side = try wire.side()
             call.bodyArrived(side, try wire.array())
-        case .bodyFailed:
-            guard let side = HookSide(rawValue: Int32(try wire.byte())) else { throw WireError("no side") }
-            call.bodyFailed(side, try wire.string())
+        case .bodyFailed: call.failInput(try wire.side(), try wire.string())
+        case .chunk:
+            let side = try wire.side()
+            call.receive(side, wire.bytes.extracting(try wire.data()))
+        case .bodyEnd: call.endInput(try wire.side())
+        case .bodyRoom: call.bodyRoom(try wire.side())
         case .originArrived:
             try wire.head(into: &call.served.response)
             call.originArrived()
@@ -169,7 +171,7 @@ open class RemoteServer: HookHost {
         if idle.count < 256 { idle.append(call) }
     }
 
-    fileprivate func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
+    final func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
         outgoing.begin(kind.rawValue)
         if let call { outgoing.number32(call) }
         write(&outgoing)
@@ -179,7 +181,11 @@ open class RemoteServer: HookHost {
 
     // MARK: HookHost
 
-    public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
+    @discardableResult
+    public final override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
+        running((call as? ServedCall)?.number ?? 0)
+        return 0
+    }
     public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
 
     public final override func wantsTidying() { deadlineMoved(to: now) }
@@ -213,6 +219,8 @@ final class ServedCall: HookCall {
     var number: UInt32 = 0
     /// The edits that the result brings, as they stand on the wire.
     var edited = WireWriter(capacity: 512)
+    /// What has come of bodies that the hook reads as streams.
+    var requestInput = StreamInput(), responseInput = StreamInput()
     /// CPU time that the worker knows of.
     var cpuTold: UInt64 = 0
 
@@ -225,7 +233,15 @@ final class ServedCall: HookCall {
         served.reset()
         edited.removeAll()
         if !state.isEmpty { state = [] }
+        requestInput = StreamInput()
+        responseInput = StreamInput()
     }
+
+    override func pullBody(_ side: HookSide) { pullInput(side) }
+    override func cancelBody(_ side: HookSide) { cancelInput(side) }
+    override func bodyMade(_ side: HookSide) { sendOutput(side) }
+    override func bodyDone(_ side: HookSide) { endOutput(side) }
+    override func bodyBroken(_ failure: HookFailure) { server.message(.bodyBroken, number) { $0.failure(failure) } }
 
     override func willApplyEdits() {
         edited.removeAll()

@@ -4,12 +4,14 @@ import HTTP
 /// What a worker says to a cordon. Part of one program's two halves: numbers may change between versions.
 enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
+    case chunk, bodyEnd, bodyRoom
     case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
 enum RemoteReply: UInt8 {
     case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
+    case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
     case socketActed, socketReady, socketFailed
 }
 
@@ -54,11 +56,14 @@ extension WireWriter {
     mutating func body(_ body: HookBody) {
         switch body {
         case .unchanged: byte(0)
-        case .none, .stream: byte(1)  // no streams here: `collectsStreams`
+        case .none: byte(1)
         case .bytes(let content):
             byte(2)
             bytes(content.span)
-        case .socket: byte(3)
+        case .stream(let length):
+            byte(3)
+            number(length.map { UInt64(clamping: $0) } ?? .max)
+        case .socket: byte(4)
         }
     }
 
@@ -106,9 +111,17 @@ extension WireReader {
         case 0: .unchanged
         case 1: .none
         case 2: .bytes(try array())
-        case 3: .socket
+        case 3: .stream(length: try streamLength())
+        case 4: .socket
         case let other: throw WireError("\(other) is no body")
         }
+    }
+
+    private mutating func streamLength() throws(WireError) -> Int? {
+        let length = try number()
+        guard length != .max else { return nil }
+        guard length < 1 << 53 else { throw WireError("a body of \(length) bytes") }
+        return Int(length)
     }
 
     mutating func vars(into table: inout VariableTable) throws(WireError) {

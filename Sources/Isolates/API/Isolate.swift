@@ -24,6 +24,10 @@ public struct IsolateStatistics: Sendable {
     public var liveValues: UInt64
     /// Bytes copied into new Uint8Arrays, and out of JavaScript strings.
     public var bytesCopiedIn, bytesCopiedOut: UInt64
+    /// Contexts that V8 knows of, and those among them that nobody refers to and that are not collected yet.
+    public var contexts, detachedContexts: UInt64
+    /// Bytes of V8's global handles: what is kept from outside its heap.
+    public var handleBytes: UInt64
 }
 
 /// One JavaScript world with one owner, used by one thread. It is disposed when its owner lets go of it.
@@ -58,7 +62,8 @@ public struct IsolateStatistics: Sendable {
             heapLimit: numbers.heap_limit, malloced: numbers.malloced, externalBytes: numbers.external_bytes,
             externalPeak: numbers.external_peak, calls: numbers.calls, operations: numbers.operations,
             terminations: numbers.terminations, liveValues: numbers.handles, bytesCopiedIn: numbers.bytes_copied_in,
-            bytesCopiedOut: numbers.bytes_copied_out)
+            bytesCopiedOut: numbers.bytes_copied_out, contexts: numbers.contexts, detachedContexts: numbers.detached_contexts,
+            handleBytes: numbers.handle_bytes)
     }
 
     /// Collects all garbage now. Milliseconds: for idle isolates and memory pressure only.

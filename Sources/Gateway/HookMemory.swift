@@ -1,0 +1,27 @@
+import Hooks
+import Telemetry
+
+/// The memory of a worker's isolates: watched, and bounded.
+extension WorkerHooks {
+    /// Bytes that the isolates of one worker may hold together before idle ones are given up.
+    static let isolateBytes: UInt64 = 1_280 << 20
+    /// Isolates let go in one turn of the loop.
+    private static let evictionsAtOnce = 8
+
+    /// Ten times a second: looks at some of the isolates, all within about a second, and gives up those that were not used for
+    /// longest.
+    func makeRoom(_ metrics: Metrics) {
+        runtime.look(at: runtime.functions.count / 10 + 1)
+        let census = runtime.census
+        metrics.set(.isolateHeapBytes, Int(clamping: census.heapBytes))
+        metrics.set(.isolateBufferBytes, Int(clamping: census.externalBytes))
+        metrics.set(.isolateHandleBytes, Int(clamping: census.handleBytes))
+        metrics.set(.isolateContexts, Int(clamping: census.contexts))
+        metrics.set(.isolateContextsDetached, Int(clamping: census.detachedContexts))
+        metrics.set(.hookCallsOpen, census.callsUnderWay)
+        let evicted = runtime.evict(beyond: WorkerHooks.isolateBytes, atMost: WorkerHooks.evictionsAtOnce)
+        guard evicted > 0 else { return }
+        metrics.add(.isolatesEvicted, evicted)
+        countIsolates()
+    }
+}
