@@ -15,7 +15,7 @@
 
   // Hooks use few names, again and again: lower case and validity are worked out once, and the host is told a number.
   const names = new Map();
-  function record(name) {
+  function nameRecord(name) {
     const known = names.get(name);
     if (known !== undefined) return known;
     const text = `${name}`;
@@ -27,10 +27,10 @@
     return made;
   }
   const notAsked = -1;
-  const fieldName = (name) => record(name).lower;
+  const fieldName = (name) => nameRecord(name).lower;
   /// What the host is to be told for a lower-case name: its number there, or the name once the table is full.
   function forHost(lower) {
-    const known = record(lower);
+    const known = nameRecord(lower);
     if (known.number === notAsked) known.number = native.fieldNumber(lower);
     return known.number < 0 ? lower : known.number;
   }
