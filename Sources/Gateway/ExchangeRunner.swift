@@ -68,6 +68,10 @@ final class ExchangeRunner: ForwardedExchange {
     /// Hooks that look at messages, should this exchange become a WebSocket, and who reads the client's bytes in the origin's place.
     var messageHooks: [BoundHook] = []
     var tunnelEnd: TunnelEnd?
+    /// Counted as long as it is one.
+    private var isTunnel = false {
+        didSet { if isTunnel != oldValue { isTunnel ? worker.metrics.add(.tunnelsActive) : worker.metrics.subtract(.tunnelsActive) } }
+    }
 
     init(worker: Worker) {
         self.worker = worker
@@ -81,6 +85,7 @@ final class ExchangeRunner: ForwardedExchange {
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
         if tunnelEnd != nil || !messageHooks.isEmpty { forgetTunnel() }
+        isTunnel = false
         super.reset()
         stream = nil
         rules.end()
@@ -274,6 +279,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     func openTunnel() {
         worker.metrics.add(.tunnelsOpened)
+        isTunnel = true
         watchTunnel()
         beginRelay()
         deliver()

@@ -21,6 +21,7 @@ final class GatewayHookCall: Hooks.HookCall {
     var producesFor: ExchangeRunner?
     /// The WebSocket that was this call's result.
     var socket: HookSocket?
+    private var early: [HookSocketAction] = []
     private var subrequests: [Subrequest] = []
 
     init(worker: Worker) {
@@ -32,6 +33,7 @@ final class GatewayHookCall: Hooks.HookCall {
         runner = nil
         producesFor = nil
         socket = nil
+        if !early.isEmpty { early.removeAll() }
         generation = nil
         bound = nil
         if !state.isEmpty { state = [] }
@@ -65,9 +67,27 @@ final class GatewayHookCall: Hooks.HookCall {
     override func bodyBroken(_ failure: HookFailure) { (runner ?? producesFor)?.bodyBroken(self, failure) }
 
     override func rewind() -> Bool { runner?.rewindBodies(of: self) ?? true }
-    override func socketActed() { socket?.hookActed() }
 
-    override func socketReady() { socket?.hookReady() }
+    override func socketActed() {
+        sortActions()
+        socket?.hookActed()
+    }
+
+    /// What is meant for origins goes there; what is for the client waits until its WebSocket takes it.
+    private func sortActions() {
+        for (id, action) in takeSocketActions() { if id == 0 { early.append(action) } else { link(id)?.act(action) } }
+    }
+
+    override func socketReady(_ id: Int32) { if id == 0 { socket?.hookReady() } else { link(id)?.hookReady() } }
+
+    /// What the hook did with its client's WebSocket.
+    func takeOwnActions() -> [HookSocketAction] {
+        sortActions()
+        defer { early.removeAll() }
+        return early
+    }
+
+    var links: [HookLink] { subrequests.compactMap { $0 as? HookLink } }
 
     override func socketBroken(_ failure: HookFailure) { socket?.hookFailed(failure) }
 
@@ -93,7 +113,7 @@ final class GatewayHookCall: Hooks.HookCall {
         guard granted.indices.contains(request.upstream) else {
             return subrequestFailed(request.id, "the function was not granted this upstream")
         }
-        let exchange = Subrequest(call: self, request: request, worker: worker)
+        let exchange = request.exchange(for: self, worker)
         subrequests.append(exchange)
         exchange.origin.upstream = granted[exchange.grantIndex]
         generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
@@ -117,16 +137,18 @@ final class GatewayHookCall: Hooks.HookCall {
 
     func keep(_ subrequest: Subrequest) { subrequests.append(subrequest) }
 
+    func forget(_ subrequest: Subrequest) { subrequestEnded(subrequest) }
+
     fileprivate func subrequestEnded(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
 }
 
 /// A request that a hook makes: an exchange without a client, its answer collected in memory.
-final class Subrequest: ForwardedExchange {
-    let id: Int32
-    let grantIndex: Int
-    private weak var call: GatewayHookCall?
-    private unowned let worker: Worker
-    private var collected = Chain()
+class Subrequest: ForwardedExchange {
+    final let id: Int32
+    final let grantIndex: Int
+    private(set) final weak var call: GatewayHookCall?
+    final unowned let worker: Worker
+    private final var collected = Chain()
 
     init(call: GatewayHookCall, request subrequest: HookSubrequest, worker: Worker) {
         id = subrequest.id
@@ -147,6 +169,9 @@ final class Subrequest: ForwardedExchange {
         call = nil
         cancelOrigin()
     }
+
+    /// Nobody waits for it any more.
+    final func detach() { call = nil }
 
     override func originBodyArrived() {
         collected.append(contentsOf: &responseBody)

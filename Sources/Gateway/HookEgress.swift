@@ -48,7 +48,7 @@ extension GatewayHookCall {
             return subrequestFailed(request.id, "\(shown) is not granted to this function; its egress has to name it")
         }
         worker.metrics.add(.egressRequests)
-        let exchange = Subrequest(call: self, request: request, worker: worker)
+        let exchange = request.exchange(for: self, worker)
         keep(exchange)
         do throws(TLSConfigurationError) {
             try generation.egress.open(exchange, to: target)

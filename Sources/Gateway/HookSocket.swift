@@ -77,8 +77,15 @@ final class HookSocket: TunnelEnd {
 
     override func clientHasRoom() {
         tellWhatLeft()
+        call.pumpLinks()
         pump()
     }
+
+    /// An origin of the hook took what it was sent.
+    func linkHasRoom() { pump() }
+
+    /// Bytes that wait for the client.
+    var waiting: Int { runner.responseBody.byteCount }
 
     private func pump() {
         guard !isPumping else { return }
@@ -90,12 +97,12 @@ final class HookSocket: TunnelEnd {
 
     /// One event of the client; false when there is none now.
     private func step() -> Bool {
-        guard state != .closed, !hookIsBusy, runner.responseBody.byteCount < room else { return false }
+        guard state != .closed, !hookIsBusy, runner.responseBody.byteCount < room, call.linkBacklog < HookLink.room else { return false }
         if intake.isEmpty {
             if ended { over(1006, "", clean: false, error: "the connection was lost", .hookSocketsLost) }
             return false
         }
-        switch next() {
+        switch reader.next(from: &intake) {
         case nil, .control(10, _)?: return true
         case .message(let bytes, let isText)?: give(HookMessage(bytes, isText: isText, fromClient: true))
         case .control(_, let payload)?:
@@ -105,14 +112,6 @@ final class HookSocket: TunnelEnd {
         case .failed(let why)?: clientErred(why)
         }
         return state != .closed
-    }
-
-    private func next() -> WebSocketReader.Event? { HookSocket.feed(&reader, &intake) }
-
-    private static func feed(_ reader: inout WebSocketReader, _ chain: inout Chain) -> WebSocketReader.Event? {
-        let (count, event) = reader.take(chain.firstBytes)
-        chain.dropFirst(count)
-        return event
     }
 
     private func give(_ message: HookMessage) {
@@ -148,8 +147,8 @@ final class HookSocket: TunnelEnd {
 
     /// The hook has sent or closed.
     func hookActed() {
-        guard state != .closed else { return _ = call.takeSocketActions() }
-        for action in call.takeSocketActions() where state == .open {
+        guard state != .closed else { return }
+        for action in call.takeOwnActions() where state == .open {
             switch action {
             case .message(let message):
                 sentBytes &+= UInt64(message.bytes.count)

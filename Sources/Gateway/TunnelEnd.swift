@@ -1,4 +1,5 @@
 import Buffers
+import HTTP1
 import Hooks
 import Upstream
 
@@ -25,6 +26,15 @@ class TunnelEnd {
 
     /// A pending call is done. False when the call is none of this end's.
     func finished(_ call: GatewayHookCall, _ outcome: HookOutcome) -> Bool { false }
+}
+
+extension WebSocketReader {
+    /// Takes what the chain begins with, up to the end of a message or control frame; nil: look again, while there is more.
+    mutating func next(from chain: inout Chain) -> Event? {
+        let (count, event) = take(chain.firstBytes)
+        chain.dropFirst(count)
+        return event
+    }
 }
 
 extension ExchangeRunner {

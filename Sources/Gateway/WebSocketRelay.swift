@@ -33,13 +33,7 @@ final class WebSocketRelay: TunnelEnd {
 
         var backlog: Int { intake.byteCount + (message?.bytes.count ?? 0) }
 
-        func next() -> WebSocketReader.Event? { Lane.feed(&reader, &intake) }
-
-        private static func feed(_ reader: inout WebSocketReader, _ chain: inout Chain) -> WebSocketReader.Event? {
-            let (count, event) = reader.take(chain.firstBytes)
-            chain.dropFirst(count)
-            return event
-        }
+        func next() -> WebSocketReader.Event? { reader.next(from: &intake) }
     }
 
     // The runner owns this.

@@ -67,6 +67,8 @@ final class WorkerHooks {
     var sweepSoon = false
     /// WebSockets that hooks end themselves.
     var sockets: [ObjectIdentifier: HookSocket] = [:]
+    /// WebSockets to origins whose close frame is on its way.
+    var leaving: [ObjectIdentifier: HookLink] = [:]
     /// Functions that must not run, by name.
     var fenced: Set<String> = []
     /// Functions that run in a cordon unless they are pinned, by name.

@@ -33,7 +33,9 @@ open class HookCall {
     final var streams = StreamProgress()
     final var socket = SocketProgress()
     /// What the hook did with its WebSocket and the gateway has not taken yet.
-    final var socketActions: [HookSocketAction] = []
+    final var socketActions: [(socket: Int32, action: HookSocketAction)] = []
+    /// WebSockets to upstreams, by the number of their sub-request.
+    final var links: [Int32: SocketProgress] = [:]
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()
     final var responseOutput = Chain()
@@ -83,8 +85,8 @@ open class HookCall {
     /// `takeSocketActions` has something. It may come before the result that opens the WebSocket.
     open func socketActed() {}
 
-    /// The hook takes another message.
-    open func socketReady() {}
+    /// The hook takes another message of this WebSocket.
+    open func socketReady(_ id: Int32) {}
 
     /// The WebSocket ends because of its hook. `released` follows.
     open func socketBroken(_ failure: HookFailure) {}

@@ -245,6 +245,7 @@ public final class HookFunction {
         call.streams.outputs = 0
         call.streams.full = 0
         call.socket.isOpen = false
+        if !call.links.isEmpty { call.links.removeAll() }
     }
 
     /// Whether a deadline still concerns anyone.

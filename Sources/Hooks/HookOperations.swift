@@ -156,6 +156,7 @@ final class HookOperations: NativeOperations {
         guard function.source.mayAsk(upstream) else { throw .typeError("no such upstream") }
         let request = HookSubrequest(id: call.progress.nextSubrequest, upstream: upstream)
         try fill(request, native)
+        request.upgrades = try native.bool(7)
         call.progress.nextSubrequest += 1
         call.progress.subrequests += 1
         call.openSubrequests.append(request.id)

@@ -24,7 +24,7 @@ enum HookEntry: Int, CaseIterable {
     case bodyChunk, bodyEnd, bodyRoom, rejections
     case stored
     case webAssembly
-    case socketOpened, socketMessage, socketClosed
+    case socketOpened, socketMessage, socketClosed, upgraded
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.

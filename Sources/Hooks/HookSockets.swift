@@ -1,8 +1,9 @@
 import Buffers
-import HTTP
+public import HTTP
 import Isolates
 
-/// WebSockets that a hook ends itself (`new Response(null, {status: 101, webSocket})`).
+/// WebSockets that a hook ends itself: the client's (`new Response(null, {status: 101, webSocket})`), with the number 0, and
+/// those to upstreams and hosts outside (`fetch` with `Upgrade: websocket`), with the number of their sub-request.
 ///
 /// The call stays after its result until the WebSocket is closed. Messages come in one at a time: the hook says when it
 /// takes another (`socketReady`). What it sends is bounded: the gateway tells how much has left.
@@ -17,6 +18,8 @@ struct SocketProgress {
     var left: UInt64 = 0
     /// Messages refused because too much was waiting.
     var refused = 0
+
+    init(isOpen: Bool = false) { self.isOpen = isOpen }
 
     var waiting: Int { Int(clamping: sent &- min(left, sent)) }
 }
@@ -45,13 +48,26 @@ extension HookCall {
     }
 
     /// What the hook has done with its WebSocket since this was last asked, in order.
-    public final func takeSocketActions() -> [HookSocketAction] {
+    public final func takeSocketActions() -> [(socket: Int32, action: HookSocketAction)] {
         if socketActions.isEmpty { return [] }
         defer { socketActions.removeAll(keepingCapacity: true) }
         return socketActions
     }
 
+    /// Whether a WebSocket with this number is open: 0 for the client's.
+    final func isOpen(_ id: Int32) -> Bool { id == 0 ? socket.isOpen : links[id] != nil }
+
     // MARK: What the gateway tells. Each is ignored when the WebSocket is over.
+
+    /// The answer to a sub-request that asked for a WebSocket: 101, and `id` is its number from now on.
+    public final func subrequestUpgraded(_ id: Int32, _ head: borrowing Head) { subrequestUpgraded(id, flatFields(head)) }
+
+    final func subrequestUpgraded(_ id: Int32, _ fields: [UInt8]) {
+        guard openSubrequests.contains(id) else { return }
+        links[id] = SocketProgress(isOpen: true)
+        if let owner = remote.owner { return owner.answer(self, .upgraded(id, fields)) }
+        function?.enter(.upgraded, for: self, [.int(id), .latin1(fields)])
+    }
 
     /// The handshake is done.
     public final func socketOpened() {
@@ -61,28 +77,29 @@ extension HookCall {
     }
 
     /// A message of the client. Not before `socketReady` told that the one before is done with.
-    public final func socketMessage(_ message: HookMessage) {
-        guard socket.isOpen else { return }
-        if let owner = remote.owner { return owner.answer(self, .socketMessage(message)) }
-        function?.renewBudget(self)
+    public final func socketMessage(_ message: HookMessage, on id: Int32 = 0) {
+        guard isOpen(id) else { return }
+        if let owner = remote.owner { return owner.answer(self, .socketMessage(id, message)) }
+        if socket.isOpen { function?.renewBudget(self) }
         let value: JSArgument = message.isText ? .string(String(decoding: message.bytes, as: UTF8.self)) : .bytes(message.bytes)
-        function?.enter(.socketMessage, for: self, [value])
+        function?.enter(.socketMessage, for: self, [.int(id), value])
     }
 
     /// The WebSocket is over: code and reason as the client said them, 1006 for one that was lost.
-    public final func socketClosed(_ code: UInt16, _ reason: String, clean: Bool, error: String = "") {
-        guard socket.isOpen else { return }
-        socket.isOpen = false
-        if let owner = remote.owner { return owner.answer(self, .socketClosed(code, reason, clean, error)) }
-        function?.renewBudget(self)
-        function?.enter(.socketClosed, for: self, [.int(Int32(code)), .string(reason), .bool(clean), .string(error)])
+    public final func socketClosed(_ code: UInt16, _ reason: String, clean: Bool, error: String = "", on id: Int32 = 0) {
+        guard isOpen(id) else { return }
+        if socket.isOpen { function?.renewBudget(self) }
+        if id == 0 { socket.isOpen = false } else { links[id] = nil }
+        if id != 0 { openSubrequests.removeAll { $0 == id } }
+        if let owner = remote.owner { return owner.answer(self, .socketClosed(id, code, reason, clean, error)) }
+        function?.enter(.socketClosed, for: self, [.int(id), .int(Int32(code)), .string(reason), .bool(clean), .string(error)])
     }
 
     /// So many payload bytes have left in all.
-    public final func socketLeft(_ bytes: UInt64) {
-        guard socket.isOpen, socket.left != bytes else { return }
-        socket.left = bytes
-        if let owner = remote.owner { owner.answer(self, .socketLeft(bytes)) }
+    public final func socketLeft(_ bytes: UInt64, on id: Int32 = 0) {
+        guard isOpen(id), (id == 0 ? socket.left : links[id]?.left) != bytes else { return }
+        if id == 0 { socket.left = bytes } else { links[id]?.left = bytes }
+        if let owner = remote.owner { owner.answer(self, .socketLeft(id, bytes)) }
     }
 }
 
@@ -118,12 +135,16 @@ extension HookOperations {
         let call = try call(native)
         switch operation {
         case .acceptSocket: try acceptSocket(call)
-        case .socketReady: if call.socket.isOpen { function.events.append(.socketReady(call, call.epoch)) }
-        case .socketBuffered: native.returnDouble(Double(call.socket.waiting))
+        case .socketReady:
+            let id = try native.int32(2)
+            if call.isOpen(id) { function.events.append(.socketReady(call, call.epoch, id)) }
+        case .socketBuffered:
+            let id = try native.int32(2)
+            native.returnDouble(Double(id == 0 ? call.socket.waiting : call.links[id]?.waiting ?? 0))
         case .sendSocket: try sendSocket(call, native)
         case .closeSocket:
-            let code = UInt16(clamping: try native.int(2))
-            act(call, .close(code, try native.string(3)))
+            let code = UInt16(clamping: try native.int(3))
+            act(call, try native.int32(2), .close(code, try native.string(4)))
         default: try failSocket(call, native)
         }
     }
@@ -142,24 +163,25 @@ extension HookOperations {
         call.socket.renewed = function.host.now
     }
 
-    /// `sendSocket(slot, epoch, value)`: false when too much waits.
+    /// `sendSocket(slot, epoch, socket, value)`: false when too much waits.
     private func sendSocket(_ call: HookCall, _ native: borrowing NativeCall) throws(NativeFailure) {
-        let isText = native.kind(2) == .string
-        let bytes = isText ? try native.utf8(2).array() : try native.bytes(2).array()
-        guard call.socket.isOpen else { return native.returnBool(true) }
-        guard call.socket.waiting == 0 || call.socket.waiting + bytes.count <= HookCall.socketBacklog else {
+        let id = try native.int32(2), isText = native.kind(3) == .string
+        let bytes = isText ? try native.utf8(3).array() : try native.bytes(3).array()
+        guard call.isOpen(id) else { return native.returnBool(true) }
+        let waiting = id == 0 ? call.socket.waiting : call.links[id]?.waiting ?? 0
+        guard waiting == 0 || waiting + bytes.count <= HookCall.socketBacklog else {
             call.socket.refused += 1
             return native.returnBool(false)
         }
-        call.socket.sent &+= UInt64(bytes.count)
-        act(call, .message(HookMessage(bytes, isText: isText, fromClient: false)))
+        if id == 0 { call.socket.sent &+= UInt64(bytes.count) } else { call.links[id]?.sent &+= UInt64(bytes.count) }
+        act(call, id, .message(HookMessage(bytes, isText: isText, fromClient: false)))
         native.returnBool(true)
     }
 
-    private func act(_ call: HookCall, _ action: HookSocketAction) {
-        guard call.socket.isOpen else { return }
+    private func act(_ call: HookCall, _ id: Int32, _ action: HookSocketAction) {
+        guard call.isOpen(id) else { return }
         if call.socketActions.isEmpty { function.events.append(.socketActed(call)) }
-        call.socketActions.append(action)
+        call.socketActions.append((id, action))
     }
 
     /// `failSocket(slot, epoch, error)`: a listener threw.
@@ -189,9 +211,10 @@ extension StagedEdits {
 }
 
 extension WireWriter {
-    mutating func actions(_ actions: [HookSocketAction]) {
+    mutating func actions(_ actions: [(socket: Int32, action: HookSocketAction)]) {
         number32(UInt32(clamping: actions.count))
-        for action in actions {
+        for (socket, action) in actions {
+            number32(UInt32(bitPattern: socket))
             switch action {
             case .message(let message):
                 byte(0)
@@ -207,19 +230,20 @@ extension WireWriter {
 
 extension WireReader {
     /// Checked: what a cordon makes up never reaches a client as a frame that RFC 6455 does not allow.
-    mutating func actions() throws(WireError) -> [HookSocketAction] {
-        var actions: [HookSocketAction] = []
-        for _ in 0..<(try count(ofAtLeast: 2)) {
+    mutating func actions() throws(WireError) -> [(socket: Int32, action: HookSocketAction)] {
+        var actions: [(socket: Int32, action: HookSocketAction)] = []
+        for _ in 0..<(try count(ofAtLeast: 6)) {
+            let socket = Int32(bitPattern: try number32())
             switch try byte() {
             case 0:
                 guard let message = try message() else { throw WireError("no message") }
-                actions.append(.message(message))
+                actions.append((socket, .message(message)))
             case 1:
                 let code = try number32(), reason = try string()
                 guard code == 0 || 1000...4999 ~= code, ![1004, 1005, 1006, 1015].contains(code), reason.utf8.count <= 123 else {
                     throw WireError("a close that WebSocket does not allow")
                 }
-                actions.append(.close(UInt16(code), reason))
+                actions.append((socket, .close(UInt16(code), reason)))
             default: throw WireError("nothing that a WebSocket does")
             }
         }

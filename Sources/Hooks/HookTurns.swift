@@ -17,7 +17,7 @@ enum HookEvent {
     case bodyDone(HookCall, HookSide)
     case bodyBroken(HookCall, HookFailure)
     case socketActed(HookCall)
-    case socketReady(HookCall, Int32)
+    case socketReady(HookCall, Int32, Int32)
     case socketBroken(HookCall, HookFailure)
 }
 
@@ -79,6 +79,7 @@ extension HookFunction {
             call.socket = SocketProgress()
             call.socketActions.removeAll()
         }
+        if !call.links.isEmpty { call.links.removeAll() }
     }
 
     /// The outcome that operations reported while `start` ran.
@@ -261,7 +262,7 @@ extension HookFunction {
         case .bodyDone(let call, let side): call.bodyDone(side)
         case .bodyBroken(let call, let failure): call.bodyBroken(failure)
         case .socketActed(let call): call.socketActed()
-        case .socketReady(let call, let epoch): if isCurrent(call, epoch) { call.socketReady() }
+        case .socketReady(let call, let epoch, let id): if isCurrent(call, epoch) { call.socketReady(id) }
         case .socketBroken(let call, let failure): call.socketBroken(failure)
         }
     }

@@ -230,6 +230,8 @@ public final class HookSubrequest {
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []
+    /// It asks for a WebSocket: a 101 is answered with `HookCall.subrequestUpgraded`.
+    public var upgrades = false
 
     init(id: Int32, upstream: Int) {
         self.id = id

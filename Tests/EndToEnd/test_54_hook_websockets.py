@@ -1,16 +1,19 @@
 """WebSockets that a hook ends itself (`WebSocketPair`), over HTTP/1.1, TLS and HTTP/2, inline and in a cordon."""
 import asyncio
+import json
 import signal
 import socket as sockets
 import struct
 
 import pytest
 import websockets
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from harness.gateway import rule_file
+from harness.http1 import EndOfStream
 from harness.waiting import wait_until
 from test_34_http2_features import open_websocket, send
+from test_54_websocket_hooks import ask, talk
 
 ECHO = """\
     export default {
@@ -40,25 +43,6 @@ def serve(start, source=ECHO, options="lane: inline", **more):
     return start(functions=f"hook: {{file: hooks/hook.js, {options}}}", hooks={"hook.js": source}, sites=sites, **more)
 
 
-def talk(gateway, conversation, tls=False, **options):
-    async def main():
-        import ssl
-        scheme, port, context = "ws", gateway.ports.plain, None
-        if tls:
-            scheme, port, context = "wss", gateway.ports.secure, ssl.create_default_context(cafile=gateway.authority)
-        async with websockets.connect(f"{scheme}://localhost:{port}/chat", ssl=context, proxy=None, max_size=None, **options) as socket:
-            return await asyncio.wait_for(conversation(socket), 60)
-    return asyncio.run(main())
-
-
-async def ask(socket, *messages):
-    answers = []
-    for message in messages:
-        await socket.send(message)
-        answers.append(await socket.recv())
-    return answers
-
-
 async def ends(socket):
     with pytest.raises(ConnectionClosed) as closed:
         while True:
@@ -78,9 +62,15 @@ def test_a_hook_answers_messages_itself(start, lane, tls):
     gateway.wait_log("closed 1000  true")
 
 
-def test_untrusted_functions_end_websockets_in_their_cordon(start):
-    gateway = serve(start, options="untrusted: true")
-    assert talk(gateway, lambda socket: ask(socket, "a", "b")) == ["a", "b"]
+@pytest.mark.parametrize("options", ["untrusted: true", "isolation: request", "untrusted: true, isolation: request"])
+def test_untrusted_and_isolated_functions_end_websockets_too(start, options):
+    gateway = serve(start, ECHO.replace("server.send(data);", "server.send(`${globalThis.seen ??= data} ${data}`);"), options)
+
+    async def both(socket):
+        async with websockets.connect(f"ws://localhost:{gateway.ports.plain}/chat", proxy=None) as other:
+            return await ask(socket, "a", "b") + await ask(other, "c") + await ask(socket, "d")
+    second = "c c" if "isolation" in options else "a c"
+    assert talk(gateway, both) == ["a a", "a b", second, "a d"]
 
 
 def test_a_request_that_is_no_handshake_is_answered_as_the_hook_says(start):
@@ -332,23 +322,40 @@ def test_over_http2_a_hook_that_throws_closes_with_1011(start):
         assert client.request("GET", "/").status == 426
 
 
-def test_a_function_whose_origin_speaks_websocket_passes_it_on(start):
-    """What Workers write for a proxy: the origin's 101 is returned as it came."""
-    from test_54_websocket_hooks import EchoOrigin
-    echo = EchoOrigin()
-    sites = "- name: s\n  hosts: ['*']\n  upstream: ws\n  request:\n    - name: run\n      do: [{run: {function: hook}}]\n"
-    gateway = start(functions="hook: {file: hooks/hook.js}", upstreams=f'ws: {{servers: ["http://127.0.0.1:{echo.port}"]}}\n', sites=sites,
-                    hooks={"hook.js": "export default { async fetch(request) { return fetch(request); } };"})
-    try:
-        for tls in (False, True):
-            assert talk(gateway, lambda socket: ask(socket, "a", b"b"), tls) == ["a", b"b"]
-        with gateway.http2() as client:
-            stream = open_websocket(client)
-            assert client.responses[stream].status == 200
-        wait_until(lambda: gateway.metric("sluice_tunnels_total") == 3, "they are tunnels")
-        changed = "export default { async fetch(request) { return new Response(`${(await fetch(request)).status}`, { status: 403 }); } };"
-        gateway.reload(None, {"hook.js": changed})
-        with pytest.raises(InvalidStatus, match="403"):
-            talk(gateway, lambda socket: ask(socket, "a"))
-    finally:
-        echo.stop()
+def test_functions_that_are_fenced_lose_their_websockets(start):
+    """Two workers die of a function; those that live close what they have of it."""
+    deadly = 'if (request.url.endsWith("/die")) { const a = []; a.length = 2 ** 32 - 1; a.indexOf(1); }\n'
+    source = ECHO.replace('        if (request.headers', f"        {deadly}        if (request.headers", 1)
+    gateway = serve(start, source, "lane: inline, limits: {cpu: 20ms}", workers=3)
+
+    async def code(socket):
+        try:
+            await asyncio.wait_for(socket.recv(), 60)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else None
+
+    def die():
+        try:
+            gateway.fetch("http1", "GET", "/die")
+        except (OSError, EndOfStream):
+            pass
+
+    async def main():
+        all_of_them = [await websockets.connect(f"ws://localhost:{gateway.ports.plain}/chat", proxy=None) for _ in range(24)]
+        for each in all_of_them:
+            await ask(each, "x")
+        for _ in range(2):
+            await asyncio.to_thread(die)
+        await asyncio.to_thread(gateway.wait_log, "is fenced")
+        return await asyncio.gather(*[code(each) for each in all_of_them])
+    codes = asyncio.run(main())
+    assert set(codes) <= {1011, None} and 1011 in codes, codes
+
+
+@LANES
+def test_what_a_hook_knows_of_the_handshake(start, lane):
+    gateway = serve(start, "export default { fetch: (request, env, ctx) => Response.json([ctx.client.tls, ctx.traceparent, request.cf.botManagement]) };",
+                    f"lane: {lane}")
+    tls, trace, bot = json.loads(gateway.fetch("http1-tls", "GET", "/").body)
+    assert tls["version"] == "TLSv1.3" and tls["ja4"].startswith("t13") and tls["certificate"] is None
+    assert bot == {"ja4": tls["ja4"]} and trace.startswith("00-") and len(trace) == 55

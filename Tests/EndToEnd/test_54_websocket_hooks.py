@@ -65,13 +65,13 @@ def serve(start, echo, source, options="lane: inline", **more):
                  upstreams=f'ws: {{servers: ["http://127.0.0.1:{echo.port}"]}}\n', sites=sites, **more)
 
 
-def talk(gateway, conversation, tls=False, **options):
+def talk(gateway, conversation, tls=False, path="/chat", **options):
     """Runs `conversation(socket)` over a WebSocket through the gateway."""
     async def main():
         scheme, port, context = "ws", gateway.ports.plain, None
         if tls:
             scheme, port, context = "wss", gateway.ports.secure, ssl.create_default_context(cafile=gateway.authority)
-        async with websockets.connect(f"{scheme}://localhost:{port}/chat", ssl=context, proxy=None, max_size=None, **options) as socket:
+        async with websockets.connect(f"{scheme}://localhost:{port}{path}", ssl=context, proxy=None, max_size=None, **options) as socket:
             return await asyncio.wait_for(conversation(socket), 30)
     return asyncio.run(main())
 
@@ -217,36 +217,43 @@ def test_a_hook_that_does_not_stop_costs_its_connection_only(start, echo, lane):
     assert talk(gateway, both) == (1011, ["still here"])
 
 
-def test_a_fast_sender_is_held_back_by_a_slow_receiver(start):
-    sent, polls = [], []
+class Flood(EchoOrigin):
+    """An origin that sends messages of 16 KiB as fast as they are taken, and a client that takes one and then waits."""
 
-    async def flood(socket):
-        for _ in range(4000):
+    def __init__(self, count):
+        self.count, self.sent, self.polls = count, 0, []
+        super().__init__(self.flood, ping_interval=None, write_limit=65_536)
+
+    async def flood(self, socket):
+        for _ in range(self.count):
             await socket.send(b"x" * 16_384)
-            sent.append(1)
+            self.sent += 1
         await socket.close()
 
-    origin = EchoOrigin(flood, ping_interval=None, write_limit=65_536)
-    gateway = serve(start, origin, "export default { onWebSocketMessage() {} };")
-    before = gateway.resident_kib()
+    def stands_still(self):
+        self.polls.append(self.sent)
+        return len(self.polls) > 10 and len(set(self.polls[-10:])) == 1
 
-    def stands_still():
-        polls.append(len(sent))
-        return len(polls) > 10 and len(set(polls[-10:])) == 1
-
-    async def conversation(socket):
+    async def receive_slowly(self, socket, meanwhile=lambda: None):
+        """How many came in all; `meanwhile` is called while the sender is held back."""
         await socket.recv()
-        await asyncio.to_thread(wait_until, stands_still, "the sender is held back")
-        during = gateway.resident_kib()
-        count = 1
+        await asyncio.to_thread(wait_until, self.stands_still, "the sender is held back")
+        assert self.sent < self.count
+        meanwhile()
+        received = 1
         async for _ in socket:
-            count += 1
-        return count, during
+            received += 1
+        return received
 
-    count, during = talk(gateway, conversation, max_queue=1, ping_interval=None)
-    origin.stop()
-    assert count == 4000
-    assert during - before < 30_000, "64 MB were not taken into memory"
+
+def test_a_fast_sender_is_held_back_by_a_slow_receiver(start):
+    flood = Flood(4000)
+    gateway = serve(start, flood, "export default { onWebSocketMessage() {} };")
+    before, during = gateway.resident_kib(), []
+    assert talk(gateway, lambda socket: flood.receive_slowly(socket, lambda: during.append(gateway.resident_kib())), max_queue=1,
+                ping_interval=None) == 4000
+    flood.stop()
+    assert during[0] - before < 30_000, "64 MB were not taken into memory"
 
 
 def test_fragments_and_pings_pass(start, echo):

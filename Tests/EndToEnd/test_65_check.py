@@ -51,6 +51,23 @@ def test_a_module_that_does_not_load_is_told(written):
     assert "late.js:" in found[0]["message"]
 
 
+def test_a_function_without_a_compatibility_day_is_a_hint(written):
+    text = (written / "sluice.yaml").read_text().replace("request:", "response:")
+    (written / "sluice.yaml").write_text(text)
+    done = run_once(written, "check", "sluice.yaml")
+    assert done.returncode == 0 and "hint[L009]" in done.stdout and "add `compat: " in done.stdout and "is good" in done.stdout
+    log = json.loads(run_once(written, "check", "sluice.yaml", "--format", "sarif").stdout)
+    assert [(each["ruleId"], each["level"]) for each in log["runs"][0]["results"]] == [("L009", "note")]
+    (written / "sluice.yaml").write_text(text.replace("file: late.js", "file: late.js, compat: 2026-11-01"))
+    assert "hint" not in run_once(written, "check", "sluice.yaml").stdout
+    assert ", behaviour of 2026-11-01 */" in run_once(written, "types", "sluice.yaml").stdout
+    explained = run_once(written, "explain", "-c", "sluice.yaml", "--url", "http://localhost/").stdout
+    assert "compat 2026-11-01" in explained
+    (written / "sluice.yaml").write_text(text.replace("file: late.js", "file: late.js, compat: 2027-01-01"))
+    done = run_once(written, "check", "sluice.yaml")
+    assert done.returncode == 1 and "error[V015]" in done.stderr and "in the future" in done.stderr
+
+
 def test_help_explains_codes_and_commands(written):
     done = run_once(written, "help", "e007")
     assert done.returncode == 0 and done.stdout.startswith("E007 (error)\n")

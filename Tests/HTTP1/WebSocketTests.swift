@@ -24,6 +24,17 @@ import Testing
         WebSocketWriter.frame(opcode, Array(text.utf8).span, mask: mask)
     }
 
+    @Test(arguments: [
+        ([], 1005, ""), ([0x03, 0xe8], 1000, ""), ([0x03, 0xe9, 0x62, 0x79, 0x65], 1001, "bye"), ([0x0f, 0xa0, 0xc3, 0xa9], 4000, "é"), ([0x03, 0xf6], 1014, ""),
+        ([0x03, 0xe8, 0xff], 1000, nil), ([0x03], nil, nil), ([0x03, 0xec], nil, nil), ([0x03, 0xed], nil, nil), ([0x03, 0xee], nil, nil), ([0x03, 0xf7], nil, nil),
+        ([0x03, 0xe7], nil, nil), ([0x13, 0x88], nil, nil), ([0x0b, 0xb7], nil, nil),
+    ] as [([UInt8], UInt16?, String?)])
+    func closeFramesHaveACodeThatAPeerMaySay(payload: [UInt8], code: UInt16?, reason: String?) {
+        let found = WebSocketWriter.parseClose(payload)
+        #expect(found?.code == code)
+        #expect(found?.reason == reason)
+    }
+
     /// RFC 6455 section 5.7.
     @Test func theExamplesOfTheStandard() {
         let hello = Array("Hello".utf8)

@@ -78,6 +78,17 @@ final class RemotePair {
 }
 
 struct RemoteTests {
+    @Test(arguments: [("fetch() { return new Response('from fetch'); }", "respond from fetch"), ("onRequest() { return new Response('from onRequest'); }", "respond from onRequest"),
+                      ("5", "failed unavailable")])
+    func aCallThatComesBeforeItsFunctionIsLoadedFindsTheHandler(handler: String, expected: String) throws {
+        let pair = try RemotePair("export default { onRequest() {} };")
+        let late = pair.worker.load(HookSource(name: "late", main: "late.js", modules: ["late.js": "export default { \(handler) };"]))
+        let binding = late.bind(HookRule(name: "rule", file: "rules.yaml", line: 4))
+        pair.worker.start(pair.call, late, binding, .request, pair.exchange)
+        try pair.move()
+        #expect(line(pair.call.outcomes.last).hasPrefix(expected))
+    }
+
     @Test func editsOfACordonReachTheExchange() throws {
         let pair = try RemotePair("""
             export default { onRequest(request, env, ctx) {

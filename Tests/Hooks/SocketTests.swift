@@ -13,17 +13,18 @@ struct SocketTests {
         var home: AnyObject?
         var ready = 0
         override func socketActed() {
-            for action in takeSocketActions() {
+            for (id, action) in takeSocketActions() {
+                let place = id == 0 ? "" : "\(id): "
                 switch action {
-                case .message(let message): acts.append("\(message.isText ? "text" : "bytes") \(String(decoding: message.bytes, as: UTF8.self))")
-                case .close(let code, let reason): acts.append("close \(code) \(reason)")
+                case .message(let message): acts.append("\(place)\(message.isText ? "text" : "bytes") \(String(decoding: message.bytes, as: UTF8.self))")
+                case .close(let code, let reason): acts.append("\(place)close \(code) \(reason)")
                 }
             }
         }
-        override func socketReady() { ready += 1 }
+        override func socketReady(_ id: Int32) { ready += 1 }
         override func socketBroken(_ failure: HookFailure) { broken.append(failure) }
 
-        func say(_ text: String) { socketMessage(HookMessage(Array(text.utf8), isText: true, fromClient: true)) }
+        func say(_ text: String, on id: Int32 = 0) { socketMessage(HookMessage(Array(text.utf8), isText: true, fromClient: id == 0), on: id) }
     }
 
     static let head = "const [client, server] = Object.values(new WebSocketPair()); server.accept();"
@@ -247,6 +248,110 @@ struct SocketTests {
     @Test func theConstantsStandOnBothSides() throws {
         #expect(try evaluate("[WebSocket.CONNECTING, WebSocket.OPEN, WebSocket.CLOSING, WebSocket.CLOSED, new WebSocketPair()[0].CLOSED].join()") == "0,1,2,3,3")
         #expect(try evaluate("Object.prototype.toString.call(new WebSocketPair()[1])") == "[object WebSocket]")
+    }
+
+    // MARK: To upstreams
+
+    private static let relay = """
+        export default { async fetch(request, env) {
+          const answer = await env.chat.fetch("/room", { headers: { upgrade: "websocket" } });
+          const link = answer.webSocket;
+          if (link === null) return new Response(`refused: ${answer.status}`, { status: 502 });
+          const { socket, response } = upgradeWebSocket(request);
+          link.accept();
+          link.onmessage = ({ data }) => socket.send(`they: ${data}`);
+          link.onclose = ({ code }) => socket.close(4000 + code % 1000);
+          socket.onmessage = ({ data }) => link.send(`we: ${data}`);
+          socket.onclose = () => link.close(1000, "left");
+          return response;
+        } };
+        """
+
+    private static func head(_ status: Int) -> Head {
+        var head = Head()
+        head.status = status
+        return head
+    }
+
+    @Test func aHookSpeaksWithAnUpstreamToo() throws {
+        let bench = try Bench(Self.relay, upstreams: ["chat"])
+        Self.ask(bench.exchange)
+        let call = SocketCall()
+        #expect(line(bench.run(.fetch, call)) == "pending")
+        #expect(call.subrequests.map(\.upgrades) == [true])
+        let id = try #require(call.subrequests.first?.id)
+        call.subrequestUpgraded(id, Self.head(101))
+        #expect(line(call.outcomes.last) == "respond socket")
+        call.say("hello", on: id)
+        call.say("hi")
+        call.socketClosed(1000, "", clean: true)
+        #expect(call.acts == ["text they: hello", "\(id): text we: hi", "\(id): close 1000 left"])
+        #expect(call.isIdle && call.cancelled == [id])
+    }
+
+    @Test func anUpstreamThatClosesIsTold() throws {
+        let bench = try Bench(Self.relay, upstreams: ["chat"])
+        Self.ask(bench.exchange)
+        let call = SocketCall()
+        bench.run(.fetch, call)
+        let id = try #require(call.subrequests.first?.id)
+        call.subrequestUpgraded(id, Self.head(101))
+        call.socketClosed(1006, "", clean: false, error: "the connection was lost", on: id)
+        #expect(call.acts == ["close 4006 "])
+        #expect(call.isSocketOpen)
+    }
+
+    @Test func aRefusedUpgradeIsAnAnswerLikeAnyOther() throws {
+        let bench = try Bench(Self.relay, upstreams: ["chat"])
+        Self.ask(bench.exchange)
+        let call = SocketCall()
+        bench.run(.fetch, call)
+        call.subrequestFinished(call.subrequests[0].id, Self.head(403), body: [])
+        #expect(call.outcomes.map(line) == ["respond refused: 403"])
+    }
+
+    @Test func anUpstreamsWebSocketCanBeHandedToTheClient() throws {
+        let bench = try Bench("export default { fetch(request, env) { return env.chat.fetch('/room', request); } };", upstreams: ["chat"])
+        Self.ask(bench.exchange)
+        let call = SocketCall()
+        bench.run(.fetch, call)
+        let id = try #require(call.subrequests.first?.id)
+        call.subrequestUpgraded(id, Self.head(101))
+        #expect(line(call.outcomes.last) == "respond socket")
+        call.say("up")
+        call.say("down", on: id)
+        #expect(call.acts == ["\(id): text up", "text down"] && call.ready == 2)
+        call.socketClosed(4005, "enough", clean: true, on: id)
+        #expect(call.acts.last == "close 4005 enough")
+        call.socketClosed(4005, "enough", clean: true)
+        #expect(call.isIdle)
+    }
+
+    @Test func aWebSocketIsAskedForByABareGet() throws {
+        let bench = try Bench("""
+            export default { async onRequest(request, env) {
+              return new Response(await env.chat.fetch("/", { method: "POST", headers: { upgrade: "websocket" } }).catch((error) => error.message));
+            } };
+            """, upstreams: ["chat"])
+        #expect(line(bench.run()) == "respond fetch: a WebSocket is asked for by a GET without a body")
+    }
+
+    @Test func linksWorkInACordon() throws {
+        let call = SocketCall()
+        let pair = try RemotePair(Self.relay, upstreams: ["chat"], call: call)
+        Self.ask(pair.exchange)
+        try pair.start(call, .fetch)
+        let id = try #require(call.subrequests.first?.id)
+        #expect(call.subrequests[0].upgrades)
+        call.subrequestUpgraded(id, Self.head(101))
+        try pair.move()
+        call.say("hello", on: id)
+        call.say("hi")
+        try pair.move()
+        #expect(call.acts == ["text they: hello", "\(id): text we: hi"] && call.ready == 2)
+        call.socketClosed(1000, "", clean: true)
+        try pair.move()
+        #expect(call.isIdle)
     }
 
     // MARK: In a cordon

@@ -30,6 +30,7 @@
       this.signal = null;      // ctx.signal, once asked for
       this.outgoing = null;    // by side: bodies that this call makes
       this.socket = null;      // the hook's end of the client's WebSocket
+      this.links = null;       // by number: those to upstreams
       this.waiting = null;     // key -> {resolve, reject}: what the host still owes this call
       this.sent = false;       // fetch(): the request went to the origin
       this.bodySent = false;   // and the client's body with it, as it was

@@ -186,6 +186,7 @@
       settleWait(slot, epoch, `chunk ${side}`, undefined, new TypeError(message));
     },
     answered(slot, epoch, id, status, headers, bytes) { settleWait(slot, epoch, `answer ${id}`, { status, headers, bytes }); },
+    upgraded(slot, epoch, id, headers) { settleWait(slot, epoch, `answer ${id}`, { upgraded: true, headers }); },
     answerFailed(slot, epoch, id, message) { settleWait(slot, epoch, `answer ${id}`, undefined, new TypeError(message)); },
     originArrived(slot, epoch) {
       const call = realm.callAt(slot, epoch);

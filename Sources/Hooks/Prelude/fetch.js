@@ -88,14 +88,14 @@
   /// One request and its whole answer.
   async function ask(call, index, method, target, headers, body, signal, redirected = false) {
     signal?.throwIfAborted();
-    if (headers.get("upgrade")?.toLowerCase() === "websocket") {
-      throw new TypeError("fetch: a WebSocket to another server is not offered; a rule can send the request to an upstream");
-    }
-    const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), body);
+    const upgrades = headers.get("upgrade")?.toLowerCase() === "websocket";
+    if (upgrades && (method !== "GET" || body !== null)) throw new TypeError("fetch: a WebSocket is asked for by a GET without a body");
+    const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), body, upgrades);
     const key = `answer ${id}`;
     const answer = call.wait(key);
     const raced = signal ? Promise.race([answer, new Promise((_, reject) => aborted(call, key, id, signal, reject))]) : answer;
     const found = await raced;
+    if (found.upgraded) return realm.upgradedResponse(call, id, target, realm.headersFromText(found.headers));
     return realm.fetchedResponse(target, found.status, realm.headersFromText(found.headers), found.bytes, redirected);
   }
 

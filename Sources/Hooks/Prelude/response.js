@@ -110,6 +110,13 @@
         return response;
       };
 
+      /// The answer to a sub-request that asked for a WebSocket.
+      realm.upgradedResponse = (call, id, url, headers) => {
+        const response = realm.fetchedResponse(url, 101, headers, null, false);
+        response.#socket = realm.newLink(call, id, headers.get("sec-websocket-protocol") ?? "");
+        return response;
+      };
+
       /// Hands this response to the host as the answer of (slot, epoch).
       stage = (response, slot, epoch) => {
         const ours = response.#slot === slot && response.#epoch === epoch;

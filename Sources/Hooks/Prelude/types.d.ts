@@ -215,13 +215,13 @@ interface Request {
 
 /** What responses have beside the Fetch standard. */
 interface Response {
-  /** The client's end of a WebSocketPair, on a response that was made with it; else null. */
+  /** The client's end of a WebSocketPair, on a response that was made with it; the WebSocket to an upstream or a host outside that a `fetch` with `Upgrade: websocket` led to, which accept() takes into use; else null. */
   readonly webSocket: WebSocket | null;
 }
 
 /** The option by which a hook answers with a WebSocket. */
 interface ResponseInit {
-  /** The client's end of a WebSocketPair whose other end the hook keeps; `status` must be 101. A TypeError for an end that was accepted or returned before. */
+  /** The client's end of a WebSocketPair whose other end the hook keeps, or the `webSocket` of another response to join the two; `status` must be 101. A TypeError for an end that was accepted or returned before. */
   webSocket?: WebSocket | null;
 }
 
@@ -233,11 +233,11 @@ declare class WebSocketPair {
   1: WebSocket;
 }
 
-/** An end of a WebSocket that a hook holds; there is no `new WebSocket(url)`. Events: `open`, `message`, `close`, `error`. A listener that throws or rejects closes it with 1011. Each message has the function's `limits.cpu` and `limits.subrequests` anew; waiting costs nothing. */
+/** An end of a WebSocket that a hook holds: its client's, or one to an upstream; there is no `new WebSocket(url)`. Events: `open`, `message`, `close`, `error`. A listener that throws or rejects closes it with 1011. Each message has the function's `limits.cpu` and `limits.subrequests` anew; waiting costs nothing. */
 interface WebSocket {
   /** Takes the end into use: events arrive from now on, and send() works. A TypeError on an end that was returned in a Response. */
   accept(): void;
-  /** Sends text, or bytes. Does nothing after close(). An InvalidStateError before accept(); a QuotaExceededError when more than 4 MiB wait for the client. */
+  /** Sends text, or bytes. Does nothing after close(). An InvalidStateError before accept(); a QuotaExceededError when more than 4 MiB wait for the other side. */
   send(data: string | ArrayBuffer | ArrayBufferView): void;
   /** Code 1000 to 4999 but 1004, 1005, 1006 and 1015 (an InvalidAccessError), a reason of at most 123 bytes of UTF-8 (a SyntaxError). */
   close(code?: number, reason?: string): void;

@@ -6,19 +6,20 @@
   const encoder = new TextEncoder();
   /// Listeners that are still at work on a message; beyond it the next message waits.
   const mostPending = 16;
-  let make, pairOf, stage;
+  let make, pairOf, stage, linkOf;
 
   const makeAll = realm.lazy(["WebSocket", "WebSocketPair", "upgradeWebSocket"], () => {
     class WebSocket extends EventTarget {
       #state = states.CONNECTING; #accepted = false; #taken = false;
       #peer = null;      // the other end, as long as both are here
-      #call = null;      // the call whose client is at the other end
+      #call = null; #id = 0;   // the call whose client (0) or upstream is at the other end
+      #forward = null;   // what arrives goes on to this one
       #waiting = [];     // what arrived before accept()
       #pending = 0; #held = false;
       #protocol = ""; #binaryType = "arraybuffer"; #unread = 0;
 
       constructor(key) {
-        if (key !== token) throw new TypeError("new WebSocket(url) is not offered here: a hook speaks WebSocket with its client only");
+        if (key !== token) throw new TypeError("new WebSocket(url) is not offered: (await fetch(url, { headers: { upgrade: 'websocket' } })).webSocket is");
         super();
       }
 
@@ -28,7 +29,7 @@
       get protocol() { return this.#protocol; }
       get bufferedAmount() {
         if (this.#call === null) return this.#peer === null ? 0 : this.#peer.#unread;
-        return this.#state === states.CLOSED ? 0 : native.socketBuffered(this.#call.slot, this.#call.epoch);
+        return this.#state === states.CLOSED ? 0 : native.socketBuffered(this.#call.slot, this.#call.epoch, this.#id);
       }
       get binaryType() { return this.#binaryType; }
       set binaryType(value) { if (value === "arraybuffer" || value === "blob") this.#binaryType = value; }
@@ -59,7 +60,7 @@
 
       /// What this end sends.
       #out(item) {
-        if (this.#call !== null) return toHost(this.#call, item);
+        if (this.#call !== null) return toHost(this.#call, this.#id, item);
         const peer = this.#peer;
         if (peer === null) return undefined;
         peer.#unread += sizeOf(item);
@@ -77,11 +78,25 @@
       /// What arrives from the other end, or from the client.
       #take(item) {
         this.#unread -= sizeOf(item);
-        if (item.ended) this.#ended(item.code, item.reason, item.clean, item.error);
+        if (this.#forward !== null) this.#pass(item);
+        else if (item.ended) this.#ended(item.code, item.reason, item.clean, item.error);
         else if (item.opened) this.#fire(realm.trust(new realm.Event("open")));
         else if (item.data === undefined) this.#ended(item.code || 1005, item.reason, true, "");
         else if (this.#state === states.OPEN) this.#message(item.data);
         else this.#next();
+      }
+
+      /// To the other of two that were joined. The host reads neither while the other has too much waiting.
+      #pass(item) {
+        const to = this.#forward;
+        if (item.opened) return;
+        if (item.ended) {
+          this.#state = states.CLOSED;
+          if (to.#state === states.OPEN) to.close(mayClose(item.code) ? item.code : item.code === 1005 ? undefined : 1011, item.reason);
+          return;
+        }
+        if (to.#state === states.OPEN) toHost(to.#call, to.#id, item);
+        this.#next();
       }
 
       #message(data) {
@@ -94,7 +109,7 @@
       #next() {
         if (this.#call === null) return;
         this.#held = this.#pending >= mostPending;
-        if (!this.#held) native.socketReady(this.#call.slot, this.#call.epoch);
+        if (!this.#held) native.socketReady(this.#call.slot, this.#call.epoch, this.#id);
       }
 
       #ended(code, reason, clean, error) {
@@ -131,17 +146,34 @@
         realm.setProtocol = (socket, name) => { socket.#protocol = name; };
         /// One end becomes the client's: what the other end sends goes to it.
         stage = (client, slot, epoch) => {
-          if (client.#accepted || client.#taken || client.#peer === null) {
+          if (client.#accepted || client.#taken || client.#peer === null && client.#call === null) {
             throw new TypeError("Response: this WebSocket cannot be given to a client (accept() the other end of the pair, and return this one once)");
           }
-          const call = realm.callAt(slot, epoch), server = client.#peer;
+          const call = realm.callAt(slot, epoch), joins = client.#call !== null, server = joins ? make() : client.#peer;
           native.acceptSocket(slot, epoch);
           client.#taken = true;
           client.#peer = server.#peer = null;
           server.#call = call;
           call.socket = server;
           call.tail++;
-          for (const item of client.#waiting.splice(0)) toHost(call, item);
+          if (!joins) {
+            for (const item of client.#waiting.splice(0)) toHost(call, 0, item);
+            return;
+          }
+          // The other end is an upstream's: what arrives at one goes to the other.
+          server.#forward = client;
+          client.#forward = server;
+          server.#accepted = client.#accepted = true;
+          server.#state = client.#state = states.OPEN;
+          client.#deliverWaiting();
+        };
+        linkOf = (call, id, protocol) => {
+          const link = make();
+          link.#call = call;
+          link.#id = id;
+          link.#protocol = protocol;
+          (call.links ??= new Map()).set(id, link);
+          return link;
         };
         /// What the host tells; kept until the hook accepts.
         realm.toSocket = (socket, item) => {
@@ -193,10 +225,10 @@
 
   function sizeOf(item) { return item.data === undefined ? 0 : item.data.length; }
 
-  function toHost(call, item) {
-    if (item.data === undefined) return native.closeSocket(call.slot, call.epoch, item.code, item.reason);
-    if (!native.sendSocket(call.slot, call.epoch, item.data)) {
-      throw new DOMException("WebSocket.send: more than 4 MiB wait for the client; look at bufferedAmount", "QuotaExceededError");
+  function toHost(call, id, item) {
+    if (item.data === undefined) return native.closeSocket(call.slot, call.epoch, id, item.code, item.reason);
+    if (!native.sendSocket(call.slot, call.epoch, id, item.data)) {
+      throw new DOMException("WebSocket.send: more than 4 MiB wait for the other side; look at bufferedAmount", "QuotaExceededError");
     }
     return undefined;
   }
@@ -207,31 +239,36 @@
     return value;
   };
   realm.stageSocket = (client, slot, epoch) => stage(client, slot, epoch);
+  realm.newLink = (call, id, protocol) => {
+    makeAll();
+    return linkOf(call, id, protocol);
+  };
 
   /// An end of the hook's failed: its WebSocket is closed with 1011.
   realm.failSocket = (call, error) => {
+    // Before there is an answer the call itself fails.
+    if (!call.finished) { call.socket = null; realm.failCall(call, error); return; }
     if (call.socket === null) { realm.reportError(error); return; }
     call.socket = null;
-    // Before there is an answer the call itself fails.
-    if (!call.finished) { realm.failCall(call, error); return; }
     call.tail = 0;
     realm.closeCall(call);
     native.failSocket(call.slot, call.epoch, error);
   };
 
   /// Runs what the host tells about the WebSocket of a call.
-  function tell(slot, epoch, item) {
-    const call = realm.callAt(slot, epoch);
-    if (call === null || call.socket === null) return null;
+  function tell(slot, epoch, id, item) {
+    const call = realm.callAt(slot, epoch), end = id === 0 ? call?.socket : call?.links?.get(id);
+    if (end === null || end === undefined) return null;
     realm.current = call;
-    realm.toSocket(call.socket, item);
+    realm.toSocket(end, item);
     return call;
   }
   realm.socketEntries = {
-    socketOpened(slot, epoch) { tell(slot, epoch, { opened: true }); },
-    socketMessage(slot, epoch, data) { tell(slot, epoch, { data }); },
-    socketClosed(slot, epoch, code, reason, clean, error) {
-      const call = tell(slot, epoch, { ended: true, code, reason, clean, error });
+    socketOpened(slot, epoch) { tell(slot, epoch, 0, { opened: true }); },
+    socketMessage(slot, epoch, id, data) { tell(slot, epoch, id, { data }); },
+    socketClosed(slot, epoch, id, code, reason, clean, error) {
+      const call = tell(slot, epoch, id, { ended: true, code, reason, clean, error });
+      if (id !== 0) { call?.links?.delete(id); return; }
       if (call === null || call.socket === null) return;
       call.socket = null;
       call.tail--;

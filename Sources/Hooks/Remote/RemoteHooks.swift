@@ -202,15 +202,29 @@ open class RemoteHooks {
                 packed.write(to: &wire)
             }
         case .socketOpened: message(.socketOpened, number) { _ in }
-        case .socketMessage(let text): message(.socketMessage, number) { $0.message(text) }
-        case .socketClosed(let code, let reason, let clean, let error):
+        case .upgraded(let id, let fields):
+            message(.upgraded, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                wire.array(fields)
+            }
+        case .socketMessage(let id, let text):
+            message(.socketMessage, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                wire.message(text)
+            }
+        case .socketClosed(let id, let code, let reason, let clean, let error):
             message(.socketClosed, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
                 wire.number32(UInt32(code))
                 wire.string(reason)
                 wire.flag(clean)
                 wire.string(error)
             }
-        case .socketLeft(let bytes): message(.socketLeft, number) { $0.number(bytes) }
+        case .socketLeft(let id, let bytes):
+            message(.socketLeft, number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                wire.number(bytes)
+            }
         }
     }
 
@@ -328,23 +342,6 @@ open class RemoteHooks {
     }
 }
 
-/// What the gateway answers to a call's questions.
-enum HookAnswer {
-    case body(HookSide, [UInt8]), bodyFailed(HookSide, String)
-    case originArrived, originFailed(String)
-    case answered(Int32, status: Int, fields: [UInt8], body: [UInt8]), answerFailed(Int32, String)
-    case stored(Int32, PackedStoreAnswer)
-    case socketOpened, socketMessage(HookMessage), socketClosed(UInt16, String, Bool, String), socketLeft(UInt64)
-
-    /// `waitUntil` work may go on asking after the result.
-    var isForTails: Bool {
-        switch self {
-        case .answered, .answerFailed, .stored, .bodyFailed, .socketOpened, .socketMessage, .socketClosed, .socketLeft: true
-        default: false
-        }
-    }
-}
-
 /// What a call needs to know of its place in another process.
 struct RemotePlace {
     var owner: RemoteHooks?
@@ -372,6 +369,7 @@ extension HookCall {
         streams = StreamProgress()
         socket = SocketProgress()
         socketActions.removeAll()
+        links.removeAll()
     }
 
     func endElsewhere() {

@@ -82,16 +82,17 @@ extension RemoteHooks {
         case .socketActed:
             let actions = try wire.actions()
             try wire.expectEnd()
-            guard call.socket.isOpen || call.exchange != nil else { return }
+            guard call.socket.isOpen || call.exchange != nil || !call.links.isEmpty else { return }
             call.socketActions += actions
-            if call.socket.isOpen { call.socketActed() }
+            if call.socket.isOpen || !call.links.isEmpty { call.socketActed() }
         case .socketReady:
+            let id = Int32(bitPattern: try wire.number32())
             let spent = min(try wire.number(), limit)
             call.socket.refused += Int(min(try wire.number32(), 1 << 20))
             try wire.expectEnd()
-            guard call.socket.isOpen else { return }
+            guard call.isOpen(id) else { return }
             call.cpuNanoseconds &+= spent
-            call.socketReady()
+            call.socketReady(id)
         default:
             let rule = call.remote.function?.rule(call.binding)?.name ?? ""
             let failure = try wire.failure(call.remote.function?.name ?? "", rule)
@@ -210,12 +211,14 @@ extension HookSubrequest {
         wire.number32(UInt32(bitPattern: Int32(clamping: upstream)))
         wire.head(head)
         wire.array(body)
+        wire.flag(upgrades)
     }
 
     /// The same checks as `HookOperations.fill` makes of a script's words.
     func read(from wire: inout WireReader) throws(WireError) {
         try wire.head(into: &head)
         body = try wire.array()
+        upgrades = try wire.flag()
         head.body = body.isEmpty && head.body == .none ? .none : .known(body.count)
         guard isLegal(head) else { throw WireError("a sub-request that HTTP does not allow") }
         for index in head.fields.indices.reversed() {

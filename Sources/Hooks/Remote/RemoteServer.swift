@@ -121,11 +121,18 @@ open class RemoteServer: HookHost {
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
         case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
         case .socketOpened: call.socketOpened()
-        case .socketMessage: if let message = try wire.message() { call.socketMessage(message) }
+        case .upgraded:
+            let id = Int32(bitPattern: try wire.number32())
+            call.subrequestUpgraded(id, try wire.array())
+        case .socketMessage:
+            let id = Int32(bitPattern: try wire.number32())
+            if let message = try wire.message() { call.socketMessage(message, on: id) }
         case .socketClosed:
-            let code = UInt16(clamping: try wire.number32()), reason = try wire.string()
-            call.socketClosed(code, reason, clean: try wire.flag(), error: try wire.string())
-        case .socketLeft: call.socketLeft(try wire.number())
+            let id = Int32(bitPattern: try wire.number32()), code = UInt16(clamping: try wire.number32()), reason = try wire.string()
+            call.socketClosed(code, reason, clean: try wire.flag(), error: try wire.string(), on: id)
+        case .socketLeft:
+            let id = Int32(bitPattern: try wire.number32())
+            call.socketLeft(try wire.number(), on: id)
         case .cancel:
             call.cancel()
             recycle(call)
@@ -264,10 +271,11 @@ final class ServedCall: HookCall {
         server.message(.socketActed, number) { $0.actions(actions) }
     }
 
-    override func socketReady() {
+    override func socketReady(_ id: Int32) {
         let spent = cpuNanoseconds &- cpuTold
         cpuTold = cpuNanoseconds
         server.message(.socketReady, number) { wire in
+            wire.number32(UInt32(bitPattern: id))
             wire.number(spent)
             wire.number32(UInt32(clamping: takeRefusedMessages()))
         }

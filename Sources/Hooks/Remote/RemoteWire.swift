@@ -5,7 +5,7 @@ import HTTP
 enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
     case chunk, bodyEnd, bodyRoom
-    case socketOpened, socketMessage, socketClosed, socketLeft
+    case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
