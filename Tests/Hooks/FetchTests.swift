@@ -65,6 +65,15 @@ import Testing
         ])
     }
 
+    @Test func base64IsFilledUpOrNotAtAll() throws {
+        try check([
+            ("[atob('ab=='), atob('ab'), atob(' a b = = '), atob('YWI='), atob('')].map((one) => one.length).join()", "1,1,1,2,0"),
+            ("atob('ab=')", "InvalidCharacterError: atob: the string is not base64"),
+            ("atob('abcde===')", "InvalidCharacterError: atob: the string is not base64"),
+            ("atob('====')", "InvalidCharacterError: atob: the string is not base64"),
+        ])
+    }
+
     @Test func urlsOfToday() throws {
         try check([
             ("new URL('non-special:opaque  ?hi').href", "non-special:opaque %20?hi"),
