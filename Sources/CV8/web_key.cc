@@ -40,6 +40,10 @@ static void key_read(const Arguments &info) {
     EVP_PKEY_free(key);
     key = nullptr;
   }
+  // However a point came, it goes out uncompressed (Web Cryptography API, section 23.7).
+  if (key != nullptr && EVP_PKEY_is_a(key, "EC")) {
+    EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed");
+  }
   give_key(info, key, is_private);
 }
 
@@ -108,18 +112,30 @@ static void key_ec(const Arguments &info) {
   give_key(info, key, is_private);
 }
 
-static int curve25519_type(const std::string &name) {
-  return name == "Ed25519" ? EVP_PKEY_ED25519 : name == "X25519" ? EVP_PKEY_X25519 : 0;
+/// The curves whose keys are plain bytes (RFC 7748, RFC 8032), and how many.
+struct PlainCurve {
+  const char *name;
+  int type;
+  size_t size;
+};
+static const PlainCurve kPlainCurves[] = {
+    {"Ed25519", EVP_PKEY_ED25519, 32}, {"X25519", EVP_PKEY_X25519, 32}, {"Ed448", EVP_PKEY_ED448, 57}, {"X448", EVP_PKEY_X448, 56}};
+
+static const PlainCurve *plain_curve(const std::string &name) {
+  for (const PlainCurve &one : kPlainCurves) {
+    if (name == one.name) return &one;
+  }
+  return nullptr;
 }
 
-/// keyRaw25519(name, bytes, isPrivate)
-static void key_raw_25519(const Arguments &info) {
-  const int type = curve25519_type(text(info, 0));
+/// keyRawCurve(name, bytes, isPrivate)
+static void key_raw_curve(const Arguments &info) {
+  const PlainCurve *curve = plain_curve(text(info, 0));
   Bytes bytes(info, 1);
   const bool is_private = info[2]->IsTrue();
-  if (type == 0 || bytes.size() != 32) return info.GetReturnValue().SetNull();
-  give_key(info, is_private ? EVP_PKEY_new_raw_private_key(type, nullptr, bytes.data(), 32)
-                            : EVP_PKEY_new_raw_public_key(type, nullptr, bytes.data(), 32), is_private);
+  if (curve == nullptr || bytes.size() != curve->size) return info.GetReturnValue().SetNull();
+  auto make = is_private ? EVP_PKEY_new_raw_private_key : EVP_PKEY_new_raw_public_key;
+  give_key(info, make(curve->type, nullptr, bytes.data(), bytes.size()), is_private);
 }
 
 // MARK: making
@@ -128,7 +144,7 @@ static void key_raw_25519(const Arguments &info) {
 static void key_make(const Arguments &info) {
   const std::string type = text(info, 0);
   if (const char *group = group_named(type)) return give_key(info, EVP_EC_gen(group), true);
-  if (curve25519_type(type) != 0) return give_key(info, EVP_PKEY_Q_keygen(nullptr, nullptr, type.c_str()), true);
+  if (plain_curve(type) != nullptr) return give_key(info, EVP_PKEY_Q_keygen(nullptr, nullptr, type.c_str()), true);
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr);
   EVP_PKEY *key = nullptr;
   BIGNUM *exponent = BN_new();
@@ -157,14 +173,14 @@ static void key_public(const Arguments &info) {
 
 // MARK: writing
 
-/// keyWrite(key, format): "pkcs8", "spki", or "raw" (the point of EC, the 32 bytes of 25519).
+/// keyWrite(key, format): "pkcs8", "spki", or "raw" (the point of EC, the bytes of the plain curves).
 static void key_write(const Arguments &info) {
   Key *key = key_argument(info, 0);
   const std::string format = text(info, 1);
   info.GetReturnValue().SetNull();
   if (key == nullptr) return;
   uint8_t *der = nullptr;
-  uint8_t plain[32];
+  uint8_t plain[57];
   size_t plain_size = sizeof plain;
   if (format == "raw" && EVP_PKEY_get_raw_public_key(key->key, plain, &plain_size) == 1) {
     return give_bytes(info, plain, plain_size);
@@ -197,7 +213,7 @@ static void key_number(const Arguments &info) {
   BN_clear_free(number);
 }
 
-/// keySecret(key): the 32 private bytes of Ed25519 and X25519.
+/// keySecret(key): the private bytes of the plain curves.
 static void key_secret(const Arguments &info) {
   Key *key = key_argument(info, 0);
   uint8_t bytes[64];
@@ -209,12 +225,12 @@ static void key_secret(const Arguments &info) {
   OPENSSL_cleanse(bytes, sizeof bytes);
 }
 
-/// keyType(key): "RSA", "P-256", "P-384", "P-521", "Ed25519", "X25519", or another name of OpenSSL's.
+/// keyType(key): "RSA", "P-256", "P-384", "P-521", a plain curve, or another name of OpenSSL's.
 static void key_type(const Arguments &info) {
   Key *key = key_argument(info, 0);
   const char *type = key == nullptr ? "" : EVP_PKEY_get0_type_name(key->key);
   std::string name = type != nullptr ? type : "";
-  if (name == "ED25519") name = "Ed25519";
+  if (name.rfind("ED", 0) == 0) name[1] = 'd';
   char group[64];
   size_t count = 0;
   if (name == "EC" && EVP_PKEY_get_utf8_string_param(key->key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &count) == 1) {
@@ -228,7 +244,7 @@ static void key_type(const Arguments &info) {
 }
 
 const Builtin key_builtins[] = {
-    {"keyRead", key_read},     {"keyRSA", key_rsa},       {"keyEC", key_ec},         {"keyRaw25519", key_raw_25519},
+    {"keyRead", key_read},     {"keyRSA", key_rsa},       {"keyEC", key_ec},         {"keyRawCurve", key_raw_curve},
     {"keyMake", key_make},     {"keyPublic", key_public}, {"keyWrite", key_write},   {"keyNumber", key_number},
     {"keySecret", key_secret}, {"keyType", key_type},     {nullptr, nullptr},
 };

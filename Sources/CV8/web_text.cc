@@ -163,8 +163,9 @@ static void unbase64(const Arguments &info) {
     if (character > 127) return;
     digits += static_cast<char>(character);
   }
-  if (digits.size() % 4 == 0 && !digits.empty() && digits.back() == '=') digits.pop_back();
-  if (digits.size() % 4 == 3 && digits.back() == '=') digits.pop_back();
+  // Filling is filling only where it fills up: "ab=" is none.
+  const bool filled = digits.size() % 4 == 0;
+  for (int i = 0; i < 2 && filled && !digits.empty() && digits.back() == '='; i++) digits.pop_back();
   if (digits.size() % 4 == 1) return;
   uint32_t bits = 0;
   int held = 0;

@@ -48,6 +48,7 @@ import Testing
             ("(async () => { const from = new ReadableStream({ start(c) { c.enqueue({ a: 1 }); c.close(); } }), to = structuredClone(from, { transfer: [from] }); const { value } = await to.getReader().read(); return [from.locked, value.a].join(); })()", "true,1"),
             ("(async () => { const seen = [], from = new WritableStream({ write(chunk) { seen.push(chunk); } }), to = structuredClone(from, { transfer: [from] }), w = to.getWriter(); await w.write('x'); await w.close(); return [from.locked, seen].join(); })()", "true,x"),
             ("(async () => { const from = new TransformStream({ transform(chunk, c) { c.enqueue(chunk + 1); } }), to = structuredClone(from, { transfer: [from] }), w = to.writable.getWriter(); w.write(1); return (await to.readable.getReader().read()).value; })()", "2"),
+            ("(() => { const t = new TransformStream(); return structuredClone(0, { transfer: [t, t.readable] }); })()", "DataCloneError: a value in the list of what to transfer was transferred already, or is in use"),
             ("(() => { const from = new ReadableStream(); from.getReader(); return structuredClone(from, { transfer: [from] }); })()", "DataCloneError: a value in the list of what to transfer was transferred already, or is in use"),
             ("(async () => { const from = new ReadableStream({ start(c) { c.enqueue(() => {}); } }), to = structuredClone(from, { transfer: [from] }); return to.getReader().read(); })()", "DataCloneError: function cannot be cloned"),
         ])

@@ -65,6 +65,15 @@ import Testing
         ])
     }
 
+    @Test func base64IsFilledUpOrNotAtAll() throws {
+        try check([
+            ("[atob('ab=='), atob('ab'), atob(' a b = = '), atob('YWI='), atob('')].map((one) => one.length).join()", "1,1,1,2,0"),
+            ("atob('ab=')", "InvalidCharacterError: atob: the string is not base64"),
+            ("atob('abcde===')", "InvalidCharacterError: atob: the string is not base64"),
+            ("atob('====')", "InvalidCharacterError: atob: the string is not base64"),
+        ])
+    }
+
     @Test func urlsOfToday() throws {
         try check([
             ("new URL('non-special:opaque  ?hi').href", "non-special:opaque %20?hi"),
@@ -87,5 +96,38 @@ import Testing
               return new TextDecoder().decode(value);
             })()
             """) == "expected output")
+    }
+}
+
+/// The shapes that Web IDL gives interfaces, and the console namespace (Console standard).
+@Suite struct ShapeTests {
+    @Test func lengthsAndEnumerability() throws {
+        try check([
+            ("[URL.length, URLSearchParams.prototype.has.length, URLSearchParams.prototype.delete.length, URLSearchParams.prototype.forEach.length, Headers.prototype.forEach.length].join()", "1,1,1,1,1"),
+            ("Object.keys(URL).join() + ';' + Object.keys(Response).join() + ';' + Object.keys(AbortSignal).join()", "parse,canParse;json,redirect,error;abort,timeout,any"),
+            ("URL.prototype.toString.call({})", "TypeError: Cannot read private member #url from an object whose class did not declare it"),
+            ("['assert', 'clear', 'count', 'countReset', 'debug', 'dir', 'dirxml', 'error', 'group', 'groupCollapsed', 'groupEnd', 'info', 'log', 'table', 'time', 'timeEnd', 'timeLog', 'trace', 'warn'].map((name) => console[name].length).join('')", "0000000000000000000"),
+        ])
+    }
+
+    @Test func groupsIndentAndTablesAlign() throws {
+        let bench = try Bench("""
+            export default { onRequest() {
+              console.group("outer");
+              console.log("one", 2);
+              console.groupCollapsed();
+              console.log("deep");
+              console.groupEnd(); console.groupEnd(); console.groupEnd();
+              console.table([{ a: 1, b: "x" }, { a: 22 }, 5]);
+              console.table({ r: { c: true } }, ["c", "d"]);
+              console.table("plain");
+            } }
+            """)
+        bench.run()
+        #expect(bench.host.lines.map { $0.replacing("under test 1: ", with: "") } == [
+            "outer", "  one 2", "    deep",
+            "(index) | a  | b   | Values", "--------|----|-----|-------", "0       | 1  | \"x\" |", "1       | 22 |     |", "2       |    |     | 5",
+            "(index) | c    | d", "--------|------|--", "r       | true |", "plain",
+        ])
     }
 }

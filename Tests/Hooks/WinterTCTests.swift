@@ -153,6 +153,7 @@ import Testing
             ("new URLPattern('/a/:b?', 'https://h').exec({ pathname: '/a', baseURL: 'https://h' }).pathname.groups.b", "undefined"),
             ("new URLPattern({ pathname: '/x{/:y}?' }).pathname", "/x/:y?"),
             ("new URLPattern({ pathname: '(' })", "TypeError: URLPattern: a group that is malformed"),
+            ("(() => { try { new URLPattern('((?R)):'); } catch (error) { return error.name; } })()", "TypeError"),
         ])
     }
 

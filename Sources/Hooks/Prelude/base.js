@@ -27,6 +27,9 @@ const realm = { native, current: null };
     for (const key of Object.getOwnPropertyNames(prototype)) {
       if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     }
+    for (const key of Object.getOwnPropertyNames(type)) {
+      if (key !== "length" && key !== "name" && key !== "prototype") Object.defineProperty(type, key, { enumerable: true });
+    }
     Object.defineProperty(prototype, Symbol.toStringTag, { value: name, configurable: true });
   };
 

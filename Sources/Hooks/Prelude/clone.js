@@ -183,12 +183,14 @@
   /// "StructuredSerializeWithTransfer" and its counterpart (HTML section 2.7.8): the copy, and what was moved into it.
   realm.cloneMoving = (value, transfer) => {
     if (new Set(transfer).size !== transfer.length) throw new DOMException("a value is in the list of what to transfer twice", "DataCloneError");
-    const moves = transfer.map(transferOf), flat = new Flattener(1_000_000, true, transfer);
-    const root = flat.add(value);
-    if (moves.some((one, index) => !(transferOf(transfer[index]).usable))) {
-      throw new DOMException("a value in the list of what to transfer was transferred already, or is in use", "DataCloneError");
-    }
-    const received = moves.map((one) => one.move());
+    transfer.forEach(transferOf);
+    const flat = new Flattener(1_000_000, true, transfer), root = flat.add(value);
+    // One after the other: moving a TransformStream makes its sides unusable.
+    const received = transfer.map((one) => {
+      const { usable, move } = transferOf(one);
+      if (!usable) throw new DOMException("a value in the list of what to transfer was transferred already, or is in use", "DataCloneError");
+      return move();
+    });
     return { value: new Builder(flat.list, received).get(root), received };
   };
 

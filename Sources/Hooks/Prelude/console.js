@@ -1,6 +1,6 @@
 // console (Console standard): lines go to the host's log, bounded in depth, width and length.
 {
-  const limits = { text: 8192, depth: 4, items: 50, string: 2000 };
+  const limits = { text: 8192, depth: 4, items: 50, string: 2000, groups: 16, columns: 20, cell: 80 };
 
   function quoted(text) { return JSON.stringify(realm.clip(text, limits.string)); }
 
@@ -113,8 +113,31 @@
 
   const levels = { debug: 0, log: 1, info: 1, warn: 2, error: 3 };
   function write(level, values) {
-    native.log(realm.current?.slot ?? -1, realm.current?.epoch ?? 0, level, format(values));
+    native.log(realm.current?.slot ?? -1, realm.current?.epoch ?? 0, level, "  ".repeat(groupDepth()) + format(values));
   }
+  // Groups belong to a call: one that is never ended is over with it.
+  const groups = new WeakMap(), outside = {};
+  const groupDepth = () => groups.get(realm.current ?? outside) ?? 0;
+  function group(change) { groups.set(realm.current ?? outside, Math.min(Math.max(groupDepth() + change, 0), limits.groups)); }
+
+  /// The lines of console.table: a row for each member of `data`, a column for each key of those.
+  function tableOf(data, only) {
+    const entries = data instanceof Map ? [...data] : Object.entries(data);
+    const rows = entries.slice(0, limits.items).map(([key, row]) => (
+      typeof row === "object" && row !== null ? { key, cells: new Map(Object.entries(row)), plain: "" } : { key, cells: new Map(), plain: cell(row) }
+    ));
+    const names = only ?? [...new Set(rows.flatMap((row) => [...row.cells.keys()]))].slice(0, limits.columns);
+    const plain = rows.some((row) => row.plain !== "") ? ["Values"] : [];
+    const lines = [["(index)", ...names, ...plain], ...rows.map((row) => [
+      `${row.key}`, ...names.map((name) => (row.cells.has(name) ? cell(row.cells.get(name)) : "")), ...plain.map(() => row.plain),
+    ])];
+    const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+    const text = lines.map((line) => line.map((one, column) => one.padEnd(widths[column])).join(" | ").trimEnd());
+    text.splice(1, 0, widths.map((width) => "-".repeat(width)).join("-|-"));
+    if (entries.length > rows.length) text.push(`... ${entries.length - rows.length} more`);
+    return text;
+  }
+  const cell = (value) => realm.clip(inspect(value, limits.depth - 1, []), limits.cell).replaceAll("\n", " ");
 
   const counts = new Map(), started = new Map();
   const label = (name) => (name === undefined ? "default" : `${name}`);
@@ -128,27 +151,36 @@
       const stack = new Error().stack.split("\n").slice(2).join("\n");
       write(levels.debug, [`Trace: ${format(values)}\n${stack}`]);
     },
-    dir(value) { write(levels.log, [inspect(value, 0, [])]); },
-    assert(condition, ...values) {
+    dirxml(...values) { write(levels.log, values); },
+    clear() { groups.delete(realm.current ?? outside); },
+    group(...values) { if (values.length > 0) write(levels.log, values); group(1); },
+    groupCollapsed(...values) { if (values.length > 0) write(levels.log, values); group(1); },
+    groupEnd() { group(-1); },
+    table(data = undefined, columns = undefined) {
+      if (typeof data !== "object" || data === null) write(levels.log, data === undefined ? [] : [data]);
+      else for (const line of tableOf(data, columns === undefined ? undefined : realm.sequence(columns, "console.table: the columns").map(String))) write(levels.log, [line]);
+    },
+    dir(value = undefined) { write(levels.log, [inspect(value, 0, [])]); },
+    assert(condition = false, ...values) {
       if (condition) return;
       if (typeof values[0] === "string") values[0] = `Assertion failed: ${values[0]}`;
       else values.unshift("Assertion failed");
       write(levels.error, values);
     },
-    count(name) {
+    count(name = undefined) {
       const key = label(name);
       if (!counts.has(key) && counts.size >= 256) return;
       counts.set(key, (counts.get(key) ?? 0) + 1);
       write(levels.info, [`${key}: ${counts.get(key)}`]);
     },
-    countReset(name) { counts.delete(label(name)); },
-    time(name) { if (started.size < 256) started.set(label(name), realm.now()); },
-    timeLog(name, ...values) {
+    countReset(name = undefined) { counts.delete(label(name)); },
+    time(name = undefined) { if (started.size < 256) started.set(label(name), realm.now()); },
+    timeLog(name = undefined, ...values) {
       const key = label(name);
       if (started.has(key)) write(levels.info, [`${key}: ${(realm.now() - started.get(key)).toFixed(1)} ms`, ...values]);
       else write(levels.warn, [`Timer "${key}" does not exist`]);
     },
-    timeEnd(name) {
+    timeEnd(name = undefined) {
       console.timeLog(name);
       started.delete(label(name));
     },

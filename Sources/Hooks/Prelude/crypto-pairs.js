@@ -1,4 +1,4 @@
-// The algorithms with key pairs: RSA, ECDSA, ECDH, Ed25519, X25519 (Web Cryptography API, sections 20 to 27).
+// The algorithms with key pairs: RSA, ECDSA, ECDH, Ed25519, Ed448, X25519, X448 (Web Cryptography API, sections 20 to 27).
 realm.crypto.parts.push(() => {
   const C = realm.crypto;
   const hashOf = (given, what) => C.hash(C.member(given, "hash", what));
@@ -181,9 +181,9 @@ realm.crypto.parts.push(() => {
   }
   defineEC("ECDH", "enc", [], ["deriveKey", "deriveBits"], agreement("ECDH"));
 
-  // MARK: Curve 25519 (Secure Curves in the Web Cryptography API)
+  // MARK: Curves 25519 and 448 (Secure Curves in the Web Cryptography API)
 
-  function define25519(name, use, publicUsages, privateUsages, members) {
+  function defineCurve(name, use, publicUsages, privateUsages, members) {
     C.define(name, {
       ...members,
       generateKey: (_, extractable, usages) => {
@@ -194,13 +194,13 @@ realm.crypto.parts.push(() => {
         const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
         C.usages(usages, isPrivate ? privateUsages : publicUsages, name);
         let handle;
-        if (format === "raw") handle = native.keyRaw25519(name, data, false);
+        if (format === "raw") handle = native.keyRawCurve(name, data, false);
         else if (format !== "jwk") handle = read(format, data, name);
         else {
           C.checkJWK(data, "OKP", use, extractable, usages);
           if (data.crv !== name) C.fail("DataError", "the JSON Web Key is for another curve");
           const x = C.fromText(data.x);
-          handle = native.keyRaw25519(name, isPrivate ? C.fromText(data.d) : x, isPrivate);
+          handle = native.keyRawCurve(name, isPrivate ? C.fromText(data.d) : x, isPrivate);
           if (isPrivate && handle !== null && !native.sameBytes(native.keyWrite(handle, "raw"), x)) handle = null;
         }
         if (handle === null) C.fail("DataError", `not a key of ${name}`);
@@ -215,9 +215,16 @@ realm.crypto.parts.push(() => {
       },
     });
   }
-  define25519("Ed25519", "sig", ["verify"], ["sign"], {
+  const plainSigning = {
     sign(_, key, data) { only(key, "private"); return C.done(native.sign(key.handle, "", "", 0, data), "sign"); },
     verify(_, key, signature, data) { only(key, "public"); return native.verify(key.handle, "", "", 0, signature, data); },
-  });
-  define25519("X25519", "enc", [], ["deriveKey", "deriveBits"], agreement("X25519"));
+  };
+  // Ed448 has a context; like other platforms, only the empty one is offered.
+  const context = (given) => {
+    if (given.context !== undefined && C.bytes(given.context, "Ed448: context").length > 0) C.fail("OperationError", "Ed448: a context is not supported");
+    return {};
+  };
+  defineCurve("Ed25519", "sig", ["verify"], ["sign"], plainSigning);
+  defineCurve("Ed448", "sig", ["verify"], ["sign"], { ...plainSigning, parameters: { sign: context, verify: context } });
+  for (const name of ["X25519", "X448"]) defineCurve(name, "enc", [], ["deriveKey", "deriveBits"], agreement(name));
 });

@@ -64,6 +64,7 @@
 
   C.hash = (value) => {
     const name = normalize(value, "digest").name;
+    if (name === "MD5") C.fail("NotSupportedError", "MD5 is for digest() only");
     return Object.freeze({ name });
   };
   /// Registers an algorithm. `one` has a method for each operation it supports.

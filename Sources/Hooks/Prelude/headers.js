@@ -204,7 +204,7 @@
       const pairs = [...found].map(([name, values]) => [name, combine(values)]);
       return [...pairs, ...cookies].sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
     }
-    forEach(callback, self) {
+    forEach(callback, self = undefined) {
       if (typeof callback !== "function") throw new TypeError("Headers.forEach: the callback is not a function");
       let index = 0;
       for (let list = this.#sorted(); index < list.length; index++, list = this.#sorted()) {

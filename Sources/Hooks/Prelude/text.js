@@ -35,7 +35,7 @@
         written += size;
         read += character.length;
       }
-      destination.set(realm.encode(text.slice(0, read)));
+      if (written > 0) destination.set(realm.encode(text.slice(0, read)));
       return { read, written };
     }
   }

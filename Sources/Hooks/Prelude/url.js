@@ -64,7 +64,7 @@
       this.#list.push([scalars(name), scalars(value)]);
       this.#changed?.(serializeForm(this.#list));
     }
-    delete(name, value) {
+    delete(name, value = undefined) {
       realm.needs(arguments.length, 1, "URLSearchParams.delete");
       const key = scalars(name), only = value === undefined ? undefined : scalars(value);
       this.#list = this.#list.filter((pair) => pair[0] !== key || (only !== undefined && pair[1] !== only));
@@ -80,7 +80,7 @@
       const key = scalars(name);
       return this.#list.filter((pair) => pair[0] === key).map((pair) => pair[1]);
     }
-    has(name, value) {
+    has(name, value = undefined) {
       realm.needs(arguments.length, 1, "URLSearchParams.has");
       const key = scalars(name), only = value === undefined ? undefined : scalars(value);
       return this.#list.some((pair) => pair[0] === key && (only === undefined || pair[1] === only));
@@ -101,7 +101,7 @@
       this.#list.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
       this.#changed?.(serializeForm(this.#list));
     }
-    forEach(callback, self) {
+    forEach(callback, self = undefined) {
       if (typeof callback !== "function") throw new TypeError("URLSearchParams.forEach: the callback is not a function");
       for (let i = 0; i < this.#list.length; i++) callback.call(self, this.#list[i][1], this.#list[i][0], this);
     }
@@ -148,7 +148,7 @@
 
   class URL {
     #url; #params = null;
-    constructor(input, base) {
+    constructor(input, base = undefined) {
       realm.needs(arguments.length, 1, "URL");
       this.#url = URL.#parsed(input, base);
       if (!this.#url) throw new TypeError(`Invalid URL: "${realm.clip(`${input}`, 200)}"`);
@@ -157,7 +157,7 @@
       const against = base === undefined ? null : parseURL(scalars(base));
       return base !== undefined && against === null ? null : parseURL(scalars(input), against);
     }
-    static parse(input, base) {
+    static parse(input, base = undefined) {
       realm.needs(arguments.length, 1, "URL.parse");
       const parsed = URL.#parsed(input, base);
       if (parsed === null) return null;
@@ -165,7 +165,7 @@
       url.#url = parsed;
       return url;
     }
-    static canParse(input, base) {
+    static canParse(input, base = undefined) {
       realm.needs(arguments.length, 1, "URL.canParse");
       return URL.#parsed(input, base) !== null;
     }
@@ -258,8 +258,8 @@
       const text = scalars(value).replace(/[\t\n\r]/g, "");
       this.#url.fragment = text === "" ? null : percentEncode(text[0] === "#" ? text.slice(1) : text, sets.fragment);
     }
-    toString() { return this.href; }
-    toJSON() { return this.href; }
+    toString() { return serializeURL(this.#url); }
+    toJSON() { return serializeURL(this.#url); }
   }
   realm.brand(URL);
   realm.URLSearchParams = URLSearchParams;

@@ -194,7 +194,8 @@
 
   function isSpecialPattern(text) {
     const { source } = P.regexp(P.parse(text, canonical.protocol, { delimiter: "", prefix: "" }), { delimiter: "" });
-    const expression = new RegExp(source, "u");
+    let expression;
+    try { expression = new RegExp(source, "u"); } catch { wrong(`a regular expression is malformed: "${realm.clip(source, 60)}"`); }
     return [...special].some((scheme) => expression.test(scheme));
   }
 
