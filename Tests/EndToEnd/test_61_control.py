@@ -128,6 +128,23 @@ def test_what_a_foreign_page_can_send_is_refused_even_with_a_token(gateway, meth
     assert ask(gateway, method, path, [*headers, ("Authorization", f"Bearer {token}")], host).status == 403
 
 
+def test_every_route_refuses_strangers_and_foreign_pages_and_none_is_left_out(gateway):
+    """The list is the gateway's own description of its API, so a route that comes later is on it."""
+    admin = [("Authorization", f"Bearer {sluice(gateway, 'token', '--role', 'admin').stdout.strip()}")]
+    described = json.loads(ask(gateway, "GET", "/v1/api", admin).body)["paths"]
+    routes = [(method.upper(), path, what["x-role"]) for path, methods in described.items() for method, what in methods.items()]
+    assert len(routes) >= 15 and {role for _, _, role in routes} >= {"read", "operate", "admin"}
+    for method, path, role in routes:
+        if role != "anyone":
+            assert ask(gateway, method, path).status == 401, (method, path)
+            assert ask(gateway, method, path, [("Authorization", "Bearer " + "0" * 64)]).status == 401, (method, path)
+        for headers, host in (([("Origin", "http://evil.example")], "127.0.0.1"), ([("Sec-Fetch-Site", "cross-site")], "127.0.0.1"), ([], "evil.example")):
+            assert ask(gateway, method, path, [*headers, *admin], host).status == 403, (method, path, headers, host)
+        if method == "POST":
+            assert ask(gateway, "GET", path, admin).status == 405, path
+    assert gateway.fetch("http1", "GET", "/").status == 200
+
+
 def test_a_token_allows_what_its_role_does(gateway):
     reader = sluice(gateway, "token", "--role", "read", "--name", "graphs").stdout.strip()
     operator = sluice(gateway, "token", "--role", "operate").stdout.strip()
