@@ -21,7 +21,8 @@ private struct Daemon: ~Copyable {
 
     deinit {
         close(fd)
-        unlink(path)
+        // SAFETY: the string is NUL-terminated for the call.
+        _ = unsafe unlink(path)
     }
 
     /// What came, a text for each datagram.
