@@ -1,6 +1,7 @@
 """The control socket and the commands that use it; the admin address and who may ask it for what."""
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -158,6 +159,20 @@ def test_changes_are_written_to_the_log_with_who_asked(gateway):
     ask(gateway, "POST", "/v1/logs/reopen", [("Authorization", f"Bearer {token}")])
     gateway.wait_log("token ci asks for /v1/logs/reopen")
     assert token not in gateway.text
+
+
+def test_alive_and_ready_are_two_things(gateway, origin):
+    def status(path):
+        return ask(gateway, "GET", path).status
+
+    assert status("/healthz") == 200 and status("/readyz") == 200
+    with gateway.http1() as client:
+        client.send(b"GET /slow/4000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: gateway.metric("sluice_server_requests_active") == 1, "the request is with the origin")
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: status("/readyz") == 503, "who drains takes nothing new")
+        assert status("/healthz") == 200, "but lives"
+        assert client.response().status == 200
 
 
 def test_drain_over_the_socket_stops_the_gateway(gateway):
