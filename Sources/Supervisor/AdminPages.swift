@@ -98,6 +98,7 @@ extension Supervisor {
             json.endObject()
         }
         json.endArray()
+        json.field("admin", admin.map { $0.link ?? $0.endpoint } ?? "off")
         appendReload(&json)
         json.beginArray("fenced")
         for name in strikes.fenced { json.string(name) }

@@ -59,6 +59,7 @@ def test_reloads_asked_for_at_once_all_get_an_answer(gateway):
 
 def test_status_tells_people_the_same(gateway):
     text = sluice(gateway, "status").stdout
+    assert f"admin          http://127.0.0.1:{gateway.ports.admin}" in text
     assert "listener       plain on 127.0.0.1:" in text and "worker 0       ready" in text and "generation 1" in text
 
 
