@@ -85,12 +85,18 @@ class Chaos:
         return time.monotonic() - self.began
 
     def failed(self, kind: str, what: object) -> None:
-        failure = Failure(self.now, kind, f"{type(what).__name__}: {what}"[:200] if isinstance(what, BaseException) else str(what))
+        text = f"{type(what).__name__}: {what}"[:200] if isinstance(what, BaseException) else str(what)
+        failure = Failure(self.now, kind, text + self.since())
         with self.lock:
             if any(0 <= failure.at - kill <= KILL_WINDOW + self.late(kill, failure.at) for kill in self.kills):
                 self.report.excused.append(failure)
             else:
                 self.report.failures.append(failure)
+
+    def since(self) -> str:
+        """What was done to the gateway last, for whoever looks for the reason of a failure."""
+        last = [(name, self.now - times[-1]) for name, times in (("kill", self.kills), ("upgrade", [ended for _, ended in self.upgrades])) if times]
+        return "".join(f"; {seconds:.1f} s after the last {name}" for name, seconds in last)
 
     def pulse(self) -> None:
         """Notes when this process did not get its turn: a machine that does other work as well makes clients late."""
@@ -155,7 +161,7 @@ class Chaos:
             except (OSError, AssertionError, h2.exceptions.ProtocolError) as error:
                 # A stream beyond the last one of a GOAWAY was not looked at: to be sent again (RFC 9113 section 6.8).
                 if not last or stream <= last[-1]:
-                    self.failed("http2", error)
+                    self.failed("http2", f"stream {stream}, last of each GOAWAY {last}: {error}")
                 return
             if answer.status != 200 or len(answer.body) != 5000:
                 self.failed("http2", f"status {answer.status}, {len(answer.body)} bytes")
