@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -74,6 +75,7 @@ class Chaos:
         self.began = time.monotonic()
         self.stopping = threading.Event()
         self.kills: list[float] = []
+        self.killed: set[int] = set()
         # When each began, and when its process had taken over.
         self.upgrades: list[tuple[float, float]] = []
         self.lags: list[tuple[float, float]] = []
@@ -242,7 +244,8 @@ class Chaos:
         with self.lock:
             self.kills.append(self.now)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(random.choice(workers), signal.SIGKILL)
+            self.killed.add(victim := random.choice(workers))
+            os.kill(victim, signal.SIGKILL)
 
     def upgrade(self) -> None:
         began = self.now
@@ -283,11 +286,17 @@ class Chaos:
         self.stopping.set()
         for thread in threads:
             thread.join(BOUND * 3)
-        deaths = self.gateway.metric("sluice_worker_deaths_total")
-        if deaths > len(self.kills):
-            self.report.complaints.append(f"{deaths:.0f} workers died, {len(self.kills)} were killed")
+        self.report.complaints += self.other_deaths()
         self.judge()
         return self.report
+
+    def other_deaths(self) -> list[str]:
+        """What the gateway says of workers that died of anything else than being killed here, each with the lines before it."""
+        output, told = list(self.gateway.output), []
+        for at, line in enumerate(output):
+            if (found := re.search(r"worker \d+ \(pid (\d+)\) died", line)) and int(found[1]) not in self.killed:
+                told += ["a worker died that was not killed:", *output[max(0, at - 3):at + 3]]
+        return told
 
     def judge(self) -> None:
         report = self.report
