@@ -131,9 +131,6 @@ private func withCStrings<Result>(
 
 /// What a process does to itself at its start.
 public enum ProcessSetup {
-    /// Processor time that a process has used, in nanoseconds; 0 when it cannot be told.
-    public static func processorNanoseconds(of pid: Int32) -> UInt64 { sluice_process_cpu_ns(pid) }
-
     /// CPUs this process may run on, at least 1.
     public static var cpuCount: Int { max(1, Int(sluice_cpu_count())) }
 

@@ -167,8 +167,8 @@ final class WorkerProcess: ManagedProcess {
     var hadSnapshot = false, gaveSnapshot = false
     /// Where it writes what it dies of.
     let crash: CrashMemory
-    /// Whether a call that is over its time runs on.
-    var suspicion = HookSuspicion()
+    /// A call seen past its deadline; it is killed when it is seen a second time.
+    var suspect: UInt64 = 0
 
     init(index: Int, supervisor: Supervisor, arguments: [String]) throws(SystemError) {
         self.index = index

@@ -106,14 +106,18 @@ extension Supervisor {
                 lookAtLoop(of: worker, now)
                 continue
             }
-            if now > deadline &+ Supervisor.hookGrace { stopHook(of: worker, now) }
+            if now > deadline &+ Supervisor.hookGrace { stopHook(of: worker) }
         }
     }
 
-    private func stopHook(of worker: WorkerProcess, _ now: UInt64) {
+    /// Kills a worker on the second look at the same call: after a pause of the whole machine every
+    /// deadline is over, but the worker gets its turn before the second look.
+    private func stopHook(of worker: WorkerProcess) {
         guard worker.killedInside == nil, let report = shared.running(worker: worker.slot) else { return }
-        let used = ProcessSetup.processorNanoseconds(of: worker.pid)
-        guard worker.suspicion.look(call: report.sequence, now: now, used: used) else { return }
+        guard worker.suspect == report.sequence else {
+            worker.suspect = report.sequence
+            return
+        }
         worker.killedInside = report
         worker.kill(because: "hook \(report.function) did not stop")
     }

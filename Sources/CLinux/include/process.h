@@ -18,8 +18,6 @@ const char *sluice_errno_text(int error);
 pid_t sluice_spawn(const char *path, char *const argv[], char *const envp[], const int *from, const int *to,
                    int count, int keep_stdio, const int *blocked, int blocked_count);
 
-// Processor time of all threads of a process, in nanoseconds; 0 when it cannot be told.
-uint64_t sluice_process_cpu_ns(pid_t pid);
 int sluice_pidfd_open(pid_t pid);
 int sluice_pidfd_signal(int pidfd, int signal);
 // Reaps `pid` without waiting. 0: still running. 1: ended, `*code` is the exit status or the signal
