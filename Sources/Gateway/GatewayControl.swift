@@ -40,6 +40,6 @@ final class GatewayControl: WorkerControl {
     override func look(id: UInt64, function: String, milliseconds: UInt64) {
         worker.look(at: function, milliseconds: milliseconds) { [weak self] in self?.looked(id, $0) }
     }
-    override func origins() -> [OriginReport] { worker.upstreamGenerations.reports(worker.generation?.upstreams) }
+    override func report() -> WorkerReport { worker.report() }
     override func supervisorGone() { worker.stop() }
 }

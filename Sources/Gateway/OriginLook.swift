@@ -1,3 +1,4 @@
+import Hooks
 import Reactor
 import Upstream
 
@@ -15,5 +16,23 @@ struct UpstreamGenerations {
     func reports(_ current: UpstreamSet?) -> [OriginReport] {
         let all = (current?.reports(isCurrent: true) ?? []) + older.flatMap { $0.set?.reports(isCurrent: false) ?? [] }
         return Array(OriginReport.merged(all).prefix(OriginReport.limit))
+    }
+}
+
+extension Worker {
+    /// How servers and functions stand, for those who look.
+    func report() -> WorkerReport {
+        var report = WorkerReport()
+        report.origins = upstreamGenerations.reports(generation?.upstreams)
+        report.functions = (generation?.functions.functions ?? []).map { shared in
+            var function = FunctionReport(name: shared.key.name)
+            if shared.isRemote { function.outside = 1 }
+            if let memory = shared.function?.memoryInUse, memory > 0 {
+                function.heap = memory
+                function.isolates = 1
+            }
+            return function
+        }
+        return report
     }
 }

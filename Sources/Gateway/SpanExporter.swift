@@ -83,7 +83,7 @@ final class SpanExporter: Timer {
         if let failure {
             worker.metrics.add(.spansDropped, batch.count)
             worker.metrics.add(.spanBatchesFailed)
-            if !isTold { worker.note(.warning, "spans are lost: \(failure); sluice_spans_dropped_total counts them") }
+            if !isTold { worker.note(.warning, "spans are lost: \(failure); sluice_spans_total counts them") }
             isTold = true
         } else {
             worker.metrics.add(.spansSent, batch.count)

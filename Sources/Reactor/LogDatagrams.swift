@@ -80,8 +80,9 @@ public final class LogDatagrams: LogTarget {
     private func send(_ length: Int) -> Bool {
         makePrefix(length)
         let number = descriptor?.number ?? -1
-        // Without its line feed.
-        let result = LogDatagrams.send(prefix.span, buffer.bytes.extracting(first: max(0, length - 1)), number)
+        // The journal leaves a field out that no line feed ends; syslog wants none.
+        let count = if case .journal = place { length } else { max(0, length - 1) }
+        let result = LogDatagrams.send(prefix.span, buffer.bytes.extracting(first: count), number)
         switch result {
         case 0...:
             failure = 0

@@ -58,20 +58,17 @@ public struct OriginReport: Sendable, Equatable {
 
     // MARK: Bytes
 
-    public static func encoded(_ reports: [OriginReport]) -> [UInt8] {
-        var writer = PacketWriter()
+    static func write(_ reports: [OriginReport], to writer: inout PacketWriter) {
         writer.list(reports) { writer, report in
             writer.string(report.upstream)
             writer.string(report.server)
             for number in [report.active, report.waiting, report.open, report.idle, report.ejectedFor] { writer.number(number) }
             writer.byte(report.check.rawValue)
         }
-        return writer.bytes
     }
 
-    public static func decoded(_ bytes: [UInt8]) throws(PacketError) -> [OriginReport] {
-        var reader = PacketReader(bytes)
-        let reports = try reader.list { (reader) throws(PacketError) in
+    static func read(_ reader: inout PacketReader) throws(PacketError) -> [OriginReport] {
+        try reader.list { (reader) throws(PacketError) in
             var report = OriginReport(upstream: try reader.string(), server: try reader.string())
             report.active = try reader.number()
             report.waiting = try reader.number()
@@ -83,7 +80,5 @@ public struct OriginReport: Sendable, Equatable {
             report.check = check
             return report
         }
-        try reader.expectEnd()
-        return reports
     }
 }

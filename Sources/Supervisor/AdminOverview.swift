@@ -3,7 +3,7 @@ import Telemetry
 
 /// What the dashboard and `sluice top` look at: counters as they are, so that whoever asks twice can tell rates.
 extension Supervisor {
-    func overviewText(_ origins: [OriginReport]) -> String {
+    func overviewText(_ report: WorkerReport) -> String {
         let totals = counted()
         return JSONBody.object { json in
             json.field("version", options.version)
@@ -16,7 +16,7 @@ extension Supervisor {
             appendWorkers(&json)
             appendTotals(totals, &json)
             appendSeries(&json)
-            append(origins, &json)
+            append(report, &json)
             appendStrikes(&json)
         }
     }

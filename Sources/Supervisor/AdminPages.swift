@@ -5,12 +5,12 @@ import Telemetry
 extension Supervisor {
     // MARK: Metrics
 
-    func metricsResponse(accept: String, _ origins: [OriginReport]) -> AdminResponse {
+    func metricsResponse(accept: String, _ report: WorkerReport) -> AdminResponse {
         let totals = counted()
         var out = PrometheusText(PrometheusText.format(accept: accept))
         out.append(totals)
         appendOwn(&out)
-        append(origins, &out)
+        append(report, &out)
         out.append(namedSeries())
         out.end()
         return AdminResponse(type: out.contentType, body: out.text)
@@ -98,6 +98,7 @@ extension Supervisor {
             json.endObject()
         }
         json.endArray()
+        json.field("admin", admin.map { $0.link ?? $0.endpoint } ?? "off")
         appendReload(&json)
         json.beginArray("fenced")
         for name in strikes.fenced { json.string(name) }

@@ -78,7 +78,7 @@ extension Supervisor {
         .get("/healthz", .anyone, "Whether the process lives.") { _, _, _ in .now(.text("ok\n")) },
         .get("/readyz", .anyone, "Whether requests are served; 503 when not.") { supervisor, _, _ in .now(supervisor.readiness()) },
         .get("/metrics", .anyone, "Metrics of all workers, in Prometheus' text format or as OpenMetrics (by Accept).") { supervisor, request, _ in
-            .later { done in supervisor.askOrigins { done(supervisor.metricsResponse(accept: request.accept, $0)) } }
+            .later { done in supervisor.askWorkers { done(supervisor.metricsResponse(accept: request.accept, $0)) } }
         },
         .get("/status", .anyone, "Version, workers, listeners, generation, last reload.") { supervisor, _, _ in
             .now(.json(supervisor.statusText()))
@@ -87,7 +87,7 @@ extension Supervisor {
         .get("/dashboard.css", .anyone, "Its style.") { _, _, _ in .now(Dashboard.style) },
         .get("/dashboard.js", .anyone, "Its script.") { _, _, _ in .now(Dashboard.script) },
         .get("/v1/overview", .read, "Counters of workers, sites, functions, upstreams and servers; how servers stand.") { supervisor, _, _ in
-            .later { done in supervisor.askOrigins { done(.json(supervisor.overviewText($0))) } }
+            .later { done in supervisor.askWorkers { done(.json(supervisor.overviewText($0))) } }
         },
         .get("/v1/rules", .read, "Every rule with how often it matched: [id, hits, shadow hits, limited].") { supervisor, _, _ in
             .now(.json(supervisor.rulesText()))

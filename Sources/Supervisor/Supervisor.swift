@@ -31,7 +31,7 @@ public final class Supervisor {
     var strikes = StrikeBook()
     var snapshots: SnapshotShelf
     var looks = PendingLooks()
-    var origins = PendingOrigins()
+    var reports = PendingReports()
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0

@@ -86,6 +86,7 @@ struct StatusCommand: ParsableCommand {
         for listener in object["listeners"] as? [[String: Any]] ?? [] {
             print("listener       \(text("name", in: listener)) on \(text("address", in: listener))")
         }
+        print("admin          \(text("admin", in: object))")
         for worker in object["workers"] as? [[String: Any]] ?? [] {
             print("worker \(text("index", in: worker))       \(text("state", in: worker)), pid \(text("pid", in: worker)), generation \(text("generation", in: worker))")
         }

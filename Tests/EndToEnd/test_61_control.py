@@ -1,6 +1,7 @@
 """The control socket and the commands that use it; the admin address and who may ask it for what."""
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_reloads_asked_for_at_once_all_get_an_answer(gateway):
 
 def test_status_tells_people_the_same(gateway):
     text = sluice(gateway, "status").stdout
+    assert f"admin          http://127.0.0.1:{gateway.ports.admin}" in text
     assert "listener       plain on 127.0.0.1:" in text and "worker 0       ready" in text and "generation 1" in text
 
 
@@ -128,6 +130,23 @@ def test_what_a_foreign_page_can_send_is_refused_even_with_a_token(gateway, meth
     assert ask(gateway, method, path, [*headers, ("Authorization", f"Bearer {token}")], host).status == 403
 
 
+def test_every_route_refuses_strangers_and_foreign_pages_and_none_is_left_out(gateway):
+    """The list is the gateway's own description of its API, so a route that comes later is on it."""
+    admin = [("Authorization", f"Bearer {sluice(gateway, 'token', '--role', 'admin').stdout.strip()}")]
+    described = json.loads(ask(gateway, "GET", "/v1/api", admin).body)["paths"]
+    routes = [(method.upper(), path, what["x-role"]) for path, methods in described.items() for method, what in methods.items()]
+    assert len(routes) >= 15 and {role for _, _, role in routes} >= {"read", "operate", "admin"}
+    for method, path, role in routes:
+        if role != "anyone":
+            assert ask(gateway, method, path).status == 401, (method, path)
+            assert ask(gateway, method, path, [("Authorization", "Bearer " + "0" * 64)]).status == 401, (method, path)
+        for headers, host in (([("Origin", "http://evil.example")], "127.0.0.1"), ([("Sec-Fetch-Site", "cross-site")], "127.0.0.1"), ([], "evil.example")):
+            assert ask(gateway, method, path, [*headers, *admin], host).status == 403, (method, path, headers, host)
+        if method == "POST":
+            assert ask(gateway, "GET", path, admin).status == 405, path
+    assert gateway.fetch("http1", "GET", "/").status == 200
+
+
 def test_a_token_allows_what_its_role_does(gateway):
     reader = sluice(gateway, "token", "--role", "read", "--name", "graphs").stdout.strip()
     operator = sluice(gateway, "token", "--role", "operate").stdout.strip()
@@ -141,6 +160,20 @@ def test_changes_are_written_to_the_log_with_who_asked(gateway):
     ask(gateway, "POST", "/v1/logs/reopen", [("Authorization", f"Bearer {token}")])
     gateway.wait_log("token ci asks for /v1/logs/reopen")
     assert token not in gateway.text
+
+
+def test_alive_and_ready_are_two_things(gateway, origin):
+    def status(path):
+        return ask(gateway, "GET", path).status
+
+    assert status("/healthz") == 200 and status("/readyz") == 200
+    with gateway.http1() as client:
+        client.send(b"GET /slow/4000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: gateway.metric("sluice_server_requests_active") == 1, "the request is with the origin")
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: status("/readyz") == 503, "who drains takes nothing new")
+        assert status("/healthz") == 200, "but lives"
+        assert client.response().status == 200
 
 
 def test_drain_over_the_socket_stops_the_gateway(gateway):

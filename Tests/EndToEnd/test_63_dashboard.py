@@ -69,6 +69,8 @@ def test_the_link_of_the_command_shows_sites_upstreams_functions_and_workers(gat
     browser.get(sluice(gateway, "dashboard").strip())
     shows(browser, "serving, version", "Generation 1", "test", "origin", "mark", "ready", "in flight")
     assert "token" not in browser.current_url
+    heaps = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#functions tbody tr td:nth-child(5)")]
+    assert gateway.metric("sluice_function_heap_bytes", function="mark") > 10_000 and all(heap.endswith("iB") for heap in heaps) and heaps
     traffic(gateway)
     wait_until(lambda: any("%" in (mix.get_attribute("aria-label") or "") for mix in browser.find_elements(By.CLASS_NAME, "mix")),
                "the status mix has numbers")

@@ -1,17 +1,14 @@
 """What can be taken from a gateway while it runs: it goes on serving, says so in one metric and one log line, and recovers.
 
 Disk and log readers are in test_71, the collector in test_72, memory and descriptors in test_36."""
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.dns import Nameserver
-from harness.gateway import ROOT, Gateway, binary, rule_file
-from harness.waiting import BOUND, wait_until
+from harness.gateway import Gateway, binary, rule_file
+from harness.waiting import wait_until
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -77,20 +74,3 @@ def test_without_dns_known_addresses_serve_and_it_is_told_once(start, certificat
         assert sum("one.test does not resolve" in line for line in gateway.output) == 1
     finally:
         dns.stop()
-
-
-def needs_no_toolchain() -> bool:
-    """Whether the binary under test runs where there is no Swift: a release build does."""
-    return "libswiftCore" not in subprocess.run(["ldd", binary()], capture_output=True, text=True).stdout
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("debootstrap") or not needs_no_toolchain(),
-                    reason="needs root, debootstrap and a release build")
-def test_the_package_is_tried_in_a_bare_debian_root(tmp_path):
-    made = subprocess.run([ROOT / "scripts/package", "--output", tmp_path, "--binary", binary().resolve()], capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0, made.stderr
-    done = subprocess.run([ROOT / "scripts/trial", "--package", next(tmp_path.glob("*.deb"))], capture_output=True, text=True, timeout=600)
-    if "debootstrap failed" in done.stderr:
-        pytest.skip("no Debian mirror can be reached")
-    assert done.returncode == 0 and "all is well" in done.stdout + done.stderr, done.stdout + done.stderr

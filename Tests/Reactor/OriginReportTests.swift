@@ -14,8 +14,15 @@ import Testing
             report("a", "10.0.0.1:80") { ($0.active, $0.waiting, $0.open, $0.idle, $0.check, $0.ejectedFor) = (1, 2, 3, 4, .failing, 5) },
             report("", "[::1]:443") { $0.check = .passing },
         ]
-        #expect(try OriginReport.decoded(OriginReport.encoded(reports)) == reports)
-        #expect(throws: PacketError.self) { try OriginReport.decoded([1, 2, 3]) }
+        var report = WorkerReport()
+        report.origins = reports
+        var function = FunctionReport(name: "f")
+        (function.heap, function.isolates, function.outside) = (1 << 40, 2, 3)
+        report.functions = [function]
+        #expect(try WorkerReport(decoding: report.encoded()) == report)
+        #expect(throws: PacketError.self) { try WorkerReport(decoding: [1, 2, 3]) }
+        report.add(report)
+        #expect(report.functions[0].heap == 1 << 41 && report.functions.count == 1 && report.origins.count == 2)
     }
 
     @Test func whatWorkersSayOfTheSameServerIsAddedAndBadNewsCount() {

@@ -185,12 +185,13 @@ function showUpstreams(now, rate) {
 }
 
 function showFunctions(now, rate) {
-  const fences = new Map(now.strikes.map((strike) => [strike.function, strike]));
-  table("functions", ["function", "calls per second", "CPU per call", "CPU p99", "failed", "by policy", "state"], changes(now, "functions").map((entry) => {
+  const fences = new Map(now.strikes.map((strike) => [strike.function, strike])), heaps = new Map(now.heaps.map((heap) => [heap.name, heap]));
+  const heapOf = (name) => { const heap = heaps.get(name); return !heap ? "-" : heap.outside ? "own process" : bytes(heap.bytes); };
+  table("functions", ["function", "calls per second", "CPU per call", "CPU p99", "heap", "failed", "by policy", "state"], changes(now, "functions").map((entry) => {
     const strike = fences.get(entry.name), calls = entry.calls ?? 0;
     const state = strike?.fenced ? make("span", { class: "tag bad" }, "fenced") : strike ? make("span", { class: "tag warn" }, `${strike.strikes} strikes`) : "ok";
     return row(left(entry.name), rate(calls), calls ? time((entry.cpu_us ?? 0) / calls) : "-", time(percentile(entry.buckets, 0.99)),
-      make("td", { class: entry.failures ? "bad" : "" }, entry.failures ?? 0), entry.policies ?? 0, make("td", {}, state));
+      heapOf(entry.name), make("td", { class: entry.failures ? "bad" : "" }, entry.failures ?? 0), entry.policies ?? 0, make("td", {}, state));
   }), "no function was called yet");
 }
 

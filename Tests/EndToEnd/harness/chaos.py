@@ -6,15 +6,13 @@ import contextlib
 import logging
 import os
 import random
+import re
 import signal
-import statistics
 import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -22,85 +20,18 @@ import h2.events
 import websockets
 
 from . import http1, http2
+from .chaos_report import Failure, Plan, Report, Sample, halves
 from .gateway import ROOT, Gateway, is_running, rule_file
 from .origin import PATTERN, Origin
 from .waiting import BOUND, wait_until
 
-# Failures this long after a worker was killed may be those of requests that were in flight on it, in seconds. Generous: clients
-# notice only when they get their turn.
+# Failures this long after a worker was killed may be those of requests that were in flight on it, in seconds; longer by what this
+# process itself was late meanwhile, because clients notice only when they get their turn.
 KILL_WINDOW = 4.0
+# Seconds between two looks at how late this process is.
+PULSE = 0.1
 # Seconds that the process before an upgrade has for its WebSockets, and until a client has heard the end of that.
 UPGRADE_DRAIN, HEARING = 10, 8.0
-
-
-@dataclass
-class Plan:
-    seconds: float = 600
-    workers: int = 2
-    rate: float = 200
-    # Seconds between two of them; 0: never.
-    reload: float = 1
-    kill: float = 20
-    upgrade: float = 120
-
-
-@dataclass
-class Failure:
-    at: float
-    kind: str
-    what: str
-
-
-@dataclass
-class Sample:
-    at: float
-    resident: int
-    descriptors: int
-    # No process of an upgrade before is left, and all workers run.
-    calm: bool
-
-
-@dataclass
-class Report:
-    served: Counter = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
-    excused: list[Failure] = field(default_factory=list)
-    # WebSockets: close frames of a process that an upgrade had replaced; opened; reloads that the longest of them lived through.
-    goodbyes: int = 0
-    chats: int = 0
-    outlived: int = 0
-    done: Counter = field(default_factory=Counter)
-    samples: list[Sample] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def is_good(self) -> bool:
-        return not self.failures and not self.complaints
-
-    @property
-    def text(self) -> str:
-        def listed(counts: Counter) -> str:
-            return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-
-        lines = [f"served: {listed(self.served)}", f"done to it: {listed(self.done)}",
-                 f"failed in flight on killed workers: {len(self.excused)}",
-                 f"WebSockets: {self.chats} opened, 0 may be closed by a reload, one lived through {self.outlived} of them; "
-                 f"{self.goodbyes} heard the close frame of a process that an upgrade had replaced",
-                 f"failed otherwise: {len(self.failures)}"]
-        lines += [f"  {failure.kind} at {failure.at:.1f} s: {failure.what}" for failure in self.failures[:20]]
-        calm = [sample for sample in self.samples if sample.calm]
-        if len(calm) >= 8:
-            for name in ("resident", "descriptors"):
-                before, after = halves(calm, name)
-                lines.append(f"{name}: {before:.0f} -> {after:.0f}" + (" KiB" if name == "resident" else ""))
-        return "\n".join(lines + self.complaints + ["good" if self.is_good else "NOT GOOD"])
-
-
-def halves(samples: list[Sample], name: str) -> tuple[float, float]:
-    """The medians of a value in the second and in the last quarter."""
-    values = [getattr(sample, name) for sample in samples]
-    quarter = len(values) // 4
-    return statistics.median(values[quarter:2 * quarter]), statistics.median(values[-quarter:])
 
 
 class EchoServer:
@@ -144,8 +75,10 @@ class Chaos:
         self.began = time.monotonic()
         self.stopping = threading.Event()
         self.kills: list[float] = []
+        self.killed: set[int] = set()
         # When each began, and when its process had taken over.
         self.upgrades: list[tuple[float, float]] = []
+        self.lags: list[tuple[float, float]] = []
         self.pause = 1.0
         self.lock = threading.Lock()
 
@@ -154,12 +87,30 @@ class Chaos:
         return time.monotonic() - self.began
 
     def failed(self, kind: str, what: object) -> None:
-        failure = Failure(self.now, kind, f"{type(what).__name__}: {what}"[:200] if isinstance(what, BaseException) else str(what))
+        text = f"{type(what).__name__}: {what}"[:200] if isinstance(what, BaseException) else str(what)
+        failure = Failure(self.now, kind, text + self.since())
         with self.lock:
-            if any(0 <= failure.at - kill <= KILL_WINDOW for kill in self.kills):
+            if any(0 <= failure.at - kill <= KILL_WINDOW + self.late(kill, failure.at) for kill in self.kills):
                 self.report.excused.append(failure)
             else:
                 self.report.failures.append(failure)
+
+    def since(self) -> str:
+        """What was done to the gateway last, for whoever looks for the reason of a failure."""
+        last = [(name, self.now - times[-1]) for name, times in (("kill", self.kills), ("upgrade", [ended for _, ended in self.upgrades])) if times]
+        return "".join(f"; {seconds:.1f} s after the last {name}" for name, seconds in last)
+
+    def pulse(self) -> None:
+        """Notes when this process did not get its turn: a machine that does other work as well makes clients late."""
+        while not self.stopping.is_set():
+            before = self.now
+            self.stopping.wait(PULSE)
+            if (late := self.now - before - PULSE) > PULSE:
+                self.lags.append((self.now, late))
+
+    def late(self, since: float, until: float) -> float:
+        """For how long this process waited for its turn between two moments."""
+        return sum(late for at, late in self.lags if since <= at <= until + late)
 
     def served(self, kind: str) -> None:
         with self.lock:
@@ -212,7 +163,7 @@ class Chaos:
             except (OSError, AssertionError, h2.exceptions.ProtocolError) as error:
                 # A stream beyond the last one of a GOAWAY was not looked at: to be sent again (RFC 9113 section 6.8).
                 if not last or stream <= last[-1]:
-                    self.failed("http2", error)
+                    self.failed("http2", f"stream {stream}, last of each GOAWAY {last}: {error}")
                 return
             if answer.status != 200 or len(answer.body) != 5000:
                 self.failed("http2", f"status {answer.status}, {len(answer.body)} bytes")
@@ -263,9 +214,9 @@ class Chaos:
     def was_replaced(self, opened: float) -> bool:
         """Whether a WebSocket of that age belongs to a process that an upgrade has replaced, whose time to drain is over by now.
 
-        Reloads go to the new process from then on, so no reload can have closed it; and one that was opened later has a process that
-        nobody replaced, so nothing but a reload could."""
-        return any(opened < began and began + UPGRADE_DRAIN - 1 <= self.now <= ended + UPGRADE_DRAIN + HEARING for began, ended in self.upgrades)
+        Reloads go to the new process from then on, so no reload can have closed it; and one that was opened after the upgrade has a process
+        that nobody replaced, so nothing but a reload could. Until the new process has taken over, the old one gets connections."""
+        return any(opened < ended and began + UPGRADE_DRAIN - 1 <= self.now <= ended + UPGRADE_DRAIN + HEARING for began, ended in self.upgrades)
 
     # What is done to it
 
@@ -293,7 +244,8 @@ class Chaos:
         with self.lock:
             self.kills.append(self.now)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(random.choice(workers), signal.SIGKILL)
+            self.killed.add(victim := random.choice(workers))
+            os.kill(victim, signal.SIGKILL)
 
     def upgrade(self) -> None:
         began = self.now
@@ -327,15 +279,24 @@ class Chaos:
         acts = [(self.plan.reload, "reloads", self.reload), (self.plan.kill, "kills", self.kill),
                 (self.plan.upgrade, "upgrades", self.upgrade), (max(0.5, self.plan.seconds / 200), "looks", self.sample)]
         threads = [threading.Thread(target=client) for client in clients]
-        threads += [threading.Thread(target=self.every, args=act) for act in acts]
+        threads += [threading.Thread(target=self.every, args=act) for act in acts] + [threading.Thread(target=self.pulse)]
         for thread in threads:
             thread.start()
         self.stopping.wait(self.plan.seconds)
         self.stopping.set()
         for thread in threads:
             thread.join(BOUND * 3)
+        self.report.complaints += self.other_deaths()
         self.judge()
         return self.report
+
+    def other_deaths(self) -> list[str]:
+        """What the gateway says of workers that died of anything else than being killed here, each with the lines before it."""
+        output, told = list(self.gateway.output), []
+        for at, line in enumerate(output):
+            if (found := re.search(r"worker \d+ \(pid (\d+)\) died", line)) and int(found[1]) not in self.killed:
+                told += ["a worker died that was not killed:", *output[max(0, at - 3):at + 3]]
+        return told
 
     def judge(self) -> None:
         report = self.report

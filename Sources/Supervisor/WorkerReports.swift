@@ -1,24 +1,24 @@
 import Reactor
 import Telemetry
 
-/// Questions to all workers about their origin servers.
-struct PendingOrigins {
+/// Questions to all workers about how things stand.
+struct PendingReports {
     var last: UInt64 = 0
-    var waiting: [UInt64: OriginGathering] = [:]
+    var waiting: [UInt64: ReportGathering] = [:]
 }
 
 /// One such question, until all have answered or the time is up: a worker that is inside a hook answers late, or never.
-final class OriginGathering: Timer {
+final class ReportGathering: Timer {
     /// Milliseconds.
     static let patience: UInt64 = 500
 
     private unowned let supervisor: Supervisor
     private let id: UInt64
     var left: Set<Int32>
-    var reports: [OriginReport] = []
-    let done: ([OriginReport]) -> Void
+    var report = WorkerReport()
+    let done: (WorkerReport) -> Void
 
-    init(_ supervisor: Supervisor, _ id: UInt64, _ left: Set<Int32>, _ done: @escaping ([OriginReport]) -> Void) {
+    init(_ supervisor: Supervisor, _ id: UInt64, _ left: Set<Int32>, _ done: @escaping (WorkerReport) -> Void) {
         self.supervisor = supervisor
         self.id = id
         self.left = left
@@ -28,48 +28,58 @@ final class OriginGathering: Timer {
     override func fire() { supervisor.finishGathering(id) }
 }
 
-/// How origin servers stand. Workers know; nothing is kept here.
+/// How servers and functions stand. Workers know; nothing is kept here.
 extension Supervisor {
     /// Calls `done` once, with what the workers said within half a second.
-    func askOrigins(_ done: @escaping ([OriginReport]) -> Void) {
+    func askWorkers(_ done: @escaping (WorkerReport) -> Void) {
         let asked = workers.compactMap { $0 }.filter { $0.state == .ready }
-        guard !asked.isEmpty else { return done([]) }
-        origins.last += 1
-        let id = origins.last
-        let gathering = OriginGathering(self, id, Set(asked.map(\.pid)), done)
-        origins.waiting[id] = gathering
-        reactor.schedule(gathering, after: OriginGathering.patience)
-        for worker in asked { worker.send(.origins(id: id | Supervisor.originsMark)) }
+        guard !asked.isEmpty else { return done(WorkerReport()) }
+        reports.last += 1
+        let id = reports.last
+        let gathering = ReportGathering(self, id, Set(asked.map(\.pid)), done)
+        reports.waiting[id] = gathering
+        reactor.schedule(gathering, after: ReportGathering.patience)
+        for worker in asked { worker.send(.report(id: id | Supervisor.reportMark)) }
     }
 
     /// Tells these answers from those about functions.
-    static let originsMark: UInt64 = 1 << 63
+    static let reportMark: UInt64 = 1 << 63
 
-    func originsCame(_ worker: WorkerProcess, _ id: UInt64, _ descriptor: consuming OwnedDescriptor?) {
-        let id = id & ~Supervisor.originsMark
-        guard let gathering = origins.waiting[id], gathering.left.remove(worker.pid) != nil else { return }
-        if let descriptor, let bytes = try? SealedMemory.read(descriptor), let reports = try? OriginReport.decoded(bytes) {
-            gathering.reports += reports
+    func reportCame(_ worker: WorkerProcess, _ id: UInt64, _ descriptor: consuming OwnedDescriptor?) {
+        let id = id & ~Supervisor.reportMark
+        guard let gathering = reports.waiting[id], gathering.left.remove(worker.pid) != nil else { return }
+        if let descriptor, let bytes = try? SealedMemory.read(descriptor), let report = try? WorkerReport(decoding: bytes) {
+            gathering.report.add(report)
         }
         if gathering.left.isEmpty { finishGathering(id) }
     }
 
     /// A worker is gone: nobody waits for it.
-    func originsLost(_ worker: WorkerProcess) {
-        for (id, gathering) in origins.waiting where gathering.left.remove(worker.pid) != nil && gathering.left.isEmpty { finishGathering(id) }
+    func reportsLost(_ worker: WorkerProcess) {
+        for (id, gathering) in reports.waiting where gathering.left.remove(worker.pid) != nil && gathering.left.isEmpty { finishGathering(id) }
     }
 
     fileprivate func finishGathering(_ id: UInt64) {
-        guard let gathering = origins.waiting.removeValue(forKey: id) else { return }
+        guard let gathering = reports.waiting.removeValue(forKey: id) else { return }
         reactor.cancel(gathering)
-        gathering.done(OriginReport.merged(gathering.reports))
+        gathering.done(gathering.report)
     }
 
     // MARK: What is shown of them
 
-    func append(_ origins: [OriginReport], _ json: inout JSONLineWriter) {
+    func append(_ report: WorkerReport, _ json: inout JSONLineWriter) {
+        json.beginArray("heaps")
+        for function in report.functions {
+            json.beginObject()
+            json.field("name", function.name)
+            json.field("bytes", function.heap)
+            json.field("isolates", function.isolates)
+            json.field("outside", function.outside)
+            json.endObject()
+        }
+        json.endArray()
         json.beginArray("origins")
-        for origin in origins {
+        for origin in report.origins {
             json.beginObject()
             json.field("upstream", origin.upstream)
             json.field("server", origin.server)
@@ -85,7 +95,16 @@ extension Supervisor {
         json.endArray()
     }
 
-    func append(_ origins: [OriginReport], _ out: inout PrometheusText) {
+    func append(_ report: WorkerReport, _ out: inout PrometheusText) {
+        let heap = MetricFamily("sluice_function_heap_bytes", .gauge, "JavaScript heap and buffers of a function, in the isolates of all workers.")
+        out.begin(heap)
+        for function in report.functions {
+            out.sample(heap.name, "function=\"\(PrometheusText.escapedLabel(function.name))\"", String(function.heap))
+        }
+        append(report.origins, &out)
+    }
+
+    private func append(_ origins: [OriginReport], _ out: inout PrometheusText) {
         func family(_ name: String, _ help: String, _ value: (OriginReport) -> UInt64) {
             let family = MetricFamily(name, .gauge, help)
             out.begin(family)
