@@ -53,10 +53,10 @@ public enum CordonProcess {
             case .packet(var packet):
                 guard let kind = packet.bytes.first.flatMap(CordonLink.Birth.init) else { continue }
                 let descriptor = try packet.takeDescriptor("\(kind)")
-                if kind == .ring {
-                    ring = try SharedRing(adopting: descriptor, side: .cordon)
-                } else {
-                    events[kind] = descriptor.release()
+                switch kind {
+                case .ring: ring = try SharedRing(adopting: descriptor, side: .cordon)
+                case .snapshot: HookSnapshot.offer(try SealedMemory.read(descriptor))
+                case .workerEvent, .cordonEvent: events[kind] = descriptor.release()
                 }
             }
         }

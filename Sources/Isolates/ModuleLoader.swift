@@ -26,9 +26,6 @@ struct ModuleLoader {
         return try run(root, path)
     }
 
-    /// Bytes of text of a module that is compiled as a whole.
-    private static let eagerLimit = 64 << 10
-
     /// Compiles one module by itself, for `Isolate.bytecode`.
     func bytecode(of path: String, _ text: String) -> [UInt8] {
         unsafe cv8_modules_reset(core.raw)
@@ -36,10 +33,10 @@ struct ModuleLoader {
         var loader = self
         // Functions too that only calls would compile: the first call is what a cache is for. What is large has much that is
         // never called, and all of it would have to be read.
-        let isSmall = text.utf8.count <= Self.eagerLimit
-        if isSmall { cv8_compile_eagerly(true) }
+        let isSmall = text.utf8.count <= V8Engine.eagerLimit
+        if isSmall { V8Engine.compileEagerly(true) }
         let module = try? loader.compile(path, text)
-        if isSmall { cv8_compile_eagerly(false) }
+        if isSmall { V8Engine.compileEagerly(false) }
         guard let module else { return [] }
         var count = 0
         guard let data = unsafe cv8_module_cache(core.raw, module, &count) else { return [] }
