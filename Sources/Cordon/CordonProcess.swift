@@ -56,7 +56,7 @@ public enum CordonProcess {
                 switch kind {
                 case .ring: ring = try SharedRing(adopting: descriptor, side: .cordon)
                 case .snapshot: HookSnapshot.offer(try SealedMemory.read(descriptor))
-                case .workerEvent, .cordonEvent: events[kind] = descriptor.release()
+                default: events[kind] = descriptor.release()
                 }
             }
         }
