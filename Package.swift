@@ -96,7 +96,7 @@ let package = Package(
         room("Gateway", [
             "Cordon", "Isolates", "Hooks", "Rules", "Stores", "KeyValue", "Codings", "Upstream", "HTTP1", "HTTP2", "TLS", "HTTP", "Reactor", "Buffers", "Telemetry",
         ]),
-        room("Supervisor", ["Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
+        room("Supervisor", ["TLS", "Reactor", "Buffers", "Telemetry"], exclude: ["Dashboard"], plugins: ["EmbedText"]),
         room("Origin", ["HTTP1", "HTTP", "Reactor", "Buffers", "Telemetry"]),
         // Floor 7
         room("Rehearsal", ["Gateway", "Upstream", "Rules", "HTTP1", "HTTP", "Patterns", "Buffers"]),
@@ -130,7 +130,7 @@ let package = Package(
         tests("Isolates", ["Isolates"]),
         tests("KeyValue", ["KeyValue"]),
         tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
-        tests("Hooks", ["Hooks", "KeyValue", "HTTP", "Buffers"]),
+        tests("Hooks", ["Hooks", "Rules", "KeyValue", "HTTP", "Buffers"]),
         tests("Cordon", ["Cordon", "Reactor", "Buffers", "CordonProbe"]),
         // Confines itself and tries to break out.
         .executableTarget(

@@ -47,9 +47,10 @@ def missing(attacks: list[str]) -> list[str]:
     return ["slowhttptest"] if set(attacks) & set(SLOW) and not shutil.which("slowhttptest") else []
 
 
-def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome) -> None:
+def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome, control: bool = False) -> None:
     outcome.quiet.append(p99(steady(contender, seconds).communicate()))
-    attacker = begin(attack, contender, seconds + 1, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}")
+    target = int(place.values["ORIGIN"]) if control else contender.plain
+    attacker = begin(attack, contender, target, seconds + 1, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}")
     time.sleep(0.5)
     client = steady(contender, seconds)
     while client.poll() is None:
@@ -70,14 +71,14 @@ def steady(contender: Contender, seconds: float) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def begin(attack: str, contender: Contender, seconds: float, address: str) -> subprocess.Popen:
+def begin(attack: str, contender: Contender, plain: int, seconds: float, address: str) -> subprocess.Popen:
     if attack in FLOODS:
         command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds), address]
     else:
         path = "/10m" if attack == "slow-read" else "/64k"
         lowest = ["chrt", "-f", "1"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
         command = [*lowest, "slowhttptest", *SLOW[attack], "-c", str(SLOW_CONNECTIONS), "-r", "400", "-i", "1", "-l", str(round(seconds) + 3),
-                   "-p", "3", "-u", f"http://localhost:{contender.plain}{path}"]
+                   "-p", "3", "-u", f"http://localhost:{plain}{path}"]
     return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

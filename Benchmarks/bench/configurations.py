@@ -161,6 +161,7 @@ access_log: {path: "off"}
 @LIMITS@
 upstreams:
   origin: {servers: ["http://127.0.0.1:@ORIGIN@"], keepalive: 256}
+@UPSTREAMS@
 @FUNCTIONS@
 sites:
   - name: all
@@ -173,6 +174,9 @@ SLUICE_RULES = """\
     request: [{name: hook, do: [{run: {function: hook}}]}]
     response: [{name: hook, do: [{run: {function: hook}}]}]
 """
+# The well-behaved client of `Benchmarks/attacks` has an origin of its own: what an attacker does to his is not what is measured.
+SLUICE_NEIGHBOUR_UPSTREAM = '  neighbour: {servers: ["http://127.0.0.1:@NEIGHBOUR@"], keepalive: 256}'
+SLUICE_NEIGHBOUR_RULES = "    request: [{name: neighbour, when: 'path == \"/\"', do: [{route: neighbour}]}]"
 SLUICE_SCRIPT = """\
 export default {
   onRequest(request) { request.headers.set("x-hook", request.headers.get("user-agent")); },

@@ -67,12 +67,13 @@ class Contender:
 class Place:
     """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
 
-    def __init__(self, sluice: Path, keep: bool, limits: str = "limits: {requests_per_connection: 1000000000, connections_per_address: 100000}"):
-        self.sluice, self.keep = sluice, keep
+    def __init__(self, sluice: Path, keep: bool, limits: str = "limits: {requests_per_connection: 1000000000, connections_per_address: 100000}",
+                 neighbour: bool = False):
+        self.sluice, self.keep, self.neighbour = sluice, keep, neighbour
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         self.processes: list[subprocess.Popen] = []
         self.contenders: dict[str, Contender] = {}
-        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100, "LIMITS": limits}
+        self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100, "LIMITS": limits, "UPSTREAMS": ""}
 
     def __enter__(self) -> "Place":
         www = self.folder / "www"
@@ -86,6 +87,11 @@ class Place:
         (self.folder / "sluice-hook.js").write_text(c.SLUICE_SCRIPT)
         config = self.write("origin.conf", c.ORIGIN, NAME="origin")
         self.start("origin", OTHER_CORE, [NGINX, "-p", str(self.folder), "-c", str(config)], int(self.values["ORIGIN"]))
+        if self.neighbour:
+            self.values["NEIGHBOUR"] = str(free_port())
+            config = self.write("neighbour.conf", c.ORIGIN, NAME="neighbour", ORIGIN=self.values["NEIGHBOUR"])
+            first = [] if os.sched_getscheduler(0) == os.SCHED_OTHER else ["chrt", "-f", "30"]
+            self.start("neighbour", OTHER_CORE, [*first, NGINX, "-p", str(self.folder), "-c", str(config)], int(self.values["NEIGHBOUR"]))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,5 +153,6 @@ class Place:
             return [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         hook = name == "sluice-hook"
         config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if hook else "",
-                            RULES=c.SLUICE_RULES if hook else "", **ports)
+                            RULES=c.SLUICE_RULES if hook else c.SLUICE_NEIGHBOUR_RULES if self.neighbour else "",
+                            UPSTREAMS=c.SLUICE_NEIGHBOUR_UPSTREAM if self.neighbour else "", **ports)
         return [str(self.sluice), "run", "--config", str(config), "--workers", "1", "--admin", "off"]

@@ -55,7 +55,7 @@ int sluice_landlock_everything(void) {
 #define OUR_ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-int sluice_seccomp_cordon(void) {
+int sluice_seccomp_cordon(int threads) {
 #ifndef OUR_ARCHITECTURE
     return -ENOSYS;
 #else
@@ -64,6 +64,12 @@ int sluice_seccomp_cordon(void) {
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCHITECTURE, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         LOAD(nr),
+        // A thread, if any may be made: whoever passes this test (THREADS_RULE below) makes no process.
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4),
+        LOAD(args[0]),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         // The loop and the ring.
 #ifdef SYS_epoll_wait
         ALLOW(epoll_wait),
@@ -73,7 +79,7 @@ int sluice_seccomp_cordon(void) {
         ALLOW(sched_yield), ALLOW(getrandom),
         // Memory: code is made at run time, so mprotect must be free to.
         ALLOW(mmap), ALLOW(munmap), ALLOW(mremap), ALLOW(mprotect), ALLOW(madvise), ALLOW(brk),
-        // Threads that are there; none can be made.
+        // Threads that are there; others only with THREADS_RULE.
         ALLOW(rt_sigaction), ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn), ALLOW(sigaltstack), ALLOW(getpid), ALLOW(gettid),
         ALLOW(tgkill), ALLOW(exit), ALLOW(exit_group), ALLOW(restart_syscall), ALLOW(getrusage), ALLOW(clock_getres),
         ALLOW(sched_getaffinity), ALLOW(membarrier),
@@ -81,13 +87,18 @@ int sluice_seccomp_cordon(void) {
         ANSWER(openat, EACCES), ANSWER(newfstatat, EACCES), ANSWER(fstat, EACCES), ANSWER(readlinkat, EACCES),
         ANSWER(faccessat, EACCES), ANSWER(getcwd, EACCES), ANSWER(prctl, EPERM), ANSWER(prlimit64, EPERM),
         ANSWER(uname, EPERM), ANSWER(ioctl, ENOTTY), ANSWER(fcntl, EPERM), ANSWER(lseek, ESPIPE), ANSWER(sysinfo, EPERM),
-        ANSWER(statx, EACCES), ANSWER(sendto, ENOTSOCK), ANSWER(clone3, ENOSYS), ANSWER(clone, EPERM), ANSWER(getppid, EPERM),
+        ANSWER(statx, EACCES), ANSWER(sendto, ENOTSOCK), ANSWER(clone3, ENOSYS), ANSWER(getppid, EPERM),
         ANSWER(getdents64, EACCES), ANSWER(pkey_alloc, ENOSYS), ANSWER(set_robust_list, EPERM),
+#ifdef SYS_rseq
+        ALLOW(rseq),  // glibc ends the process when a new thread is refused it
+#endif
 #ifdef SYS_open
         ANSWER(open, EACCES), ANSWER(stat, EACCES), ANSWER(lstat, EACCES), ANSWER(access, EACCES), ANSWER(readlink, EACCES),
 #endif
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
+    enum { THREADS_RULE = 6 };
+    program[THREADS_RULE].k = threads ? CLONE_THREAD : 0;
     struct sock_fprog list = {sizeof program / sizeof *program, program};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -errno;
     // Every thread of the process, the watchdog too.

@@ -100,3 +100,42 @@ void sluice_peer_read(SSL *ssl, struct sluice_peer *peer) {
     if (X509_digest(certificate, EVP_sha256(), digest, NULL)) print_hex(digest, 32, peer->fingerprint, sizeof peer->fingerprint);
     ERR_clear_error();
 }
+
+static const char *prefix_of(int kind) {
+    switch (kind) {
+    case GEN_DNS: return "DNS:";
+    case GEN_URI: return "URI:";
+    case GEN_EMAIL: return "email:";
+    default: return NULL;
+    }
+}
+
+static int is_printable(const unsigned char *bytes, int count) {
+    for (int index = 0; index < count; index++)
+        if (bytes[index] < 0x20 || bytes[index] > 0x7e) return 0;
+    return count > 0;
+}
+
+void sluice_peer_names(SSL *ssl, char *text, size_t room) {
+    text[0] = 0;
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    if (certificate == NULL) return;
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+    for (int index = 0; names && index < sk_GENERAL_NAME_num(names); index++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+        const char *prefix = prefix_of(name->type);
+        if (prefix == NULL) continue;
+        const unsigned char *bytes = ASN1_STRING_get0_data(name->d.ia5);
+        int count = ASN1_STRING_length(name->d.ia5);
+        size_t before = strlen(prefix);
+        if (!is_printable(bytes, count) || used + before + (size_t)count + 2 > room) continue;
+        memcpy(text + used, prefix, before);
+        memcpy(text + used + before, bytes, (size_t)count);
+        used += before + (size_t)count;
+        text[used++] = '\n';
+        text[used] = 0;
+    }
+    GENERAL_NAMES_free(names);
+    ERR_clear_error();
+}

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -56,6 +57,13 @@ static int server_name(SSL *ssl, char name[256]) {
 static int on_client_hello(SSL *ssl, int *alert, void *arg) {
     struct sluice_server *server = arg;
     char name[256];
+    // How much was read says little: one read may bring the whole of a message that is too long, and more.
+    struct sluice_tls_io *io = BIO_get_data(SSL_get_rbio(ssl));
+    if (io->hello_limit != 0 && io->hello_length > io->hello_limit) {
+        io->error = EMSGSIZE;
+        *alert = SSL_AD_DECODE_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
     if (!server_name(ssl, name) || server->choose(server->owner, ssl, name)) return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_CLIENT_HELLO_ERROR;
@@ -171,6 +179,10 @@ const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, 
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, 12 * 3600);
+    if (policy->no_tickets) {
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(ctx, 0);
+    }
     if (!set_session_context(ctx, policy)) return "session context";
     SSL_CTX_set_app_data(ctx, server);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, server);

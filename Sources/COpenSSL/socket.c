@@ -139,6 +139,7 @@ static void count_message(int sent, int version, int type, const void *bytes, si
     (void)ssl;
     if (sent || type != SSL3_RT_HANDSHAKE) return;
     io->messages++;
+    if (length > 0 && ((const uint8_t *)bytes)[0] == SSL3_MT_CLIENT_HELLO) io->hello_length = length;
     // The first ClientHello is kept whole: its fingerprint needs what OpenSSL does not tell.
     if (io->hello != NULL || length == 0 || ((const uint8_t *)bytes)[0] != SSL3_MT_CLIENT_HELLO) return;
     io->hello = malloc(length);

@@ -190,7 +190,7 @@ const Builtin *builtins() {
   static const std::vector<Builtin> all = [] {
     std::vector<Builtin> list;
     for (const Builtin *part : {own_builtins, text_builtins, zip_builtins, digest_builtins, cipher_builtins,
-                                key_builtins, sign_builtins}) {
+                                key_builtins, sign_builtins, clone_builtins}) {
       for (; part->name != nullptr; part++) list.push_back(*part);
     }
     list.push_back({nullptr, nullptr});

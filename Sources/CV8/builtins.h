@@ -63,7 +63,8 @@ class Resource {
 enum { kDecoder = 1, kZip = 2, kKey = 3 };
 
 // One list per file; `all` joins them.
-extern const Builtin text_builtins[], zip_builtins[], digest_builtins[], cipher_builtins[], key_builtins[], sign_builtins[];
+extern const Builtin text_builtins[], zip_builtins[], digest_builtins[], cipher_builtins[], key_builtins[], sign_builtins[],
+    clone_builtins[];
 
 }  // namespace cv8
 

@@ -66,12 +66,15 @@ v8::Platform *with_our_clock(v8::Platform *inner);
 /// A frozen clock moves on.
 void turn_begins();
 
+class Inspector;
+
 /// The times of the turn that is open, in nanoseconds.
 struct Turn {
   bool open = false;
   uint64_t cpu_budget = 0, deadline = 0;  // deadline on CLOCK_MONOTONIC
   uint64_t resumed_at = 0, sequence = 0;  // of the stretch under way
   uint64_t elapsed = 0, cpu = 0;          // of the stretches that are over
+  uint64_t held_at = 0;                   // when a breakpoint stopped its clocks
   cv8_isolate *outer = nullptr;
 };
 
@@ -140,6 +143,7 @@ struct cv8_isolate {
   int64_t resource_bytes = 0;
   int resource_count = 0;
   v8::CpuProfiler *profiler = nullptr;  // while a profile is taken
+  cv8::Inspector *inspector = nullptr;  // when it may be debugged
   cv8::Scratch scratch;
 };
 
@@ -218,6 +222,12 @@ uint64_t watchdog_fired();
 uint64_t watchdog_wakeups();
 /// Marks why the script is stopped; the first reason wins.
 void mark_stopped(cv8_isolate *isolate, int32_t reason);
+/// The clocks of the turn that is open stand still from here on, and go on.
+void hold_turn(cv8_isolate *isolate);
+void release_turn(cv8_isolate *isolate);
+/// A stretch with limits of its own while the turn is held; what was stopped in it is no matter of the turn.
+Turn begin_aside(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns);
+void end_aside(cv8_isolate *isolate, const Turn &held);
 
 // isolate.cc
 void configure(v8::Isolate *isolate);
@@ -229,6 +239,13 @@ void leave_thread(cv8_isolate *isolate);
 
 // profile.cc
 void stop_profiler(cv8_isolate *isolate);
+
+// inspector.cc: what it has to know of, when there is one
+void inspector_context_made(cv8_isolate *isolate, v8::Local<v8::Context> context);
+void inspector_context_gone(cv8_isolate *isolate, v8::Local<v8::Context> context);
+/// What a turn may use more when somebody debugs: telling a client of a pause costs time that is not the script's.
+void inspector_allowance(const cv8_isolate *isolate, uint64_t *cpu_ns, uint64_t *wall_ns);
+void close_inspector(cv8_isolate *isolate);
 
 // image.cc
 const intptr_t *external_references(const cv8_image *image);

@@ -154,13 +154,17 @@ static cv8_error *collect_entries(cv8_isolate *isolate, v8::Local<v8::Context> c
   return nullptr;
 }
 
+/// Whether scripts may make code of text: never where hooks of users run.
+static std::atomic<bool> evaluates{false};
+
 cv8_error *boot(cv8_isolate *isolate) {
   IsolateEntry entry(isolate);
   v8::HandleScope scope(isolate->v8);
   v8::Local<v8::Context> context = v8::Context::New(isolate->v8);
-  context->AllowCodeGenerationFromStrings(false);
+  context->AllowCodeGenerationFromStrings(evaluates.load(std::memory_order_relaxed));
   isolate->context.Reset(isolate->v8, context);
   v8::Context::Scope context_scope(context);
+  inspector_context_made(isolate, context);
   v8::TryCatch caught(isolate->v8);
   v8::Local<v8::Object> entries;
   const bool booted = isolate->image->blob.data != nullptr
@@ -216,6 +220,8 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   cv8::leave_thread(isolate);
   {
     v8::Isolate::Scope scope(isolate->v8);
+    v8::HandleScope handles(isolate->v8);
+    cv8::close_inspector(isolate);
     cv8::stop_profiler(isolate);
     isolate->handles.clear();
     isolate->modules.clear();
@@ -276,3 +282,5 @@ bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds) {
   const double now = cv8::platform()->MonotonicallyIncreasingTime();
   return isolate->v8->IdleNotificationDeadline(now + milliseconds / 1000.0);
 }
+
+void cv8_allow_evaluation(void) { cv8::evaluates.store(true, std::memory_order_relaxed); }

@@ -104,6 +104,10 @@ bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out) {
   return true;
 }
 
+bool cv8_argument_pair(cv8_call *call, int32_t index, int32_t *first, int32_t *second) {
+  return cv8_argument_int(call, index, first) && cv8_argument_int(call, index + 1, second);
+}
+
 bool cv8_argument_double(cv8_call *call, int32_t index, double *out) {
   v8::Local<v8::Value> value = argument(call, index);
   if (!value->IsNumber()) return false;

@@ -1,5 +1,6 @@
-// One thread that stops scripts. While a turn is open it looks at the worker thread's CPU clock each millisecond;
-// with nothing to watch for a while it sleeps on a futex. A wall clock alone would punish a script for other
+// One thread that stops scripts. While a turn is open it looks at the worker thread's CPU clock each millisecond; while
+// turns come and go, and none lasts from one look to the next, each four milliseconds: its waking takes the core from the
+// worker for some microseconds. With nothing to watch for a while it sleeps on a futex. A wall clock alone would punish a script for other
 // people's load, and asking for the CPU clock on the worker costs 0.5 us per call.
 //
 // A slot belongs to one worker thread. Its state is (sequence << 2 | phase). The worker arms with one store and
@@ -24,6 +25,8 @@ constexpr uint64_t kPhaseMask = 3, kOneSequence = 4;
 constexpr uint64_t kMillisecond = 1000000, kRepeat = 50 * kMillisecond;
 constexpr uint64_t kFarBeyond = 40;
 constexpr int kSlots = 256, kQuietTicks = 10;
+// How long it sleeps between two looks: at most an eighth of the smallest CPU budget it met, so that small budgets are kept.
+constexpr uint64_t kLongTick = 4 * kMillisecond, kShareOfBudget = 8;
 
 struct Slot {
   std::atomic<bool> taken{false};
@@ -150,9 +153,14 @@ void look_after(Slot &slot, uint64_t state) {
   }
 }
 
-/// Looks at every slot; true when one is armed or was since the last look.
-bool look_around() {
+struct Look {
+  bool busy = false;   // a slot is armed or was since the last look
+  uint64_t pause = kLongTick;  // until the next look, in nanoseconds
+};
+
+Look look_around() {
   bool busy = false;
+  uint64_t pause = kLongTick;
   const size_t count = slots_in_use.load(std::memory_order_seq_cst);
   for (size_t i = 0; i < count; i++) {
     Slot &slot = slots[i];
@@ -160,23 +168,30 @@ bool look_around() {
     const uint64_t phase = state & kPhaseMask;
     if (phase == kArmed || phase == kFired) look_after(slot, state);
     busy = busy || phase != kIdle || state != slot.last_state;
+    const uint64_t share = slot.cpu_budget.load(std::memory_order_relaxed) / kShareOfBudget;
+    if (phase != kIdle && state == slot.last_state) {
+      pause = kMillisecond;
+    } else if (state != slot.last_state && share < pause) {
+      pause = share > kMillisecond ? share : kMillisecond;
+    }
     slot.last_state = state;
   }
-  return busy;
+  return {busy, pause};
 }
 
 void *watch(void *) {
-  const struct timespec tick = {0, static_cast<long>(kMillisecond)};
   int quiet = 0;
   for (;;) {
-    quiet = look_around() ? 0 : quiet + 1;
+    const Look look = look_around();
+    quiet = look.busy ? 0 : quiet + 1;
     if (quiet < kQuietTicks) {
+      const struct timespec tick = {0, static_cast<long>(look.pause)};
       nanosleep(&tick, nullptr);
       continue;
     }
     // Whoever arms after this store sees it and wakes us; whoever armed before it is found by the look.
     sleeping.store(1, std::memory_order_seq_cst);
-    if (!look_around()) {
+    if (!look_around().busy) {
       while (sleeping.load(std::memory_order_seq_cst) == 1) futex_wait(&sleeping, 1);
       wakeup_count.fetch_add(1, std::memory_order_relaxed);
     }
@@ -241,14 +256,46 @@ void start_watchdog(uint32_t kill_after_ms) {
   pthread_detach(thread);
 }
 
+void hold_turn(cv8_isolate *isolate) {
+  if (!isolate->turn.open) return;
+  const uint64_t now = monotonic_ns();
+  disarm(own_slot(), isolate, now);
+  isolate->turn.held_at = now;
+}
+
+void release_turn(cv8_isolate *isolate) {
+  if (!isolate->turn.open) return;
+  const uint64_t now = monotonic_ns();
+  if (isolate->turn.deadline != UINT64_MAX) isolate->turn.deadline += now - isolate->turn.held_at;
+  arm(own_slot(), isolate, now);
+}
+
+Turn begin_aside(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns) {
+  const uint64_t now = monotonic_ns();
+  const Turn held = isolate->turn;
+  isolate->turn.cpu_budget = held.cpu + cpu_ns;
+  isolate->turn.deadline = now + wall_ns;
+  arm(own_slot(), isolate, now);
+  return held;
+}
+
+void end_aside(cv8_isolate *isolate, const Turn &held) {
+  disarm(own_slot(), isolate, monotonic_ns());
+  isolate->turn = held;
+  if (isolate->must_be_discarded || isolate->stop.load(std::memory_order_acquire) == CV8_NOT_STOPPED) return;
+  isolate->stop.store(CV8_NOT_STOPPED, std::memory_order_release);
+  isolate->v8->CancelTerminateExecution();
+}
+
 }  // namespace cv8
 
-void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns) {
+void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns, uint64_t now_ns) {
   cv8::turn_begins();
   cv8::Slot *slot = cv8::own_slot();
-  const uint64_t now = cv8::monotonic_ns();
+  const uint64_t now = now_ns != 0 ? now_ns : cv8::monotonic_ns();
   cv8_isolate *outer = slot->current;
   if (outer != nullptr) cv8::disarm(slot, outer, now);
+  cv8::inspector_allowance(isolate, &cpu_ns, &wall_ns);
   cv8::Turn &turn = isolate->turn;
   turn = cv8::Turn();
   turn.open = true;

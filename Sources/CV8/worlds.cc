@@ -56,6 +56,10 @@ void cv8_world_free(cv8_isolate *isolate, int32_t world) {
   if (world == isolate->world || world < 0 || static_cast<size_t>(world) >= isolate->worlds.size()) return;
   cv8::IsolateEntry entry(isolate);
   cv8::World &gone = isolate->worlds[static_cast<size_t>(world)];
+  if (isolate->inspector != nullptr) {
+    v8::HandleScope scope(isolate->v8);
+    cv8::inspector_context_gone(isolate, gone.context.Get(isolate->v8));
+  }
   gone.handles.clear();
   gone.free_handles.clear();
   gone.context.Reset();

@@ -17,7 +17,9 @@ public enum CordonProcess {
             let born = try receive(socket)
             startV8()
             let server = try CordonServer(born, socket)
-            let outcome = Confinement.apply(Confinement.Limits())
+            var limits = Confinement.Limits()
+            limits.mayMakeThreads = born.options.isInspected
+            let outcome = Confinement.apply(limits)
             guard outcome.failure.isEmpty else { throw CordonStartError(description: outcome.failure) }
             server.serve()
             return 0
@@ -42,16 +44,21 @@ public enum CordonProcess {
 
     private static func receive(_ socket: ControlSocket) throws -> CordonBirth {
         var ring: SharedRing?
+        var options = CordonOptions()
         var events: [CordonLink.Birth: Int32] = [:]
         while true {
             if let ring, let worker = events[.workerEvent], let own = events[.cordonEvent] {
-                return CordonBirth(ring: ring, workerEvent: worker, ownEvent: own)
+                return CordonBirth(options: options, ring: ring, workerEvent: worker, ownEvent: own)
             }
             switch try socket.receive() {
             case .wouldBlock: continue
             case .peerGone: throw CordonStartError(description: "the worker is gone")
             case .packet(var packet):
                 guard let kind = packet.bytes.first.flatMap(CordonLink.Birth.init) else { continue }
+                if kind == .options {
+                    options = CordonOptions(packet.bytes)
+                    continue
+                }
                 let descriptor = try packet.takeDescriptor("\(kind)")
                 switch kind {
                 case .ring: ring = try SharedRing(adopting: descriptor, side: .cordon)
@@ -79,6 +86,7 @@ struct CordonStartError: Error, CustomStringConvertible { let description: Strin
 
 /// What a cordon is born with.
 struct CordonBirth {
+    let options: CordonOptions
     let ring: SharedRing
     let workerEvent: Int32
     let ownEvent: Int32
@@ -91,13 +99,19 @@ private final class CordonServer: RemoteServer {
     private let watch: WorkerWatch
     private let timer = ServerTimer()
     private var clock: UInt64
+    private let inspection: CordonInspection?
 
     init(_ born: CordonBirth, _ socket: ControlSocket) throws {
         reactor = try Reactor()
         clock = reactor.preciseNow
         channel = ServerChannel(born)
-        try socket.descriptor.setNonBlocking(true)
-        watch = WorkerWatch(socket, reactor)
+        if born.options.isInspected {
+            inspection = try CordonInspection(socket, folder: born.options.folder)
+        } else {
+            inspection = nil
+            try socket.descriptor.setNonBlocking(true)
+        }
+        watch = WorkerWatch(socket, reactor, inspection)
         super.init()
         channel.server = self
         timer.server = self
@@ -117,18 +131,28 @@ private final class CordonServer: RemoteServer {
     override func wrote() { reactor.later(channel) }
     override func running(_ call: UInt32) { channel.ring.running = UInt64(call) }
 
+    /// Time that was spent at breakpoints does not count.
+    private var held: UInt64 { inspection?.held ?? 0 }
+
+    override func inspector(of function: HookFunction) -> (inspector: IsolateInspector, folder: String)? {
+        guard let inspection else { return nil }
+        inspection.adopt(function)
+        return (inspection, inspection.folder)
+    }
+
     override func deadlineMoved(to nanoseconds: UInt64) {
-        let now = reactor.nowNanoseconds
+        let now = reactor.nowNanoseconds - held
         reactor.schedule(timer, after: nanoseconds > now ? (nanoseconds - now + 999_999) / 1_000_000 : 0)
     }
 
     func heard(_ message: Span<UInt8>) throws(WireError) {
-        clock = reactor.preciseNow
+        clock = reactor.preciseNow - held
         try receive(message)
+        inspection?.begin()
     }
 
     func timeCame() {
-        clock = reactor.preciseNow
+        clock = reactor.preciseNow - held
         fireTimers(clock)
         if let next = nextDeadline { deadlineMoved(to: next) }
     }
@@ -167,14 +191,21 @@ private final class ServerTimer: Timer {
 private final class WorkerWatch: Channel {
     private let socket: ControlSocket
     private unowned let reactor: Reactor
+    private let inspection: CordonInspection?
 
-    init(_ socket: ControlSocket, _ reactor: Reactor) {
+    init(_ socket: ControlSocket, _ reactor: Reactor, _ inspection: CordonInspection?) {
         self.socket = socket
         self.reactor = reactor
+        self.inspection = inspection
         super.init(fd: socket.descriptor.number)
     }
 
     override func ready(_ events: ReadyEvents) {
-        if let receipt = try? socket.receive(), case .peerGone = receipt { reactor.stop() }
+        guard let receipt = try? socket.receive() else { return }
+        switch receipt {
+        case .packet(let packet): inspection?.received(packet.bytes)
+        case .wouldBlock: break
+        case .peerGone: reactor.stop()
+        }
     }
 }

@@ -12,8 +12,8 @@ final class Acceptor: Channel {
     unowned let worker: Worker
     private var spare = SpareDescriptor()
     private let pause: AcceptPause
-    /// No line about failures before this time, monotonic milliseconds.
-    private var failuresNoted: UInt64 = 0
+    private var trouble = AcceptTrouble()
+    private let recovery: AcceptRecovery
     /// Takes no connections: the worker has too little memory or too few descriptors left.
     var isPaused = false {
         didSet {
@@ -27,8 +27,11 @@ final class Acceptor: Channel {
         name = inherited.listener.name
         self.worker = worker
         pause = AcceptPause()
+        recovery = AcceptRecovery()
         super.init(fd: inherited.descriptor)
         pause.acceptor = self
+        Listening.limitUnsent(fd)
+        recovery.acceptor = self
     }
 
     override func ready(_ events: ReadyEvents) {
@@ -78,9 +81,8 @@ final class Acceptor: Channel {
 
     /// Serves a client, after a while where its address has flooded the worker.
     private static func serve(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32) {
-        let wait = worker.floods.wait(client.address, now: worker.now)
-        guard wait > 0 else { return start(worker, listener, client, fd) }
-        HeldConnection.hold(worker, listener, client, fd, milliseconds: wait) { start(worker, listener, client, fd) }
+        guard worker.floods.suspects(client.address, now: worker.now) else { return start(worker, listener, client, fd) }
+        ScreenedConnection.screen(worker, listener, client, fd) { start(worker, listener, client, fd) }
     }
 
     /// What is spoken to the client begins.
@@ -104,14 +106,26 @@ final class Acceptor: Channel {
     /// 10 ms instead of turning in circles.
     private func failed(_ error: SystemError) {
         worker.metrics.add(.acceptErrors)
-        for _ in 0..<64 where spare.refuseOne(fd) { worker.metrics.add(.connectionsRefused) }
-        if failuresNoted < worker.now {
-            failuresNoted = worker.now + 1000
-            worker.note(.warning, "listener \(name): \(error); what waits is refused, accepting again in 10 ms")
+        var refused = 0
+        for _ in 0..<64 where spare.refuseOne(fd) { refused += 1 }
+        worker.metrics.add(.connectionsRefused, refused)
+        if let all = trouble.failed(refusing: refused, now: worker.now) {
+            worker.note(
+                .warning, "listener \(name): \(error); who waits is refused (\(all) so far) and it tries again every 10 ms\(AcceptTrouble.remedy(error))")
         }
+        if !recovery.isScheduled { worker.schedule(recovery, after: AcceptTrouble.quiet) }
         guard !isPaused else { return }
         worker.remove(self)
         worker.schedule(pause, after: 10)
+    }
+
+    /// Tells the end of a time in which nothing could be accepted.
+    fileprivate func lookForTheEnd() {
+        if let refused = trouble.ended(now: worker.now) {
+            worker.note(.info, "listener \(name): accepts connections again; \(refused) were refused meanwhile")
+        } else if trouble.isOn {
+            worker.schedule(recovery, after: AcceptTrouble.quiet)
+        }
     }
 
     fileprivate func resumeAccepting() {
@@ -125,6 +139,11 @@ private final class AcceptPause: Timer {
     override func fire() { acceptor?.resumeAccepting() }
 }
 
+private final class AcceptRecovery: Timer {
+    weak var acceptor: Acceptor?
+    override func fire() { acceptor?.lookForTheEnd() }
+}
+
 /// A TLS connection until its handshake is done; then it becomes an HTTP/1.1 or HTTP/2 connection.
 final class HandshakingConnection: Channel {
     unowned let worker: Worker
@@ -134,6 +153,7 @@ final class HandshakingConnection: Channel {
     /// Monotonic milliseconds.
     let began: UInt64
     private let deadline = HandshakeDeadline()
+    private var waits = false
 
     static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, context: ServerContext) {
         do {
@@ -142,7 +162,7 @@ final class HandshakingConnection: Channel {
             try worker.add(connection)
             worker.handshakeStarted(connection)
             worker.schedule(connection.deadline, after: UInt64(listener.limits.tlsHandshake))
-            connection.advance()
+            connection.ready(.readable)
         } catch {
             worker.metrics.add(.tlsHandshakesFailed)
             worker.connectionClosed(client)
@@ -160,7 +180,17 @@ final class HandshakingConnection: Channel {
         deadline.connection = self
     }
 
-    override func ready(_ events: ReadyEvents) { advance() }
+    /// Handshakes cost most of what a worker does for a new client: those who are served already come first.
+    override func ready(_ events: ReadyEvents) {
+        guard !waits else { return }
+        waits = true
+        worker.afterOthers(self)
+    }
+
+    override func resume() {
+        waits = false
+        if fd >= 0 { advance() }
+    }
 
     private func advance() {
         switch transport.handshake() {

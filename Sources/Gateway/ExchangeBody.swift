@@ -37,7 +37,7 @@ extension ExchangeRunner {
             guard runPipeline() else { return }
             if before != (pipeline.output.byteCount, pipeline.isFinished) { stream?.responseBodyChanged() }
         }
-        if let webSocket { return webSocket.clientHasRoom() }
+        if let tunnelEnd { return tunnelEnd.clientHasRoom() }
         if !stagesMakeMore(.response) { originStream?.responseBodyDrained() }
     }
 

@@ -22,7 +22,8 @@ struct HookState {
     var laterFields: [UInt8] = []
     /// Status that a hook's policy chose for the failure.
     var policyStatus = 0
-
+    /// Its signed header asks for inspected functions (`--inspect`).
+    var isInspected = false
 }
 
 /// Hooks in the walk of an exchange.
@@ -48,7 +49,8 @@ extension ExchangeRunner {
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
         if let spans { spans.hookBegins(at: worker.preciseNow) }
-        switch function.start(call, bound.binding, phase, self, hooks) {
+        let inspected = self.hooks.isInspected ? function.startInspected(call, bound.binding, phase, self) : nil
+        switch inspected ?? function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, outcome)
         }
@@ -75,7 +77,7 @@ extension ExchangeRunner {
 
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
-        if let webSocket, webSocket.finished(call, outcome) { return }
+        if let tunnelEnd, tunnelEnd.finished(call, outcome) { return }
         guard hooks.call === call else { return }
         if hookEnded(call, outcome) { advance() }
     }
@@ -112,9 +114,14 @@ extension ExchangeRunner {
     private static let dropStatus = 444
 
     private func hookResponds(_ call: GatewayHookCall, _ body: HookBody, _ fromOrigin: Bool) -> Bool {
+        if case .socket = body { return openSocket(call) }
         let local = station == .requestRules || (station == .origin && !fromOrigin) || station == .errorRules
         guard local else {
             guard settleBody(of: call, .response, body) else { return false }
+            if station == .origin, response.status == 101, originStream != nil {
+                openTunnel()
+                return false
+            }
             if station == .origin { walk(.responseRules, .response) }
             return station == .responseRules && !fromOrigin
         }
@@ -146,7 +153,8 @@ extension ExchangeRunner {
         hookCalls.append(record)
         if let spans { spans.hookEnded(record, at: worker.preciseNow) }
         if let trace = rules.trace, let bound = call.bound {
-            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time")
+            let compat = generation?.configuration.functions[bound.functionIndex].compat.map { ", compat \($0)" } ?? ""
+            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time\(compat)")
         }
         let failed = if case .failed = outcome { true } else { false }
         generation?.series.countCall(function: function, microseconds: microseconds, failed: failed)

@@ -65,9 +65,9 @@ final class ExchangeRunner: ForwardedExchange {
     var requestStages: [BodyStage] = []
     var responseStages: [BodyStage] = []
 
-    /// Hooks that look at messages, should this exchange become a WebSocket, and who shows them.
+    /// Hooks that look at messages, should this exchange become a WebSocket, and who reads the client's bytes in the origin's place.
     var messageHooks: [BoundHook] = []
-    var webSocket: WebSocketRelay?
+    var tunnelEnd: TunnelEnd?
 
     init(worker: Worker) {
         self.worker = worker
@@ -80,7 +80,7 @@ final class ExchangeRunner: ForwardedExchange {
         if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
-        if !messageHooks.isEmpty { forgetMessages() }
+        if tunnelEnd != nil || !messageHooks.isEmpty { forgetTunnel() }
         super.reset()
         stream = nil
         rules.end()
@@ -109,6 +109,7 @@ final class ExchangeRunner: ForwardedExchange {
     func begin() {
         start()
         if let tracing = generation?.tracing { beginTrace(tracing) }
+        if let inspection = worker.inspection { hooks.isInspected = inspection.wants(self) }
         guard !worker.refusesRequests else {
             worker.metrics.add(.shedRequests)
             return fail(GatewayError(.overloaded, in: .requestHead, note: "the worker has no memory left"))
@@ -222,7 +223,7 @@ final class ExchangeRunner: ForwardedExchange {
 
     func requestBodyArrived() {
         if !mirrors.isEmpty { mirrorsHaveBody() }
-        if let webSocket { return webSocket.clientSent() }
+        if let tunnelEnd { return tunnelEnd.clientSent() }
         if stagesTakeRequest() { return }
         if let originStream { return originStream.requestBodyArrived() }
         // Answered without the origin: nobody wants the rest.
@@ -230,7 +231,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originWantsBody() {
-        if let webSocket { return webSocket.originHasRoom() }
+        if let tunnelEnd { return tunnelEnd.originHasRoom() }
         if !stagesMakeMore(.request) { stream?.resumeRequestBody() }
     }
 
@@ -257,7 +258,7 @@ final class ExchangeRunner: ForwardedExchange {
     }
 
     override func originBodyArrived() {
-        if let webSocket { return webSocket.originSent() }
+        if let tunnelEnd { return tunnelEnd.originSent() }
         if stagesTakeResponse() { return }
         if station == .streaming { responseBodyGrew() }
     }
@@ -268,6 +269,10 @@ final class ExchangeRunner: ForwardedExchange {
         guard stream?.acceptsUpgrade(response) != false else {
             return fail(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
+        if hooks.awaitsOrigin { hookOriginResponded() } else { openTunnel() }
+    }
+
+    func openTunnel() {
         worker.metrics.add(.tunnelsOpened)
         watchTunnel()
         beginRelay()

@@ -1,113 +1,103 @@
 import Buffers
 import HTTP
-import Reactor
-import Rules
-import Telemetry
 
-/// Addresses whose connections were ended for a flood. A budget per connection alone is worth little: whoever used it up
+/// Clients whose connections were ended for a flood. A budget per connection alone is worth little: whoever used it up
 /// would connect again at once. Their next connections begin later each time, and one after the other.
+///
+/// An address is no client: many may share it. So what waits is who comes from the address with the same TLS fingerprint (JA4) as
+/// whoever flooded, and only from the second flood on. An address that floods with many fingerprints waits as a whole.
 struct FloodPauses {
     private struct Record {
         /// When the next connection may begin, monotonic milliseconds as all times here.
         var next: UInt64 = 0
         var floods = 0
+    }
+
+    private struct AddressRecord {
+        /// By fingerprint; without TLS it is empty.
+        var clients: [String: Record] = [:]
+        /// Of all of them together, once they are too many.
+        var whole: Record?
         var forgottenAt: UInt64 = 0
     }
 
-    /// Milliseconds between two connections of such an address.
+    /// Milliseconds between two connections of such a client.
     static let spacing: UInt64 = 50
+    /// Floods that cost nobody a wait.
+    static let forgiven = 1
     /// A pause doubles so often.
     static let doublings = 4
+    /// Fingerprints of one address that are told apart.
+    static let fingerprints = 4
     /// Without another flood an address is as good as any after so long.
     static let memory: UInt64 = 60_000
     /// Addresses known at once; beyond, some are forgotten early.
     static let capacity = 4_096
 
-    private var records: [IPAddress: Record] = [:]
+    private var addresses: [IPAddress: AddressRecord] = [:]
+    /// Addresses known now.
+    var count: Int { addresses.count }
 
-    /// - Parameter pause: how long the next connection waits the first time; 0 makes nobody wait.
-    mutating func flooded(_ address: IPAddress, now: UInt64, pause: UInt64) {
-        guard pause > 0 else { return }
-        if records.count >= FloodPauses.capacity { makeRoom(now) }
-        var record = records[address] ?? Record()
-        if record.forgottenAt <= now { record = Record() }
-        record.next = max(record.next, now + pause << UInt64(min(record.floods, FloodPauses.doublings)))
-        record.floods += 1
-        record.forgottenAt = now + FloodPauses.memory
-        records[address] = record
+    mutating func flooded(_ client: ClientInfo, now: UInt64, pause: UInt64) {
+        flooded(client.address, client.tls?.fingerprint ?? "", now: now, pause: pause)
     }
 
-    /// Milliseconds that a new connection of this address has to wait. Counts it.
-    mutating func wait(_ address: IPAddress, now: UInt64) -> UInt64 {
-        guard !records.isEmpty, var record = records[address] else { return 0 }
-        guard record.forgottenAt > now else {
-            records[address] = nil
-            return 0
+    /// - Parameter pause: how long the next connection waits the first time; 0 makes nobody wait.
+    mutating func flooded(_ address: IPAddress, _ fingerprint: String, now: UInt64, pause: UInt64) {
+        guard pause > 0 else { return }
+        if addresses.count >= FloodPauses.capacity { makeRoom(now) }
+        var known = addresses[address] ?? AddressRecord()
+        if known.forgottenAt <= now { known = AddressRecord() }
+        known.forgottenAt = now + FloodPauses.memory
+        if known.clients[fingerprint] == nil, known.clients.count >= FloodPauses.fingerprints, known.whole == nil {
+            known.whole = Record(next: 0, floods: FloodPauses.forgiven)
         }
+        if var whole = known.whole {
+            FloodPauses.count(&whole, now, pause)
+            known.whole = whole
+        } else {
+            FloodPauses.count(&known.clients[fingerprint, default: Record()], now, pause)
+        }
+        addresses[address] = known
+    }
+
+    private static func count(_ record: inout Record, _ now: UInt64, _ pause: UInt64) {
+        record.floods += 1
+        let paid = record.floods - forgiven
+        guard paid > 0 else { return }
+        record.next = max(record.next, now + pause << UInt64(min(paid - 1, doublings)))
+    }
+
+    /// Whether connections of this address have to be looked at.
+    mutating func suspects(_ address: IPAddress, now: UInt64) -> Bool {
+        guard !addresses.isEmpty, let known = addresses[address] else { return false }
+        if known.forgottenAt > now { return known.whole != nil || known.clients.values.contains { $0.floods > FloodPauses.forgiven } }
+        addresses[address] = nil
+        return false
+    }
+
+    /// Milliseconds that a new connection of this client has to wait. Counts it.
+    mutating func wait(_ address: IPAddress, _ fingerprint: String, now: UInt64) -> UInt64 {
+        guard var known = addresses[address], known.forgottenAt > now else { return 0 }
+        defer { addresses[address] = known }
+        if var whole = known.whole {
+            defer { known.whole = whole }
+            return FloodPauses.turn(&whole, now)
+        }
+        guard var record = known.clients[fingerprint] else { return 0 }
+        defer { known.clients[fingerprint] = record }
+        return FloodPauses.turn(&record, now)
+    }
+
+    private static func turn(_ record: inout Record, _ now: UInt64) -> UInt64 {
+        guard record.floods > forgiven else { return 0 }
         let start = max(record.next, now)
-        record.next = start + FloodPauses.spacing
-        records[address] = record
+        record.next = start + spacing
         return start - now
     }
 
     private mutating func makeRoom(_ now: UInt64) {
-        records = records.filter { $0.value.forgottenAt > now }
-        while records.count >= FloodPauses.capacity { records.remove(at: records.startIndex) }
-    }
-}
-
-/// A connection that waits for its beginning. What its client sends stays in the kernel; if the client leaves, so does it.
-final class HeldConnection: Channel {
-    private let worker: Worker
-    private let listener: ListenerState
-    private let client: ClientInfo
-    private let timer = HeldTimer()
-    private let begin: () -> Void
-
-    private init(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, begin: @escaping () -> Void) {
-        self.worker = worker
-        self.listener = listener
-        self.client = client
-        self.begin = begin
-        super.init(fd: fd)
-    }
-
-    static func hold(
-        _ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, _ fd: Int32, milliseconds: UInt64, then begin: @escaping () -> Void
-    ) {
-        worker.metrics.add(.connectionsHeld)
-        let connection = HeldConnection(worker, listener, client, fd: fd, begin: begin)
-        do {
-            try worker.add(connection)
-            connection.timer.connection = connection
-            worker.schedule(connection.timer, after: milliseconds)
-        } catch {
-            worker.connectionClosed(client)
-            Listening.reject(fd)
-        }
-    }
-
-    override func ready(_ events: ReadyEvents) {
-        guard events.contains(.hangup) || events.contains(.error) else { return }
-        worker.cancel(timer)
-        timer.connection = nil
-        worker.close(self)
-        worker.connectionClosed(client)
-    }
-
-    fileprivate func timeIsUp() {
-        worker.remove(self)
-        fd = -1
-        begin()
-    }
-}
-
-/// Holds the connection while it waits.
-private final class HeldTimer: Timer {
-    var connection: HeldConnection?
-    override func fire() {
-        let due = connection
-        connection = nil
-        due?.timeIsUp()
+        addresses = addresses.filter { $0.value.forgottenAt > now }
+        while addresses.count >= FloodPauses.capacity { addresses.remove(at: addresses.startIndex) }
     }
 }

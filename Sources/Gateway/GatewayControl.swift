@@ -29,7 +29,7 @@ final class GatewayControl: WorkerControl {
     }
 
     override func closeListener(key: String) { worker.afterConfiguring { [worker] in worker.closeListener(key: key) } }
-    override func fence(_ functions: [String]) { worker.hooks?.fenced = Set(functions) }
+    override func fence(_ functions: [String]) { worker.hooks?.fence(Set(functions)) }
     override func move(_ functions: [String], fatal: [String]) { worker.hooks?.move(functions, fatal: fatal) }
     override func cordonEnded(_ id: UInt64, _ end: ProcessEnd) { worker.hooks?.cordons.ended(id, end) }
     override func drain(milliseconds: UInt64, idleMilliseconds: UInt64) {
@@ -40,5 +40,6 @@ final class GatewayControl: WorkerControl {
     override func look(id: UInt64, function: String, milliseconds: UInt64) {
         worker.look(at: function, milliseconds: milliseconds) { [weak self] in self?.looked(id, $0) }
     }
+    override func origins() -> [OriginReport] { worker.upstreamGenerations.reports(worker.generation?.upstreams) }
     override func supervisorGone() { worker.stop() }
 }

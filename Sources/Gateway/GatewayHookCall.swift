@@ -19,6 +19,8 @@ final class GatewayHookCall: Hooks.HookCall {
     var requestID = RequestID()
     /// The exchange whose body this call makes, after its result.
     var producesFor: ExchangeRunner?
+    /// The WebSocket that was this call's result.
+    var socket: HookSocket?
     private var subrequests: [Subrequest] = []
 
     init(worker: Worker) {
@@ -29,6 +31,7 @@ final class GatewayHookCall: Hooks.HookCall {
     func forget() {
         runner = nil
         producesFor = nil
+        socket = nil
         generation = nil
         bound = nil
         if !state.isEmpty { state = [] }
@@ -62,6 +65,11 @@ final class GatewayHookCall: Hooks.HookCall {
     override func bodyBroken(_ failure: HookFailure) { (runner ?? producesFor)?.bodyBroken(self, failure) }
 
     override func rewind() -> Bool { runner?.rewindBodies(of: self) ?? true }
+    override func socketActed() { socket?.hookActed() }
+
+    override func socketReady() { socket?.hookReady() }
+
+    override func socketBroken(_ failure: HookFailure) { socket?.hookFailed(failure) }
 
     /// The exchange does not want the body that this call makes any more.
     func stopStreaming() {

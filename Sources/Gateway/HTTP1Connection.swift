@@ -56,10 +56,13 @@ final class HTTP1Connection: ClientStream, Drainable {
     var lastActivity: UInt64
     var bytesReceived = 0
     var bytesAtCheck = 0
-    /// Since when the client has not taken all there was, 0 when it has; and how much it took until then.
-    var stalledSince: UInt64 = 0
-    var sentAtStall = 0
-    var bytesTaken = 0
+    /// `bytesReceived` when the body that is read began.
+    var bodyStart = 0
+    var sending = SendProgress()
+    /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
+    var tunnelEnd: Int?
+    /// Reading waits for its turn behind what is small.
+    private var pumpPending = false
 
     init(worker: Worker, listener: ListenerState, client: ClientInfo, fd: Int32, transport: Transport) {
         self.worker = worker
@@ -85,13 +88,23 @@ final class HTTP1Connection: ClientStream, Drainable {
         if events.contains(.hangup) || events.contains(.error) {
             canRead = true
             peerHungUp = true
+            if events.contains(.error), ConnectionFacts.isBroken(fd) { return clientGone() }
+            if reading == .tunnel { watchTunnelEnd() }
         }
         if events.contains(.writable) {
             canWrite = true
             if !output.isEmpty || pipedBytes > 0 { flushSoon() }
         }
-        pump()
+        guard isBulky else { return pump() }
+        pumpPending = true
+        flushSoon()
     }
+
+    /// More of this body has passed than small requests have: it is moved when those have had their turn.
+    var isBulky: Bool {
+        sent > HTTP1Connection.bulk || (reading == .body || reading == .tunnel) && bytesReceived &- bodyStart > HTTP1Connection.bulk
+    }
+    private static let bulk = 64 << 10
 
     // MARK: Reading
 
@@ -115,7 +128,7 @@ final class HTTP1Connection: ClientStream, Drainable {
     }
 
     /// Gets more bytes; false when none are to be had now.
-    private func receive() -> Bool {
+    func receive() -> Bool {
         guard canRead, !endOfInput else { return false }
         switch transport.receive(into: &input) {
         case .moved(let count, let drained):
@@ -192,6 +205,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         runner.bodyLimit = listener.limits.body ?? .max
         reading = body == .none ? .complete : .body
         runner.requestBodyEnded = reading == .complete
+        bodyStart = bytesReceived
         if reading == .body {
             bytesAtCheck = bytesReceived
             worker.schedule(timer, after: UInt64(listener.limits.bodyRateTime))
@@ -266,27 +280,14 @@ final class HTTP1Connection: ClientStream, Drainable {
         return receive()
     }
 
-    private func readTunnel() -> Bool {
-        guard let runner else { return false }
-        if !input.isEmpty {
-            guard runner.requestBacklog < listener.limits.exchangeBuffer else { return false }
-            runner.acceptTunneled(input.takeSlice(input.count))
-            runner.requestBodyArrived()
-            return true
-        }
-        if endOfInput {
-            if !runner.requestBodyEnded {
-                runner.requestBodyEnded = true
-                runner.requestBodyArrived()
-            }
-            return false
-        }
-        return receive()
-    }
-
     override func resume() {
         flushPending = false
         guard fd >= 0 else { return }
+        if pumpPending {
+            pumpPending = false
+            pump()
+            guard fd >= 0 else { return }
+        }
         flush()
     }
 
@@ -316,12 +317,12 @@ final class HTTP1Connection: ClientStream, Drainable {
         runner.refuse(kind, note: note)
     }
 
-    func clientGone() {
+    func clientGone(reset: Bool = false) {
         if let runner {
             self.runner = nil
             runner.clientGone()
         }
-        close()
+        close(reset: reset)
     }
 
     override func abort(_ kind: ErrorKind) {

@@ -100,16 +100,15 @@ extension HTTP1Connection {
     func flushSoon() {
         guard !flushPending else { return }
         flushPending = true
-        worker.later(self)
+        if isBulky { worker.afterOthers(self) } else { worker.later(self) }
     }
 
     /// Sends what is queued; called at the end of the turn.
     func flush() {
         while canWrite, !output.isEmpty, fd >= 0 {
             switch transport.send(&output) {
-            case .moved(let count, let drained):
+            case .moved(_, let drained):
                 lastActivity = worker.now
-                bytesTaken &+= count
                 if drained { canWrite = false }
             case .wouldBlock:
                 canWrite = false
@@ -124,23 +123,9 @@ extension HTTP1Connection {
     }
 
     private func noteStall() {
-        if output.isEmpty && pipedBytes == 0 {
-            stalledSince = 0
-        } else if stalledSince == 0 {
-            stalledSince = worker.now
-            sentAtStall = bytesTaken
-        }
-    }
-
-    /// Whether the client took too little of what has waited for it for `write_stall`.
-    private func isStalled(_ limits: Limits) -> Bool {
-        guard stalledSince != 0 else { return false }
-        let elapsed = worker.now - stalledSince
-        guard elapsed >= UInt64(limits.writeStall) else { return false }
-        let taken = bytesTaken - sentAtStall
-        stalledSince = worker.now
-        sentAtStall = bytesTaken
-        return taken < max(1, limits.writeRate * Int(elapsed) / 1000)
+        guard sending.note(waiting: !output.isEmpty || pipedBytes > 0, worker.now, fd) else { return }
+        let limit = UInt64(listener.limits.writeStall)
+        if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
     }
 
     private func afterFlush() {
@@ -187,7 +172,7 @@ extension HTTP1Connection {
 
     /// Says that nothing more comes and waits shortly for the client to close, so that a reset does not
     /// destroy the answer on its way (RFC 9112 section 9.6).
-    private func closeAfterResponse() {
+    func closeAfterResponse() {
         if endOfInput || reading == .complete && input.isEmpty && canReadNothingMore {
             close()
             return
@@ -202,31 +187,25 @@ extension HTTP1Connection {
 
     private var canReadNothingMore: Bool { !persistent && endOfInput }
 
-    private func finishTunnel(_ runner: ExchangeRunner) {
-        let isLeaving = runner.frames?.isLeaving == true
-        self.runner = nil
-        runner.finish()
-        // The close frame must not be destroyed by a reset over what the client sends meanwhile.
-        if isLeaving { closeAfterResponse() } else { close() }
-    }
-
     // MARK: Time limits
 
     func timeIsUp() {
         guard fd >= 0 else { return }
         let limits = listener.limits
         if !output.isEmpty || pipedBytes > 0 {
-            guard isStalled(limits) else {
-                return worker.schedule(timer, after: max(1, remaining(UInt64(limits.writeStall), since: stalledSince)))
+            guard sending.isStalled(worker.now, limits, fd) else {
+                return worker.schedule(timer, after: max(1, remaining(UInt64(limits.writeStall), since: sending.isWaiting ? sending.since : worker.now)))
             }
             worker.metrics.add(.timeoutsWriteStall)
-            return clientGone()
+            // Closed in order, the kernel would go on for hours with what it holds.
+            return clientGone(reset: true)
         }
         switch reading {
         case .head: headTimeIsUp(limits.headTimeout, limits.keepAlive)
         case .body: bodyTimeIsUp(limits.bodyRateBytes, limits.bodyRateTime)
         case .lingering: close()
-        case .complete, .tunnel: worker.schedule(timer, after: 10_000)
+        case .tunnel where tunnelEnd != nil: tunnelTimeIsUp(limits)
+        case .complete, .tunnel: worker.schedule(timer, after: UInt64(limits.writeStall))
         }
     }
 

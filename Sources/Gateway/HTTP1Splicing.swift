@@ -30,7 +30,6 @@ extension HTTP1Connection {
             switch pipe.drain(to: fd, more: false) {
             case .moved(let count, _):
                 lastActivity = worker.now
-                bytesTaken &+= count
                 sent += count
             case .wouldBlock: canWrite = false
             case .endOfStream, .failed: return clientGone()

@@ -164,7 +164,7 @@ final class HTTP2ClientStream: ClientStream {
         guard let runner, let stream, !headSent else { return }
         headSent = true
         ConnectionList.removeListed(from: &runner.response, isResponse: true)
-        if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil {
+        if tunnel == .asked, runner.response.status == (webSocketKey == nil ? 200 : 101), runner.originStream != nil || runner.tunnelEnd != nil {
             return acceptTunnel(runner, stream)
         }
         let ends = runner.outgoingEnded && runner.outgoingBytes == 0 && runner.responseTrailers == nil
@@ -221,6 +221,7 @@ final class HTTP2ClientStream: ClientStream {
     override func becomeTunnel() {
         guard let runner, tunnel == .asked else { return }
         tunnel = .open
+        runner.bodyLimit = .max
         let hasEarly = !early.isEmpty
         runner.acceptTunneled(&early)
         if ended { runner.requestBodyEnded = true }

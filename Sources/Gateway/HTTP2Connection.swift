@@ -30,8 +30,11 @@ final class HTTP2Connection: Channel, Drainable {
     // Progress, for time limits (`HTTP2Progress.swift`): monotonic milliseconds.
     /// When there last was a stream, or the connection began.
     var lastWork: UInt64
-    /// When the socket last took bytes.
-    var lastSent: UInt64
+    var sending = SendProgress()
+    /// Much was sent at its last turn: the next one waits until what is small has had its own.
+    private var isBulky = false
+    /// Bytes sent before other connections have their turn.
+    private static let sentInTurn = 256 << 10
     /// Since when a head is being received; 0 when none is.
     var headSince: UInt64 = 0
     /// The timer runs at the pace of streams that are served.
@@ -47,7 +50,6 @@ final class HTTP2Connection: Channel, Drainable {
         self.input = input
         output = OutputBuffer(pool: worker.pool)
         lastWork = worker.now
-        lastSent = worker.now
         super.init(fd: fd)
         session.connection = self
         timer.connection = self
@@ -73,7 +75,10 @@ final class HTTP2Connection: Channel, Drainable {
         while canRead, fd >= 0, !closing {
             // Others have their turn before a client that sends without pause.
             reads += 1
-            guard reads <= HTTP2Connection.readsInTurn else { return flushSoon() }
+            guard reads <= HTTP2Connection.readsInTurn else {
+                isBulky = true
+                return flushSoon()
+            }
             // A client that does not read its answers does not get new requests served either.
             if output.byteCount > session.limits.outputBytes * 2, !canWrite { return }
             switch transport.receive(into: &input) {
@@ -106,7 +111,7 @@ final class HTTP2Connection: Channel, Drainable {
         guard !closing else { return }
         worker.metrics.add(code == .enhanceYourCalm ? .http2FloodsStopped : .http2ConnectionErrors)
         if let flood = session.flood { worker.metrics.add(Counter(flood)) }
-        if code == .enhanceYourCalm { worker.floods.flooded(client.address, now: worker.now, pause: UInt64(listener.limits.floodPause)) }
+        if code == .enhanceYourCalm { worker.floods.flooded(client, now: worker.now, pause: UInt64(listener.limits.floodPause)) }
         worker.note(.info, "HTTP/2 connection from \(client.address.text) ended: \(note)")
         closing = true
     }
@@ -114,7 +119,7 @@ final class HTTP2Connection: Channel, Drainable {
     func flushSoon() {
         guard !flushPending, fd >= 0 else { return }
         flushPending = true
-        worker.later(self)
+        if isBulky { worker.afterOthers(self) } else { worker.later(self) }
     }
 
     override func resume() {
@@ -124,21 +129,25 @@ final class HTTP2Connection: Channel, Drainable {
     }
 
     private func flush() {
-        while canWrite {
+        var sent = 0
+        while canWrite, sent < HTTP2Connection.sentInTurn {
             let sound = session.failure == nil
             session.writeOutput(&output)
             // What was sent may have been one reset too many.
             if sound, let failure = session.failure { ended(failure.code, failure.note) }
             guard !output.isEmpty else { break }
             switch transport.send(&output) {
-            case .moved(_, let drained):
-                lastSent = worker.now
+            case .moved(let count, let drained):
+                sent += count
                 if drained { canWrite = false }
             case .wouldBlock: canWrite = false
             case .endOfStream, .failed: return close()
             }
         }
-        if output.isEmpty {
+        isBulky = sent >= HTTP2Connection.sentInTurn / 4
+        if sending.note(waiting: !output.isEmpty, worker.now, fd) { watchSending() }
+        if canWrite, sent >= HTTP2Connection.sentInTurn { flushSoon() }
+        if output.isEmpty, !flushPending {
             if closing || (!session.wantsRead && session.activeStreams == 0) { return close() }
             output.releaseIfEmpty()
             input.releaseIfEmpty()
@@ -171,15 +180,17 @@ final class HTTP2Connection: Channel, Drainable {
         return true
     }
 
-    func close() {
+    func close() { close(reset: false) }
+
+    func close(reset: Bool) {
         guard fd >= 0 else { return }
         worker.cancel(timer)
         timer.connection = nil
         worker.metrics.add(.http2StreamErrors, session.counters.streamErrors)
         session.close()
         session.connection = nil
-        transport.finishSending()
-        worker.retire(self, client, reset: false)
+        if !reset { transport.finishSending() }
+        worker.retire(self, client, reset: reset)
     }
 }
 

@@ -20,6 +20,12 @@ extension HTTP2Connection {
         worker.schedule(timer, after: pace)
     }
 
+    /// The client does not take all there is.
+    func watchSending() {
+        let limit = UInt64(listener.limits.writeStall)
+        if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
+    }
+
     /// How often streams are looked at.
     private var pace: UInt64 {
         let limits = listener.limits
@@ -29,9 +35,10 @@ extension HTTP2Connection {
     func timeIsUp() {
         guard fd >= 0 else { return }
         let limits = listener.limits
-        if !output.isEmpty, worker.now - lastSent >= UInt64(limits.writeStall) {
+        if sending.isStalled(worker.now, limits, fd) {
             worker.metrics.add(.timeoutsWriteStall)
-            return close()
+            // Closed in order, the kernel would go on for hours with what it holds.
+            return close(reset: true)
         }
         if headSince != 0, worker.now - headSince >= UInt64(limits.headTimeout) {
             worker.metrics.add(.timeoutsHead)
@@ -45,7 +52,10 @@ extension HTTP2Connection {
         }
         watching = headSince != 0
         let due = lastWork + UInt64(limits.keepAlive)
-        if due > worker.now { return worker.schedule(timer, after: watching ? pace : due - worker.now) }
+        if due > worker.now {
+            let next = watching ? pace : due - worker.now
+            return worker.schedule(timer, after: sending.isWaiting ? min(next, UInt64(limits.writeStall)) : next)
+        }
         worker.metrics.add(.timeoutsIdle)
         end()
     }

@@ -105,7 +105,7 @@ extension ExchangeRunner {
     // MARK: What arrives
 
     /// Bytes of the client's body that hold the client back.
-    var requestBacklog: Int { webSocket?.clientBacklog ?? requestStages.first?.backlog ?? requestBody.byteCount }
+    var requestBacklog: Int { tunnelEnd?.clientBacklog ?? requestStages.first?.backlog ?? requestBody.byteCount }
 
     /// The client sent more of its body, or its end. True when a stage takes it.
     func stagesTakeRequest() -> Bool {
@@ -246,7 +246,7 @@ extension ExchangeRunner {
                 .hookError, in: side == .request ? .requestHook : .responseHook,
                 note: "the hook read the body as a stream and sent nothing in its place"))
             return false
-        case .none: replaceBody(Span(), side)
+        case .none, .socket: replaceBody(Span(), side)
         case .bytes(let bytes): replaceBody(bytes.span, side)
         case .stream: streamBody(call, side)
         }

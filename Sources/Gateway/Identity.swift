@@ -147,13 +147,26 @@ enum Claims {
     private static func isClaim(_ request: borrowing Head, _ field: Field) -> Bool {
         switch field.id {
         case .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP: return true
-        case .other: return field.name.count > 12 && beginsLikeForwarded(request.bytes(field.name))
+        case .other: return field.name.count >= 9 && looksLikeClaim(request.bytes(field.name))
         default: return false
         }
     }
 
-    private static func beginsLikeForwarded(_ name: borrowing Span<UInt8>) -> Bool {
-        name.extracting(first: 12).equalsIgnoringCase("x-forwarded-")
+    /// Whether it is a claim by another name: one of the `X-Forwarded-` fields, or one that becomes one where fields turn into
+    /// variables (RFC 3875 section 4.1.18), which have underscores in the place of dashes.
+    private static func looksLikeClaim(_ name: borrowing Span<UInt8>) -> Bool {
+        guard name[0] | 0x20 == UInt8(ascii: "x"), name[1] == UInt8(ascii: "-") || name[1] == UInt8(ascii: "_") else { return false }
+        return begins(name, "x-forwarded-") || name.count == 9 && begins(name, "x-real-ip")
+    }
+
+    private static func begins(_ name: borrowing Span<UInt8>, _ start: StaticString) -> Bool {
+        let start = Span<UInt8>(start)
+        guard name.count >= start.count else { return false }
+        for index in start.indices {
+            let byte = name[index] == UInt8(ascii: "_") ? UInt8(ascii: "-") : name[index] | 0x20
+            guard byte == start[index] else { return false }
+        }
+        return true
     }
 }
 

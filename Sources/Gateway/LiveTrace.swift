@@ -7,8 +7,12 @@ import TLS
 /// Who may have a live request explained: the holder of the key of `debug:`, by a header that is signed and expires.
 ///
 ///     Sluice-Trace: <expires, seconds since 1970>-<HMAC-SHA-256 of "sluice-trace:<expires>", hexadecimal>
+///
+/// `Sluice-Inspect` is made the same way with its own name: one does not stand for the other.
 public struct TraceKey: Sendable {
     public static let header = "sluice-trace"
+    /// Of requests for inspected functions.
+    public static let inspectHeader = "sluice-inspect"
     /// Furthest in the future that a header may expire: a leaked one is of little use. Seconds.
     public static let longestLife = 86_400
     /// Shorter keys can be guessed. Bytes.
@@ -24,18 +28,20 @@ public struct TraceKey: Sendable {
     }
 
     /// The header's value.
-    public func sign(expires: Int) -> String { "\(expires)-\(code(expires).map { TraceKey.hex($0) }.joined())" }
+    public func sign(expires: Int, _ header: String = TraceKey.header) -> String {
+        "\(expires)-\(code(expires, header).map { TraceKey.hex($0) }.joined())"
+    }
 
     /// Whether a value was made with this key and has not expired. Takes no longer for a value that is nearly right.
-    public func accepts(_ value: String, now: Int) -> Bool {
+    public func accepts(_ value: String, now: Int, _ header: String = TraceKey.header) -> Bool {
         guard value.utf8.count <= 128, let dash = value.firstIndex(of: "-"), let expires = Int(value[..<dash]),
             expires > now, expires - now <= TraceKey.longestLife
         else { return false }
-        return MessageCode.areEqual(Array(sign(expires: expires).utf8), Array(value.utf8))
+        return MessageCode.areEqual(Array(sign(expires: expires, header).utf8), Array(value.utf8))
     }
 
-    private func code(_ expires: Int) -> [UInt8] {
-        MessageCode.make(key: key, text: Array("\(TraceKey.header):\(expires)".utf8)) ?? []
+    private func code(_ expires: Int, _ header: String) -> [UInt8] {
+        MessageCode.make(key: key, text: Array("\(header):\(expires)".utf8)) ?? []
     }
 
     private static func hex(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
@@ -43,7 +49,7 @@ public struct TraceKey: Sendable {
 
 /// What tracing needs of a generation; made only when `debug:` is configured.
 final class LiveTracing {
-    private let key: TraceKey
+    let key: TraceKey
     private let rules: Generation
     /// Made by the first request that is traced: it takes every condition apart.
     private lazy var explainer = Explainer(rules)

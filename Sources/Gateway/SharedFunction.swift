@@ -28,6 +28,8 @@ final class SharedFunction {
     /// In this process; stays for a while after a move, until its calls are over.
     private(set) var function: HookFunction?
     private(set) var remote: RemoteFunction?
+    /// Somebody looked into it (`--inspect`).
+    private(set) var inspected: InspectedFunction?
     private var rules: [HookRule] = []
     /// Calls go on here until the cordon has loaded it.
     private var waits = false
@@ -67,6 +69,7 @@ final class SharedFunction {
     func bind(_ rule: HookRule) throws(HookLoadError) -> HookBinding {
         let here = try function?.bind(rule)
         let there = remote?.bind(rule)
+        _ = inspected?.remote?.bind(rule)
         rules.append(rule)
         guard let binding = there ?? here else { preconditionFailure("a function that is nowhere") }
         return binding
@@ -88,6 +91,19 @@ final class SharedFunction {
         }
         guard let function else { preconditionFailure("a function that is nowhere") }
         return hooks.runtime.start(call, function, binding, phase, exchange)
+    }
+
+    /// Lets clients of DevTools in, beside where it runs for everybody else.
+    func inspect(_ inspected: InspectedFunction) {
+        inspected.open(HookSource(key), rules)
+        self.inspected = inspected
+    }
+
+    /// A call whose request asks for the inspected isolate; nil: nobody looks, it runs where all do.
+    func startInspected(_ call: GatewayHookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) -> HookStart? {
+        guard let inspected, inspected.takesCalls, let remote = inspected.remote else { return nil }
+        remote.owner.start(call, remote, binding, phase, exchange)
+        return .pending
     }
 
     /// Notes the cost of a call that ran here; true when it was one too many.
@@ -113,5 +129,6 @@ final class SharedFunction {
     func unload(from runtime: HookRuntime, _ cordons: WorkerCordons) {
         if let function { runtime.unload(function) }
         if let remote { cordons.unload(remote) }
+        inspected?.close()
     }
 }

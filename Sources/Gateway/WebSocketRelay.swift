@@ -12,7 +12,7 @@ import Upstream
 ///
 /// Backpressure: a direction is not read on while a hook has its message, or while the other side does not take what it
 /// was sent.
-final class WebSocketRelay {
+final class WebSocketRelay: TunnelEnd {
     /// One direction.
     private final class Lane {
         let fromClient: Bool
@@ -62,25 +62,26 @@ final class WebSocketRelay {
         client = Lane(fromClient: true, limit: limit)
         origin = Lane(fromClient: false, limit: limit)
         state = runner.hooks.state
+        super.init()
     }
 
     /// Bytes of the client that hold it back.
-    var clientBacklog: Int { client.backlog }
+    override var clientBacklog: Int { client.backlog }
 
     // MARK: What arrives
 
     /// Bytes of the client, not in the exchange's own chain: what waits there for the origin is made here.
-    func take(_ slice: consuming Slice) {
+    override func take(_ slice: consuming Slice) {
         if isClosed { return }
         client.intake.append(slice)
     }
 
-    func take(_ chain: inout Chain) {
+    override func take(_ chain: inout Chain) {
         if isClosed { chain.removeAll() } else { client.intake.append(contentsOf: &chain) }
     }
 
     /// The client sent more (`take`), or its end.
-    func clientSent() {
+    override func clientSent() {
         guard !isClosed else { return }
         if runner.requestBodyEnded, !client.passedEnd {
             client.ended = true
@@ -89,7 +90,7 @@ final class WebSocketRelay {
         pump(client)
     }
 
-    func originSent() {
+    override func originSent() {
         origin.intake.append(contentsOf: &runner.tappedBody)
         if runner.tappedBodyEnded { origin.ended = true }
         guard !isClosed else {
@@ -101,13 +102,13 @@ final class WebSocketRelay {
     }
 
     /// The origin took what it was sent.
-    func originHasRoom() { pump(client) }
+    override func originHasRoom() { pump(client) }
 
     /// The client took what it was sent.
-    func clientHasRoom() { pump(origin) }
+    override func clientHasRoom() { pump(origin) }
 
     /// The exchange is over.
-    func stop() {
+    override func stop() {
         runner.worker.cancel(patience)
         endCalls()
     }
@@ -237,7 +238,7 @@ final class WebSocketRelay {
     }
 
     /// A pending call is done. False when the call is none of this relay's.
-    func finished(_ call: GatewayHookCall, _ outcome: HookOutcome) -> Bool {
+    override func finished(_ call: GatewayHookCall, _ outcome: HookOutcome) -> Bool {
         guard client.call === call || origin.call === call else { return false }
         let lane = client.call === call ? client : origin
         guard let message = lane.message else { return true }
@@ -312,22 +313,7 @@ extension ExchangeRunner {
         messageHooks.append(bound)
     }
 
-    func forgetMessages() {
-        webSocket?.stop()
-        webSocket = nil
-        messageHooks.removeAll()
-    }
-
-    private static func isWebSocket(_ head: borrowing Head, _ range: ByteRange) -> Bool { head.bytes(range).equalsIgnoringCase("websocket") }
-
-    /// Bytes of a client that speaks through a tunnel.
-    func acceptTunneled(_ slice: consuming Slice) {
-        if let webSocket { webSocket.take(slice) } else { requestBody.append(slice) }
-    }
-
-    func acceptTunneled(_ chain: inout Chain) {
-        if let webSocket { webSocket.take(&chain) } else { requestBody.append(contentsOf: &chain) }
-    }
+    fileprivate static func isWebSocket(_ head: borrowing Head, _ range: ByteRange) -> Bool { head.bytes(range).equalsIgnoringCase("websocket") }
 
     /// Compressed messages could not be looked at: no extension is asked for in the client's name.
     func keepMessagesReadable() {
@@ -338,7 +324,7 @@ extension ExchangeRunner {
     func beginRelay() {
         guard !messageHooks.isEmpty, let upgrade = response.value(of: .upgrade), ExchangeRunner.isWebSocket(response, upgrade) else { return }
         response.remove(named: Span("Sec-WebSocket-Extensions"))
-        webSocket = WebSocketRelay(self, messageHooks)
+        tunnelEnd = WebSocketRelay(self, messageHooks)
         responseIsTapped = true
     }
 }

@@ -28,6 +28,7 @@ public final class Worker: Reactor {
     /// Where a decoder puts the trailers it finds, between two calls empty.
     var trailers = Head()
     private(set) var generation: ServingGeneration?
+    private(set) var upstreamGenerations = UpstreamGenerations()
     private(set) var acceptors: [Acceptor] = []
     private(set) var control: GatewayControl?
     private var idleRunners: [ExchangeRunner] = []
@@ -40,6 +41,7 @@ public final class Worker: Reactor {
     /// Pipes for bodies that the kernel passes on.
     private(set) lazy var pipes = PipePool(reactor: self)
     private(set) var developer: Developer?  // under `sluice dev`
+    private(set) var inspection: Inspection?  // with `--inspect`
     private var random: FastRandom
     private let publisher = PublishTimer()
     private(set) lazy var stores = WorkerStores(worker: self)
@@ -114,6 +116,8 @@ public final class Worker: Reactor {
         schedules.use(first)
         clocks.look(self)
         if context.worker == 0 { noteKernelTLS() }
+        inspection = Inspection(self)
+        inspection?.begin()
         control?.ready(generation: context.generation)
     }
 
@@ -286,7 +290,10 @@ public final class Worker: Reactor {
         try accessLog?.change(to: next.configuration.accessLog)
         let old = generation
         generation = next
-        if let old { next.upstreams.adoptIdle(from: old.upstreams) }
+        if let old {
+            next.upstreams.adoptIdle(from: old.upstreams)
+            upstreamGenerations.retired(old.upstreams)
+        }
         resolver?.use(servers: next.configuration.resolvers)
         next.upstreams.start()
         schedules.use(next)
@@ -339,6 +346,7 @@ public final class Worker: Reactor {
         for acceptor in acceptors { acceptor.acceptRestAndClose() }
         acceptors = []
         isDraining = true
+        inspection?.end()
     }
 
     var connectionsNow: [Channel] { Array(openConnections.values) }

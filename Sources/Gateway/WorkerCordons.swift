@@ -31,6 +31,16 @@ final class WorkerCordons {
         return function
     }
 
+    /// A cordon for one function that somebody looks into.
+    func loadInspected(_ source: HookSource, _ inspected: InspectedFunction) -> RemoteFunction {
+        let tenant = "inspected \(nextID()) function \(source.name)"
+        let owner = TenantCordon(tenant, self, inspected)
+        tenants[tenant] = owner
+        let function = owner.load(source)
+        owner.open()
+        return function
+    }
+
     func unload(_ function: RemoteFunction) {
         function.owner.unload(function)
         guard function.owner.functionCount == 0, let owner = function.owner as? TenantCordon else { return }
@@ -85,7 +95,7 @@ final class TenantCordon: RemoteHooks {
     /// Of the process that is there now; 0 for none.
     private(set) var id: UInt64 = 0
     private var channel: TenantChannel?
-    private var watch: DeathWatch?
+    fileprivate var watch: DeathWatch?
     private let timer = LookTimer()
     private let restart = RestartTimer()
     private var isLooking = false
@@ -94,14 +104,17 @@ final class TenantCordon: RemoteHooks {
     /// The channel will send at the end of this turn.
     fileprivate var isPosted = false
     private var pings: UInt32 = 0
-    private var pingedAt: UInt64 = 0
+    fileprivate var pingedAt: UInt64 = 0
     private var deaths: [UInt64] = []
     private var copiedBefore = 0
     private var logSecond: UInt64 = 0
     private var logBytes = 0
+    /// Clients of DevTools look into its one function.
+    private unowned let inspected: InspectedFunction?
 
-    init(_ tenant: String, _ cordons: WorkerCordons) {
+    init(_ tenant: String, _ cordons: WorkerCordons, _ inspected: InspectedFunction? = nil) {
         self.tenant = tenant
+        self.inspected = inspected
         self.cordons = cordons
         worker = cordons.worker
         super.init(pool: cordons.worker.pool)
@@ -141,7 +154,7 @@ final class TenantCordon: RemoteHooks {
     func open() {
         guard channel == nil, !isConnected else { return }
         do {
-            let link = try CordonLink(snapshot: cordons.snapshot?.memory.number)
+            let link = try CordonLink(inspected?.options ?? CordonOptions(), snapshot: cordons.snapshot?.memory.number)
             id = cordons.nextID()
             worker.control?.wantCordon(id, tenant: tenant, passing: link.theirs.descriptor.number)
             let watch = DeathWatch(link.socket, self)
@@ -194,7 +207,7 @@ final class TenantCordon: RemoteHooks {
 
     fileprivate func broken(_ reason: String) { kill(.broken(reason)) }
 
-    private func kill(_ end: CordonEnd) {
+    fileprivate func kill(_ end: CordonEnd) {
         if id != 0 { worker.control?.killCordon(id) }
         lost(end)
     }
@@ -207,12 +220,13 @@ final class TenantCordon: RemoteHooks {
         let running = channel.ring.running
         diedAt = 0
         closeLink()
+        inspected?.processLost()
         let culprit = disconnect(running: running) { call in
             self.failure(call.numberElsewhere == running ? end.kind : .unavailable, call, "its process \(end.message)")
         }
         worker.metrics.add(.cordonDeaths)
         worker.note(.warning, "the cordon of \(tenant) \(end.message)\(culprit.map { "; it was inside function \($0.name)" } ?? "")")
-        if let culprit { worker.control?.strikeCordon(culprit.name) }
+        if let culprit, inspected == nil { worker.control?.strikeCordon(culprit.name) }
         deaths.append(worker.nowNanoseconds)
         again()
     }
@@ -229,7 +243,7 @@ final class TenantCordon: RemoteHooks {
     // MARK: Watching
 
     /// Looks at calls now and then as long as there are any.
-    private func look() {
+    fileprivate func look() {
         guard !isLooking else { return }
         isLooking = true
         worker.schedule(timer, after: TenantCordon.period)
@@ -237,9 +251,11 @@ final class TenantCordon: RemoteHooks {
 
     fileprivate func lookNow() {
         isLooking = false
-        endOverdueCalls(worker.nowNanoseconds)
+        let isWatched = inspected?.isWatched == true
+        if !isWatched { endOverdueCalls(worker.nowNanoseconds) }
         if diedAt != 0, worker.nowNanoseconds &- diedAt > TenantCordon.patience * 1_000_000 { lost(.silent) }
-        askForLife()
+        // What stands at a breakpoint is neither late nor stuck.
+        if !isWatched { askForLife() }
         if callsUnderWay > 0 || diedAt != 0 || isLoading && channel != nil { look() }
     }
 
@@ -255,6 +271,28 @@ final class TenantCordon: RemoteHooks {
         guard worker.nowNanoseconds &- pingedAt > (longestCPU + loading + TenantCordon.patience) * 1_000_000 else { return }
         kill(.stuck)
     }
+}
+
+// Debugging: packets beside the ring.
+extension TenantCordon {
+    /// False: the process takes nothing now.
+    func send(_ packet: InspectionPacket) -> Bool { watch?.send(packet) ?? false }
+
+    /// Takes nothing from the process for a while, which then waits, or takes up again.
+    func holdInspection(_ isHeld: Bool) {
+        guard let watch, watch.isHeld != isHeld else { return }
+        watch.isHeld = isHeld
+        if isHeld { worker.remove(watch) } else if (try? worker.addLevelTriggered(watch)) == nil { kill(.broken("it cannot be watched")) }
+    }
+
+    /// The last client is gone: calls have their time from now on.
+    func nobodyWatches() {
+        renewWallLimits()
+        pingedAt = worker.nowNanoseconds
+        look()
+    }
+
+    fileprivate func received(_ bytes: [UInt8]) { inspected?.received(bytes) }
 }
 
 /// How a cordon was lost, as far as its calls are concerned.
@@ -300,10 +338,12 @@ private final class TenantChannel: RingChannel {
     override func broken(_ reason: String) { owner?.broken(reason) }
 }
 
-/// Sees the other end of the socket close.
+/// Sees the other end of the socket close, and what is said about debugging until then.
 private final class DeathWatch: Channel {
     private let socket: ControlSocket
     private weak var owner: TenantCordon?
+    /// Not listened to for a while.
+    var isHeld = false
 
     init(_ socket: ControlSocket, _ owner: TenantCordon) {
         self.socket = socket
@@ -312,8 +352,15 @@ private final class DeathWatch: Channel {
     }
 
     override func ready(_ events: ReadyEvents) {
-        if let receipt = try? socket.receive(), case .peerGone = receipt { owner?.hungUp() }
+        guard let receipt = try? socket.receive() else { return }
+        switch receipt {
+        case .packet(let packet): owner?.received(packet.bytes)
+        case .wouldBlock: break
+        case .peerGone: owner?.hungUp()
+        }
     }
+
+    func send(_ packet: InspectionPacket) -> Bool { (try? socket.send(packet.bytes)) != nil }
 }
 
 private final class LookTimer: Timer {

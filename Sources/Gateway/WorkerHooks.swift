@@ -16,6 +16,8 @@ struct FunctionKey: Hashable {
     var bindings = FunctionBindings()
     var placement: FunctionPlacement
     var isolation: Function.Isolation
+    /// By the function's compatibility date.
+    var heldBack: [String] = []
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(name)
@@ -24,7 +26,7 @@ struct FunctionKey: Hashable {
 
     static func == (a: FunctionKey, b: FunctionKey) -> Bool {
         a.name == b.name && a.main == b.main && a.limits == b.limits && a.upstreams == b.upstreams
-            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.modules == b.modules
+            && a.bindings == b.bindings && a.placement == b.placement && a.isolation == b.isolation && a.heldBack == b.heldBack && a.modules == b.modules
     }
 }
 
@@ -60,6 +62,8 @@ final class WorkerHooks {
     private var labels: UInt32 = 0
     /// Some generation was retired: functions may have become unused.
     var sweepSoon = false
+    /// WebSockets that hooks end themselves.
+    var sockets: [ObjectIdentifier: HookSocket] = [:]
     /// Functions that must not run, by name.
     var fenced: Set<String> = []
     /// Functions that run in a cordon unless they are pinned, by name.
@@ -200,6 +204,7 @@ extension HookSource {
         reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
         isolation = key.isolation == .request ? .request : .worker
+        heldBack = key.heldBack
     }
 }
 
@@ -233,18 +238,21 @@ final class GatewayHookHost: HookHost {
 
     override var now: UInt64 { worker.nowNanoseconds }
 
-    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) -> UInt64 {
         let now = worker.preciseNow
         guard let call = call as? GatewayHookCall, let bound = call.bound else {
             let none = Span<UInt8>()
             worker.context.running.enter(
                 loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
-            return
+            return 0
         }
         let digits = call.requestID.digits
         worker.context.running.enter(
             bound.label, request: digits.span, started: now, deadline: now + bound.patience,
             generation: call.generation?.number ?? 0)
+        // The watchdog's clock is the real one, whatever a rehearsal plays.
+        return worker.stage == nil ? now : 0
     }
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }
@@ -352,6 +360,7 @@ extension FunctionKey {
         limits = function.limits
         placement = FunctionPlacement(function)
         isolation = function.isolation
+        heldBack = Compatibility.heldBack(at: function.compat)
         upstreams = function.upstreams.map { configuration.upstreams[$0].name }
         bindings = try FunctionBindings(function, configuration, files, isPlayed: isPlayed)
         modules = [:]

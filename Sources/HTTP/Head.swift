@@ -97,7 +97,12 @@ public struct Head: ~Copyable {
 
     /// The same by text, without case. Finds known names too.
     public borrowing func firstIndex(named name: borrowing Span<UInt8>, from: Int = 0) -> Int? {
-        let id = FieldName(matching: name)
+        firstIndex(of: FieldName(matching: name), named: name, from: from)
+    }
+
+    /// The same where the name was matched before.
+    /// - Precondition: `id` is `FieldName(matching: name)`.
+    public borrowing func firstIndex(of id: FieldName, named name: borrowing Span<UInt8>, from: Int = 0) -> Int? {
         if id != .other { return firstIndex(of: id, from: from) }
         var index = from
         while index < fields.count {
@@ -156,7 +161,11 @@ public struct Head: ~Copyable {
     }
 
     public mutating func add(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
-        let id = FieldName(matching: name)
+        add(FieldName(matching: name), name: name, value: value)
+    }
+
+    /// - Precondition: `id` is `FieldName(matching: name)`.
+    public mutating func add(_ id: FieldName, name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
         let nameRange = arena.append(name)
         fields.append(Field(id: id, name: nameRange, value: arena.append(value)))
     }
@@ -178,10 +187,15 @@ public struct Head: ~Copyable {
     public mutating func set(_ id: FieldName, _ value: StaticString) { set(id, Span(value)) }
 
     public mutating func set(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
-        guard let first = firstIndex(named: name) else { return add(name: name, value: value) }
+        set(FieldName(matching: name), name: name, value: value)
+    }
+
+    /// - Precondition: `id` is `FieldName(matching: name)`.
+    public mutating func set(_ id: FieldName, name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
+        guard let first = firstIndex(of: id, named: name) else { return add(id, name: name, value: value) }
         fields[first].value = arena.append(value)
         var index = first + 1
-        while let next = firstIndex(named: name, from: index) {
+        while let next = firstIndex(of: id, named: name, from: index) {
             fields.remove(at: next)
             index = next
         }

@@ -183,6 +183,17 @@ public enum WebSocketWriter {
         return out
     }
 
+    /// Code and reason of a peer's close frame; code 1005 for none. nil when the code is none that a peer may say; a nil reason
+    /// is no UTF-8 (RFC 6455 section 7.4).
+    public static func parseClose(_ payload: [UInt8]) -> (code: UInt16, reason: String?)? {
+        guard payload.count >= 2 else { return payload.isEmpty ? (1005, "") : nil }
+        let code = UInt16(payload[0]) << 8 | UInt16(payload[1])
+        switch code {
+        case 1000...1003, 1007...1014, 3000...4999: return (code, String(validating: payload.dropFirst(2), as: UTF8.self))
+        default: return nil
+        }
+    }
+
     /// The payload of a close frame.
     public static func close(_ code: WebSocketClose, _ reason: String = "") -> [UInt8] {
         [UInt8(code.rawValue >> 8), UInt8(code.rawValue & 0xff)] + Array(reason.utf8.prefix(120))

@@ -31,6 +31,9 @@ open class HookCall {
     /// In the phase `webSocket`.
     public final var message: HookMessage?
     final var streams = StreamProgress()
+    final var socket = SocketProgress()
+    /// What the hook did with its WebSocket and the gateway has not taken yet.
+    final var socketActions: [HookSocketAction] = []
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()
     final var responseOutput = Chain()
@@ -76,6 +79,15 @@ open class HookCall {
 
     /// The body that the hook was making breaks off. `released` follows.
     open func bodyBroken(_ failure: HookFailure) {}
+
+    /// `takeSocketActions` has something. It may come before the result that opens the WebSocket.
+    open func socketActed() {}
+
+    /// The hook takes another message.
+    open func socketReady() {}
+
+    /// The WebSocket ends because of its hook. `released` follows.
+    open func socketBroken(_ failure: HookFailure) {}
 
     /// `fetch()`: send `exchange.request` with this body; answer with `originArrived` or `originFailed`.
     open func sendToOrigin(_ body: HookBody) { originFailed("the origin cannot be called here") }

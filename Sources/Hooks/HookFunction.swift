@@ -26,6 +26,7 @@ public final class HookFunction {
     public var bytecode: [String: [UInt8]] = [:]
 
     private var slots = SlotTable()
+    var names = NameTable()
     public var callsUnderWay: Int { slots.inUse }
 
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
@@ -95,6 +96,7 @@ public final class HookFunction {
         } catch {
             throw loadError("no isolate could be made: \(error.message)")
         }
+        if let (inspector, folder) = host.inspector(of: self) { made.isolate.openInspector(inspector, folder: folder) }
         try furnish(made)
         tally.isolatesMade += 1
         tally.cachesUsed += UInt64(made.isolate.cacheCounts.used)
@@ -132,7 +134,8 @@ public final class HookFunction {
     private var grants: String {
         let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
         return """
-            {"outside":\(source.reachesOutside),"variables":{\(variables)},\
+            {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],\
+            "outside":\(source.reachesOutside),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
             """
@@ -202,15 +205,18 @@ public final class HookFunction {
         losses.append(host.now)
         timers.removeAll()
         for call in slots.all {
-            guard call.exchange != nil || call.isStreaming else {
+            guard call.exchange != nil || call.isHeld else {
                 endTail(call)
                 continue
             }
             var failure = HookFailure(.memory, call, "the function's memory limit was reached")
             failure.memoryBytes = memory
-            if call.exchange == nil { breakStreams(call, failure) } else { fail(call, failure) }
+            if call.exchange != nil { fail(call, failure) } else if call.socket.isOpen { breakSocket(call, failure) } else { breakStreams(call, failure) }
         }
     }
+
+    /// The runtime ends, and nobody may ask it for anything any more.
+    func drop() { loaded = nil }
 
     func close() {
         for call in slots.all { end(call) }
@@ -237,6 +243,7 @@ public final class HookFunction {
         call.streams.pulls = 0
         call.streams.outputs = 0
         call.streams.full = 0
+        call.socket.isOpen = false
     }
 
     /// Whether a deadline still concerns anyone.

@@ -4,37 +4,53 @@ import Isolates
 
 // Operations on the heads of a live exchange.
 extension HookOperations {
-    private enum Item: Int32 { case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender }
+    private enum Item: Int32 {
+        case method, url, reason, requestID, address, port, tlsVersion, cipher, serverName, httpVersion, sender
+        case fingerprint, subject, issuer, serial, certificate, verified
+    }
 
     // MARK: Reading
 
     /// `header(slot, epoch, side, name)`: the values of one name, combined as the Fetch standard does; null when absent.
+    /// The name is a text or its number in the function's table.
     func header(_ native: borrowing NativeCall) throws(NativeFailure) {
         let exchange = try exchange(native)
         if try native.int32(2) == HookSide.request.rawValue {
-            try value(in: exchange.request, native)
+            try named(in: exchange.request, native)
         } else {
-            try value(in: exchange.response, native)
+            try named(in: exchange.response, native)
         }
     }
 
-    private func value(in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) {
+    private func named(in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) {
+        if let number = native.number(3) {
+            let found: Void? = try function.names.withName(number) { (id, name) throws(NativeFailure) in
+                try value(of: id, name, in: head, native)
+            }
+            if found != nil { return }
+        }
         let name = try native.latin1(3)
-        guard let first = head.firstIndex(named: name) else {
+        try value(of: FieldName(matching: name), name, in: head, native)
+    }
+
+    private func value(
+        of id: FieldName, _ name: borrowing Span<UInt8>, in head: borrowing Head, _ native: borrowing NativeCall
+    ) throws(NativeFailure) {
+        guard let first = head.firstIndex(of: id, named: name) else {
             // HTTP/2 names the host outside the fields.
-            guard FieldName(matching: name) == .host, !head.authority.isEmpty else { return native.returnNull() }
+            guard id == .host, !head.authority.isEmpty else { return native.returnNull() }
             return try native.returnLatin1(head.bytes(head.authority))
         }
-        guard head.firstIndex(named: name, from: first + 1) != nil else {
+        guard head.firstIndex(of: id, named: name, from: first + 1) != nil else {
             return try native.returnLatin1(head.bytes(head.fields[first].value))
         }
         var joined = ByteArena(capacity: 512)
-        let separator: StaticString = head.fields[first].id == .cookie ? "; " : ", "
+        let separator: StaticString = id == .cookie ? "; " : ", "
         var index: Int? = first
         while let at = index {
             if joined.count > 0 { _ = joined.append(separator) }
             _ = joined.append(head.bytes(head.fields[at].value))
-            index = head.firstIndex(named: name, from: at + 1)
+            index = head.firstIndex(of: id, named: name, from: at + 1)
         }
         try native.returnLatin1(joined[joined.range(since: 0)])
     }
@@ -70,6 +86,21 @@ extension HookOperations {
             guard let message = try call(native).message else { return native.returnNull() }
             try native.returnString(message.fromClient ? "client" : "origin")
         case .serverName: try optional(exchange.client.tls?.serverName, native)
+        default: try certificate(item, exchange.client.tls, native)
+        }
+    }
+
+    /// What a client showed of itself in the handshake; null where it showed nothing.
+    private func certificate(_ item: Item, _ tls: TLSInfo?, _ native: borrowing NativeCall) throws(NativeFailure) {
+        guard let tls else { return native.returnNull() }
+        if item == .fingerprint { return try optional(tls.fingerprint.isEmpty ? nil : tls.fingerprint, native) }
+        guard !tls.clientSubject.isEmpty || !tls.clientFingerprint.isEmpty else { return native.returnNull() }
+        switch item {
+        case .subject: try native.returnString(tls.clientSubject)
+        case .issuer: try native.returnString(tls.clientIssuer)
+        case .serial: try native.returnString(tls.clientSerial)
+        case .certificate: try native.returnString(tls.clientFingerprint)
+        default: try native.returnString(tls.clientVerified ? "1" : "0")
         }
     }
 
@@ -103,16 +134,24 @@ extension HookOperations {
 
     // MARK: Writing: recorded, and applied when the hook is done
 
-    /// `edit(slot, epoch, side, action, name, value)`
+    /// `edit(slot, epoch, side, action, name, value)`: the name is a text or its number in the function's table.
     func edit(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native)
-        guard call.exchange != nil, let side = HookSide(rawValue: try native.int32(2)),
-            let action = StagedEdits.Action(rawValue: try native.int32(3))
+        let (sideNumber, actionNumber) = try native.pair(2)
+        guard call.exchange != nil, let side = HookSide(rawValue: sideNumber), let action = StagedEdits.Action(rawValue: actionNumber)
         else { throw .typeError("not an edit") }
-        switch call.edits.add(action, side, try native.latin1(4), try native.latin1(5)) {
-        case .taken: return
-        case .refused: function.tally.fieldsRefused += 1
-        case .malformed: throw .typeError("the header \"\(try native.string(4))\" has a name or value that HTTP does not allow")
+        let value = try native.latin1(5)
+        var verdict: StagedEdits.Verdict?
+        if let number = native.number(4) {
+            verdict = try function.names.withName(number) { (id, name) throws(NativeFailure) in
+                call.edits.add(action, side, id, token: name, value)
+            }
+        }
+        if verdict == nil { verdict = call.edits.add(action, side, try native.latin1(4), value) }
+        switch verdict {
+        case .taken?, nil: return
+        case .refused?: function.tally.fieldsRefused += 1
+        case .malformed?: throw .typeError("a header has a name or value that HTTP does not allow: \"\(value.text())\"")
         }
     }
 

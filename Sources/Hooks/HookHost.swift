@@ -1,4 +1,5 @@
 public import Buffers
+public import Isolates
 
 /// What the worker gives to its hooks: a clock, a place for log lines, and the "who is running" slot.
 /// Subclass it; every method is called on the worker's thread.
@@ -12,8 +13,10 @@ open class HookHost {
     open var now: UInt64 { 0 }
 
     /// Around every entry into JavaScript, so that a supervisor knows which hook a worker died in.
-    /// `call` is nil while a function loads.
-    open func willRun(_ function: HookFunction, _ call: HookCall?) {}
+    /// `call` is nil while a function loads. The result is the time on the monotonic clock in nanoseconds if it was asked
+    /// for, else 0: asking twice per call is 3 % of what a call costs.
+    @discardableResult
+    open func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 { 0 }
     open func didRun(_ function: HookFunction, _ call: HookCall?) {}
 
     /// Around all that makes a function ready to be called: its isolate, its module, the arguments of its rules.
@@ -25,6 +28,9 @@ open class HookHost {
 
     /// An isolate that was made ahead, for a function that needs one now; nil when there is none.
     open func takeSpare(_ kind: SpareKind) -> HookSpare? { nil }
+
+    /// Who carries messages of DevTools for a function whose isolate is being made, and the folder of its files; nil: nobody may look.
+    open func inspector(of function: HookFunction) -> (inspector: IsolateInspector, folder: String)? { nil }
 
     /// `HookRuntime.tidy` has something to do, soon and beside the requests. A host that never calls it has calls of functions
     /// with `isolation: request` wait for their worlds.

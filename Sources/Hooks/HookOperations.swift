@@ -4,7 +4,9 @@ import Isolates
 
 /// The host's side of the prelude: every operation checks that (slot, epoch) still names a live call.
 final class HookOperations: NativeOperations {
-    unowned let function: HookFunction
+    /// Strong, because each operation asks for it. The circle is cut when the function lets go of its isolate: at the
+    /// latest when its runtime ends.
+    let function: HookFunction
 
     init(_ function: HookFunction) { self.function = function }
 
@@ -52,8 +54,11 @@ final class HookOperations: NativeOperations {
         case .store: try store(native)
         case .inList: try inList(native)
         case .addLater: try addLater(native)
+        case .fieldNumber: native.returnInt(function.names.number(of: try native.latin1(0)))
         case .message: try message(native)
         case .setMessage: try setMessage(native)
+        case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
+        case .budget: try budget(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }
@@ -63,7 +68,8 @@ final class HookOperations: NativeOperations {
 
     /// A call under way, its `waitUntil` work included.
     func call(_ native: borrowing NativeCall) throws(NativeFailure) -> HookCall {
-        guard let call = function.call(try native.int32(0), try native.int32(1)) else { throw HookOperations.ended }
+        let (slot, epoch) = try native.pair(0)
+        guard let call = function.call(slot, epoch) else { throw HookOperations.ended }
         return call
     }
 
@@ -163,6 +169,18 @@ final class HookOperations: NativeOperations {
         guard call.openSubrequests.contains(id) else { return }
         call.openSubrequests.removeAll { $0 == id }
         function.events.append(.cancelSubrequest(call, id))
+    }
+
+    /// `budget(slot, epoch, item)`: what is left of CPU milliseconds, of bytes, of sub-requests.
+    private func budget(_ native: borrowing NativeCall) throws(NativeFailure) {
+        let call = try call(native), limits = function.source.limits
+        switch try native.int(2) {
+        case 0:
+            let used = (call.cpuNanoseconds &- call.socket.cpuBefore) / 1_000, limit = function.cpuLimit(call)
+            native.returnDouble(limit > used ? Double(limit - used) / 1_000 : 0)
+        case 1: native.returnDouble(max(0, Double(limits.memoryBytes + limits.externalBytes) - Double(function.memoryInUse)))
+        default: native.returnDouble(Double(max(0, limits.subrequests - call.progress.subrequests)))
+        }
     }
 
     // MARK: Timers

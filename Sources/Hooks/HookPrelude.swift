@@ -13,6 +13,9 @@ enum HookOperation: Int, CaseIterable {
     case message, setMessage
     case pullBody, cancelBody, streamBody, writeBody, endBody, failBody
     case store, inList, addLater
+    case fieldNumber
+    case acceptSocket, sendSocket, closeSocket, socketReady, socketBuffered, failSocket
+    case budget
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.
@@ -20,6 +23,7 @@ enum HookEntry: Int, CaseIterable {
     case install, bind, start, bodyArrived, bodyFailed, answered, answerFailed, originArrived, originFailed, fire, abandon
     case bodyChunk, bodyEnd, bodyRoom, rejections
     case stored
+    case socketOpened, socketMessage, socketClosed
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.
@@ -40,7 +44,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "context", "fetch", "kv", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "websocket", "kv", "entries",
     ]
 
     static var source: String {

@@ -24,6 +24,10 @@ public final class HookRuntime {
         started = host.now
     }
 
+    deinit {
+        for function in functions { function.drop() }
+    }
+
     /// Loads a function that touches what V8 sets up on first use, and forgets it: for a process that is about to give
     /// up its right to open files.
     public static func warmUp() {

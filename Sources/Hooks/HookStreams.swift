@@ -108,6 +108,7 @@ extension HookFunction {
     /// After a turn: a call that streams has the wall limit for each step, and none while it waits for the gateway.
     func watchStreams(_ call: HookCall) {
         guard call.slot >= 0, call.exchange == nil else { return }
+        if call.socket.isOpen { return }
         if !call.isStreaming {
             guard call.progress.hasTail, call.progress.wallDeadline == 0 else { return }
             setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)

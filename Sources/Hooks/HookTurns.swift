@@ -16,6 +16,9 @@ enum HookEvent {
     case bodyMade(HookCall, HookSide)
     case bodyDone(HookCall, HookSide)
     case bodyBroken(HookCall, HookFailure)
+    case socketActed(HookCall)
+    case socketReady(HookCall, Int32)
+    case socketBroken(HookCall, HookFailure)
 }
 
 extension HookFunction {
@@ -36,7 +39,9 @@ extension HookFunction {
             return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
-        let code = turn(call, isolate) { $0.call(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index) }
+        beginTurn(call, isolate)
+        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index)
+        endTurn(call, isolate, settled: true)
         call.progress.starting = false
         if let outcome = takeOutcome(of: call) {
             deliver()
@@ -69,6 +74,10 @@ extension HookFunction {
             call.streams = StreamProgress()
             call.requestOutput.removeAll()
             call.responseOutput.removeAll()
+        }
+        if call.socket.renewed != 0 {
+            call.socket = SocketProgress()
+            call.socketActions.removeAll()
         }
     }
 
@@ -104,15 +113,16 @@ extension HookFunction {
     }
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
-        host.willRun(self, call)
+        let now = host.willRun(self, call)
         if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
-        let used = call.cpuNanoseconds / 1_000, limit = cpuLimit(call)
+        let used = (call.cpuNanoseconds &- cpuForgiven(call)) / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
-        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call))
+        loaded.isolate.beginTurn(cpuMicroseconds: left, wallMilliseconds: wallLeft(call), now: now)
     }
 
-    func endTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
-        _ = loaded.isolate.runMicrotasks()
+    /// - Parameter settled: the microtasks have run.
+    func endTurn(_ call: HookCall, _ loaded: LoadedIsolate, settled: Bool = false) {
+        if !settled { _ = loaded.isolate.runMicrotasks() }
         if loaded.isolate.hasRejections {
             _ = loaded.isolate.call(HookEntry.rejections.rawValue)
             _ = loaded.isolate.runMicrotasks()
@@ -139,6 +149,10 @@ extension HookFunction {
         if call.isStreaming, call.exchange == nil {
             forgetStreams(call)
             return breakStreams(call, stopFailure(call, termination))
+        }
+        if call.socket.isOpen, call.exchange == nil {
+            forget(call)
+            return breakSocket(call, stopFailure(call, termination))
         }
         if call.exchange == nil {
             log(2, call, "waitUntil work was stopped: \(termination == .cpu ? "CPU" : "wall") limit")
@@ -191,7 +205,7 @@ extension HookFunction {
         }
         call.endExchange()
         call.progress.hasTail = true
-        if call.isStreaming { return }
+        if call.isHeld { return }
         setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
     }
 
@@ -246,6 +260,9 @@ extension HookFunction {
         case .bodyMade(let call, let side): call.bodyMade(side)
         case .bodyDone(let call, let side): call.bodyDone(side)
         case .bodyBroken(let call, let failure): call.bodyBroken(failure)
+        case .socketActed(let call): call.socketActed()
+        case .socketReady(let call, let epoch): if isCurrent(call, epoch) { call.socketReady() }
+        case .socketBroken(let call, let failure): call.socketBroken(failure)
         }
     }
 
@@ -304,7 +321,7 @@ extension HookCall {
         switch code {
         case HookCode.deny: return .deny(status: edits.status)
         case HookCode.respond:
-            if phase == .request || phase == .error || (phase == .fetch && !progress.originArrived) {
+            if phase == .request || phase == .error || (phase == .fetch && !progress.originArrived) || edits.responseBody == .socket {
                 exchange.response.reset()
                 exchange.response.body = .none
             }

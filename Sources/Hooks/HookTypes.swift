@@ -72,6 +72,8 @@ public struct HookSource: Sendable {
     public var stores: [HookStoreGrant] = []
     /// Named lists that `Azion.networkList.contains` may be asked about.
     public var lists: [String: HookList] = [:]
+    /// Behaviours that are newer than the function's compatibility date, by name.
+    public var heldBack: [String] = []
     /// Of a stranger: the clock stands still while it runs.
     public var untrusted = false
 
@@ -131,6 +133,8 @@ public enum HookBody: Equatable {
     case bytes([UInt8])
     /// The hook makes it from now on (`HookCall.bodyRoom`); `length` in bytes when it is known.
     case stream(length: Int?)
+    /// The hook ends the client's WebSocket itself (`HookCall.takeSocketActions`).
+    case socket
 }
 
 /// How a call ended. The exchange's heads are already as the hook wants them.

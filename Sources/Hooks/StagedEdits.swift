@@ -10,6 +10,8 @@ struct StagedEdits: ~Copyable {
     struct Edit {
         var side: HookSide
         var action: Action
+        /// Of the name.
+        var id = FieldName.other
         var name: ByteRange
         var value: ByteRange
     }
@@ -56,10 +58,19 @@ struct StagedEdits: ~Copyable {
             edits.append(Edit(side: side, action: action, name: .empty, value: .empty))
             return .taken
         }
-        guard isToken(name), isFieldValue(value) else { return .malformed }
-        let id = FieldName(matching: name)
+        guard isToken(name) else { return .malformed }
+        return add(action, side, FieldName(matching: name), token: name, value)
+    }
+
+    /// The same for a name that was looked at before.
+    /// - Precondition: `name` is a token, and `id` matches it.
+    mutating func add(
+        _ action: Action, _ side: HookSide, _ id: FieldName, token name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>
+    ) -> Verdict {
+        touched = true
+        guard isFieldValue(value) else { return .malformed }
         if id.isFraming || (id == .host && side == .request) { return .refused }
-        edits.append(Edit(side: side, action: action, name: arena.append(name), value: arena.append(value)))
+        edits.append(Edit(side: side, action: action, id: id, name: arena.append(name), value: arena.append(value)))
         return .taken
     }
 
@@ -92,6 +103,8 @@ struct StagedEdits: ~Copyable {
         reason = arena.append(text)
         return true
     }
+
+    mutating func switchProtocols() { status = 101 }
 
     mutating func setBody(_ side: HookSide, _ body: HookBody) {
         touched = true
@@ -132,8 +145,8 @@ struct StagedEdits: ~Copyable {
         for edit in edits where edit.side == side {
             switch edit.action {
             case .clear: StagedEdits.clear(&head, keepHost: side == .request)
-            case .set: head.set(name: arena[edit.name], value: arena[edit.value])
-            case .append: head.add(name: arena[edit.name], value: arena[edit.value])
+            case .set: head.set(edit.id, name: arena[edit.name], value: arena[edit.value])
+            case .append: head.add(edit.id, name: arena[edit.name], value: arena[edit.value])
             case .remove: head.remove(named: arena[edit.name])
             }
         }
@@ -150,7 +163,7 @@ struct StagedEdits: ~Copyable {
     private static func apply(_ body: HookBody, _ head: inout Head) {
         switch body {
         case .unchanged: return
-        case .none: head.body = .none
+        case .none, .socket: head.body = .none
         case .bytes(let bytes): head.body = .known(bytes.count)
         case .stream(let length): head.body = length.map { .known($0) } ?? .unknown
         }
@@ -162,7 +175,8 @@ struct StagedEdits: ~Copyable {
 /// RFC 9110 section 5.6.2.
 func isToken(_ text: borrowing Span<UInt8>) -> Bool {
     guard text.count > 0 else { return false }
-    for index in 0..<text.count {
+    // Letters, digits and "-": nearly every name ends there.
+    for index in text.endOfName(from: 0)..<text.count {
         switch text[index] {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
             continue

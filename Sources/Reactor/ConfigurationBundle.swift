@@ -92,6 +92,8 @@ public struct ConfigurationBundle: Sendable, Equatable {
     public var admin: String?
     /// For the supervisor only: workers get a bundle without them.
     public var adminTokens: [AdminToken] = []
+    public var adminTLS: AdminTLS?
+    public var adminClients: [AdminClient] = []
     public var drain = DrainTimes()
     public var functions: [Function]
     public var parts: [Part]
@@ -111,9 +113,11 @@ public struct ConfigurationBundle: Sendable, Equatable {
 
     /// What workers get: they have no business with the admin address.
     public var forWorkers: ConfigurationBundle {
-        guard !adminTokens.isEmpty else { return self }
+        guard !adminTokens.isEmpty || adminTLS != nil || !adminClients.isEmpty else { return self }
         var copy = self
         copy.adminTokens = []
+        copy.adminTLS = nil
+        copy.adminClients = []
         return copy
     }
 
@@ -139,6 +143,7 @@ public struct ConfigurationBundle: Sendable, Equatable {
             writer.string(token.role)
             writer.string(token.secret)
         }
+        writeAdmin(&writer)
         writer.number(drain.upgrade)
         writer.number(drain.stop)
         writer.list(functions) { writer, function in
@@ -187,6 +192,7 @@ public struct ConfigurationBundle: Sendable, Equatable {
         adminTokens = try reader.list { (reader) throws(PacketError) in
             AdminToken(name: try reader.string(), role: try reader.string(), secret: try reader.string())
         }
+        (adminTLS, adminClients) = try ConfigurationBundle.readAdmin(&reader)
         drain.upgrade = try reader.number()
         drain.stop = try reader.number()
         functions = try reader.list { (reader) throws(PacketError) in

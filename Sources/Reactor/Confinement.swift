@@ -11,6 +11,8 @@ public enum Confinement {
         /// Seconds of CPU time of a life; then the process is replaced.
         public var cpuSeconds: UInt64 = 86_400
         public var descriptors: UInt64 = 32
+        /// Threads of its own, for profilers; never processes.
+        public var mayMakeThreads = false
 
         public init() {}
     }
@@ -32,7 +34,7 @@ public enum Confinement {
         // SAFETY: a local that outlives the call.
         let limited = unsafe sluice_limit_cordon(&raw)
         if limited < 0 { outcome.failure = "\(SystemError(call: "setrlimit", code: -limited))" }
-        let filtered = sluice_seccomp_cordon()
+        let filtered = sluice_seccomp_cordon(limits.mayMakeThreads ? 1 : 0)
         if filtered < 0 { outcome.failure = "\(SystemError(call: "seccomp", code: -filtered))" }
         return outcome
     }

@@ -31,6 +31,8 @@ public enum SupervisorMessage: Sendable, Equatable {
     case snapshot
     /// Look inside a function for so long, 0 for its heap as it is now. Answered by `looked`.
     case look(id: UInt64, function: String, milliseconds: UInt64)
+    /// Say how the origin servers stand. Answered by `looked` with `OriginReport`s.
+    case origins(id: UInt64)
 
     public func encoded() -> [UInt8] {
         var writer = PacketWriter()
@@ -82,6 +84,9 @@ public enum SupervisorMessage: Sendable, Equatable {
             writer.number(id)
             writer.string(function)
             writer.number(milliseconds)
+        case .origins(let id):
+            writer.byte(26)
+            writer.number(id)
         case .tail:
             writer.byte(9)
         case .endTail:
@@ -122,6 +127,7 @@ public enum SupervisorMessage: Sendable, Equatable {
             fatal: try reader.list { (reader) throws(PacketError) in try reader.string() })
         case 22: self = .snapshot
         case 23: self = .look(id: try reader.number(), function: try reader.string(), milliseconds: try reader.number())
+        case 26: self = .origins(id: try reader.number())
         case 9: self = .tail
         case 10: self = .endTail
         case let kind: throw PacketError(what: "unknown message \(kind) from the supervisor", offset: 0)

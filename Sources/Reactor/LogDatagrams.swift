@@ -78,7 +78,7 @@ public final class LogDatagrams: LogTarget {
 
     /// Sends the first line. False when it has to wait.
     private func send(_ length: Int) -> Bool {
-        makePrefix()
+        makePrefix(length)
         let number = descriptor?.number ?? -1
         // Without its line feed.
         let result = LogDatagrams.send(prefix.span, buffer.bytes.extracting(first: max(0, length - 1)), number)
@@ -107,9 +107,12 @@ public final class LogDatagrams: LogTarget {
     }
 
     /// Facility local0, severity informational; the message is the line as it is.
-    private func makePrefix() {
+    private func makePrefix(_ length: Int) {
         if case .journal = place {
-            if prefix.isEmpty { prefix = Array("PRIORITY=6\nSYSLOG_FACILITY=16\nSYSLOG_IDENTIFIER=sluice\nMESSAGE=".utf8) }
+            prefix.removeAll(keepingCapacity: true)
+            prefix += Array("PRIORITY=6\nSYSLOG_FACILITY=16\nSYSLOG_IDENTIFIER=sluice\n".utf8)
+            JournalFields.append(buffer.bytes.extracting(first: max(0, length - 1)), to: &prefix)
+            prefix += Array("MESSAGE=".utf8)
             return
         }
         let second = Int(sluice_wall_seconds())

@@ -70,6 +70,7 @@ open class Reactor {
     var wheel: TimerWheel
     private(set) var postponed: [Channel] = []
     private var running: [Channel] = []
+    final var bulk = BulkQueue()
     private var stopped = false
 
     final var clock = Clock()
@@ -187,7 +188,7 @@ open class Reactor {
     /// - Parameter maximumWait: milliseconds to wait at most; nil waits for the next event or timer.
     public final func turn(maximumWait: UInt64?) {
         var events = InlineArray<256, sluice_event>(repeating: sluice_event())
-        let timeout = postponed.isEmpty ? waitTime(maximumWait) : 0
+        let timeout = postponed.isEmpty && bulk.isEmpty ? waitTime(maximumWait) : 0
         var span = events.mutableSpan
         // SAFETY: the kernel writes at most 256 events into room for 256.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
@@ -200,6 +201,7 @@ open class Reactor {
         }
         runPostponed()
         while let timer = wheel.popDue(now: now) { timer.fire() }
+        runBulk(since: nowNanoseconds)
         endOfTurn()
     }
 

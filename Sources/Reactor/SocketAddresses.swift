@@ -24,6 +24,13 @@ public enum Listening {
 
     /// Closes a connection that is not served, with a reset.
     public static func reject(_ fd: Int32) { _ = sluice_close_reset(fd) }
+
+    /// Bytes of one connection that the kernel holds besides those that are on their way: without a bound it takes megabytes for
+    /// a client that does not read.
+    public static let unsentLimit: Int32 = 128 << 10
+
+    /// Bounds what the kernel takes ahead for each connection of a listening socket.
+    public static func limitUnsent(_ listener: Int32) { _ = sluice_limit_unsent(listener, unsentLimit) }
 }
 
 /// What the kernel knows of a connection.
@@ -33,6 +40,15 @@ public enum ConnectionFacts {
         let result = sluice_round_trip(fd)
         return result >= 0 ? Int(result) : nil
     }
+
+    /// Bytes that the peer's kernel has taken since the connection began; nil when it is not TCP.
+    public static func acknowledged(_ fd: Int32) -> Int? {
+        let result = sluice_acknowledged(fd)
+        return result >= 0 ? Int(result) : nil
+    }
+
+    /// The connection broke: its peer cannot be reached any more in either direction.
+    public static func isBroken(_ fd: Int32) -> Bool { sluice_socket_error(fd) != 0 }
 }
 
 /// Starts connections to origins.

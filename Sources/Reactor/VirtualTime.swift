@@ -30,12 +30,13 @@ extension Reactor {
 
     /// One turn without waiting. Whether there was anything to do.
     private func playTurn() -> Bool {
-        var worked = !postponed.isEmpty
+        var worked = !postponed.isEmpty || !bulk.isEmpty
         runPostponed()
         while let timer = wheel.popDue(now: now) {
             timer.fire()
             worked = true
         }
+        runBulk(since: nowNanoseconds)
         endOfTurn()
         return worked
     }

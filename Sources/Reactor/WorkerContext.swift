@@ -217,7 +217,7 @@ extension WorkerBirth {
             moved = names
         case .snapshot:
             snapshot = try SealedMemory.read(packet.takeDescriptor("a snapshot"))
-        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail, .look:
+        case .closeListener, .configure, .drain, .reopenLogs, .examine, .cordonEnded, .tail, .endTail, .look, .origins:
             break
         }
     }
@@ -262,6 +262,8 @@ open class WorkerControl: Channel {
     open func tail(_ sink: LineSink?) {}
     /// Say what a function does for so long (0: what is on its heap), then call `looked`.
     open func look(id: UInt64, function: String, milliseconds: UInt64) {}
+    /// How the origin servers stand, at most `OriginReport.limit` of them.
+    open func origins() -> [OriginReport] { [] }
     /// The supervisor is gone. The kernel kills this process as well; leave at once.
     open func supervisorGone() {}
 
@@ -328,6 +330,7 @@ open class WorkerControl: Channel {
         case .tail: tail(LineSink(adopting: try packet.takeDescriptor("the tail")))
         case .endTail: tail(nil)
         case .look(let id, let function, let milliseconds): look(id: id, function: function, milliseconds: milliseconds)
+        case .origins(let id): looked(id, .success(OriginReport.encoded(origins())))
         case .welcome, .examine, .snapshot: break
         }
     }

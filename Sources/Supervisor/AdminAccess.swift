@@ -27,6 +27,8 @@ enum AdminOrigin: Equatable {
     case local(user: UInt32, process: Int32)
     /// The admin address: anybody who reaches it, also a page in somebody's browser.
     case network
+    /// The admin address over TLS, with what the caller showed.
+    case encrypted(AdminCertificate?)
 }
 
 /// A caller, as the audit log names it.
@@ -56,6 +58,10 @@ struct AdminAccess {
     private(set) var tokens: [AdminToken] = []
     /// Those of the configuration: good until a reload brings others.
     private var configured: [AdminToken] = []
+    /// Certificates that have a role; the first that fits counts.
+    private var clients: [ConfigurationBundle.AdminClient] = []
+    /// Whether a name is one of the admin address' certificate: nobody else's page is served under it.
+    private var isOwnName: (String) -> Bool = { _ in false }
     /// The user the gateway runs as; besides root the only one who may use the control socket.
     let user: UInt32
 
@@ -74,14 +80,37 @@ struct AdminAccess {
                 return .refused(status: 403, reason: "Forbidden", why: "user \(user) does not run this gateway")
             }
             return .caller(AdminCaller(role: .admin, name: "user \(user), process \(process)", isLocal: true))
-        case .network:
-            if let why = AdminAccess.foreign(request) { return .refused(status: 403, reason: "Forbidden", why: why) }
-            guard let token = request.token else { return .caller(AdminCaller(role: .anyone, name: "anyone")) }
+        case .network: return remote(request, nil, AdminAccess.foreign(request), now)
+        case .encrypted(let certificate):
+            // A page of another site cannot have our name: its server would need our certificate.
+            return remote(request, certificate, AdminAccess.foreign(request, isOwnName), now)
+        }
+    }
+
+    /// A token goes before a certificate: it was sent with intent, a browser sends its certificate anywhere.
+    private func remote(_ request: AdminRequest, _ certificate: AdminCertificate?, _ foreign: String?, _ now: UInt64) -> Answer {
+        if let foreign { return .refused(status: 403, reason: "Forbidden", why: foreign) }
+        if let token = request.token {
             guard let known = known(token, now) else {
                 return .refused(status: 401, reason: "Unauthorized", why: "the token is not known or no longer good")
             }
             return .caller(AdminCaller(role: known.role, name: "token \(known.name)"))
         }
+        guard let certificate else { return .caller(AdminCaller(role: .anyone, name: "anyone")) }
+        guard certificate.isVerified else {
+            return .caller(AdminCaller(role: .anyone, name: "\(certificate.name), which is not good: expired, or not signed by an authority of `admin: {tls: {client:}}`"))
+        }
+        guard let client = clients.first(where: { certificate.fits($0) }), let role = AdminRole(name: client.role) else {
+            return .caller(AdminCaller(role: .anyone, name: "\(certificate.name), which no entry of `admin: {clients:}` fits"))
+        }
+        return .caller(AdminCaller(role: role, name: "\(client.name) by \(certificate.name)"))
+    }
+
+    /// Takes the certificates of a configuration in the place of those before.
+    /// - Parameter isOwnName: whether the admin address' own certificate covers a name.
+    mutating func configure(_ clients: [ConfigurationBundle.AdminClient], isOwnName: @escaping (String) -> Bool) {
+        self.clients = clients
+        self.isOwnName = isOwnName
     }
 
     /// Takes the tokens of a configuration in the place of those before.
@@ -119,18 +148,22 @@ struct AdminAccess {
     ///
     /// A name in `Host` that is not this machine's address is DNS rebinding; `Origin` and
     /// `Sec-Fetch-Site` are what browsers add and pages cannot change.
-    static func foreign(_ request: AdminRequest) -> String? {
+    static func foreign(_ request: AdminRequest, _ isOurs: (String) -> Bool = { _ in false }) -> String? {
         if let site = request.fetchSite, site != "same-origin", site != "none" { return "requests from other sites are refused" }
         if let origin = request.origin, origin != "http://\(request.host)", origin != "https://\(request.host)" {
             return "requests from other origins are refused"
         }
-        return request.host.isEmpty || isOwnName(request.host)
-            ? nil : "the admin address is asked by its IP address or as localhost, not as \(request.host)"
+        return request.host.isEmpty || isAddress(request.host) || isOurs(name(request.host))
+            ? nil : "the admin address is asked by its IP address, as localhost, or over TLS by a name of its certificate, not as \(request.host)"
     }
 
-    private static func isOwnName(_ host: String) -> Bool {
+    private static func name(_ host: String) -> String {
+        String(host.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)[0])
+    }
+
+    private static func isAddress(_ host: String) -> Bool {
         if host.hasPrefix("[") { return host.contains("]") }
-        let name = host.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)[0]
+        let name = name(host)
         if name == "localhost" { return true }
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }

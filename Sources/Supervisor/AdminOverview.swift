@@ -3,7 +3,7 @@ import Telemetry
 
 /// What the dashboard and `sluice top` look at: counters as they are, so that whoever asks twice can tell rates.
 extension Supervisor {
-    func overviewText() -> String {
+    func overviewText(_ origins: [OriginReport]) -> String {
         let totals = counted()
         return JSONBody.object { json in
             json.field("version", options.version)
@@ -16,6 +16,7 @@ extension Supervisor {
             appendWorkers(&json)
             appendTotals(totals, &json)
             appendSeries(&json)
+            append(origins, &json)
             appendStrikes(&json)
         }
     }

@@ -5,11 +5,12 @@ import Telemetry
 extension Supervisor {
     // MARK: Metrics
 
-    func metricsResponse(accept: String) -> AdminResponse {
+    func metricsResponse(accept: String, _ origins: [OriginReport]) -> AdminResponse {
         let totals = counted()
         var out = PrometheusText(PrometheusText.format(accept: accept))
         out.append(totals)
         appendOwn(&out)
+        append(origins, &out)
         out.append(namedSeries())
         out.end()
         return AdminResponse(type: out.contentType, body: out.text)

@@ -78,7 +78,7 @@ extension Supervisor {
         .get("/healthz", .anyone, "Whether the process lives.") { _, _, _ in .now(.text("ok\n")) },
         .get("/readyz", .anyone, "Whether requests are served; 503 when not.") { supervisor, _, _ in .now(supervisor.readiness()) },
         .get("/metrics", .anyone, "Metrics of all workers, in Prometheus' text format or as OpenMetrics (by Accept).") { supervisor, request, _ in
-            .now(supervisor.metricsResponse(accept: request.accept))
+            .later { done in supervisor.askOrigins { done(supervisor.metricsResponse(accept: request.accept, $0)) } }
         },
         .get("/status", .anyone, "Version, workers, listeners, generation, last reload.") { supervisor, _, _ in
             .now(.json(supervisor.statusText()))
@@ -86,8 +86,8 @@ extension Supervisor {
         .get("/", .anyone, "The dashboard; its data needs a token.") { _, _, _ in .now(Dashboard.page) },
         .get("/dashboard.css", .anyone, "Its style.") { _, _, _ in .now(Dashboard.style) },
         .get("/dashboard.js", .anyone, "Its script.") { _, _, _ in .now(Dashboard.script) },
-        .get("/v1/overview", .read, "Counters of workers, sites, functions, upstreams and servers.") { supervisor, _, _ in
-            .now(.json(supervisor.overviewText()))
+        .get("/v1/overview", .read, "Counters of workers, sites, functions, upstreams and servers; how servers stand.") { supervisor, _, _ in
+            .later { done in supervisor.askOrigins { done(.json(supervisor.overviewText($0))) } }
         },
         .get("/v1/rules", .read, "Every rule with how often it matched: [id, hits, shadow hits, limited].") { supervisor, _, _ in
             .now(.json(supervisor.rulesText()))
@@ -153,9 +153,10 @@ extension Supervisor {
 
     private func refusal(_ caller: AdminCaller, _ route: AdminRoute) -> AdminResponse {
         if caller.role == .anyone {
+            let who = caller.name == "anyone" ? "" : "; you showed \(caller.name)"
             return unauthenticated(.problem(
                 401, "Unauthorized",
-                "this needs the role \(route.role.name): use the control socket (the sluice command does), or a token from \"sluice token\""))
+                "this needs the role \(route.role.name): use the control socket (the sluice command does), a token from \"sluice token\", or a certificate that has it\(who)"))
         }
         return .problem(403, "Forbidden", "\(caller.name) has the role \(caller.role.name); this needs \(route.role.name)")
     }
@@ -195,7 +196,7 @@ extension Supervisor {
             json.field("token", secret)
             json.field("role", role.name)
             json.field("minutes", life / 60_000)
-            json.field("admin", adminEndpoint ?? "")
+            json.field("admin", admin?.link ?? "")
         })
     }
 }

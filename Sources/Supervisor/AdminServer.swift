@@ -1,5 +1,6 @@
 import Buffers
 import Reactor
+import TLS
 
 /// Listens for requests to the admin API: on the control socket or on the admin address.
 final class AdminServer: Channel {
@@ -13,7 +14,11 @@ final class AdminServer: Channel {
     fileprivate unowned let supervisor: Supervisor
     fileprivate let pool = SlabPool(keptBytes: 256 * 1024)
     fileprivate var connections: [ObjectIdentifier: AdminConnection] = [:]
+    /// How it speaks TLS; nil: it does not. A reload changes it for connections to come.
+    var encryption: ServerContext?
     private let isLocal: Bool
+    /// No line about failed handshakes before this time, monotonic milliseconds.
+    private var failuresNoted: UInt64 = 0
     /// Its socket belongs to another process now.
     private var isHandedOver = false
 
@@ -49,6 +54,9 @@ final class AdminServer: Channel {
         super.init(fd: socket)
     }
 
+    /// What a browser takes; nil: a socket file.
+    var link: String? { isLocal ? nil : "http\(encryption == nil ? "" : "s")://\(endpoint)" }
+
     func begin() throws { try supervisor.reactor.addLevelTriggered(self) }
 
     /// Another process goes on with the socket; who is connected here still gets an answer.
@@ -69,8 +77,15 @@ final class AdminServer: Channel {
         }
     }
 
+    /// Somebody did not get as far as a request: at most one line a second.
+    fileprivate func noteFailure(_ why: String) {
+        guard supervisor.reactor.now >= failuresNoted else { return }
+        failuresNoted = supervisor.reactor.now + 1000
+        supervisor.log.warning("admin", "a TLS connection to the admin address failed: \(why)", [("reason", .text(why))])
+    }
+
     private func origin(of socket: Int32) -> AdminOrigin? {
-        guard isLocal else { return .network }
+        guard isLocal else { return encryption == nil ? .network : .encrypted(nil) }
         guard let peer = try? LocalSocket.peer(socket) else { return nil }
         return .local(user: peer.user, process: peer.process)
     }
@@ -92,11 +107,11 @@ final class AdminConnection: Channel {
     /// Bytes that wait for a watcher; lines beyond are dropped.
     static let streamLimit = 256 * 1024
 
-    private enum State { case receiving, working, answering, streaming }
+    private enum State { case handshaking, receiving, working, answering, streaming }
 
     private unowned let server: AdminServer
-    private let origin: AdminOrigin
-    private let transport: SocketTransport
+    private var origin: AdminOrigin
+    private let transport: Transport
     private var input: ReadBuffer
     private var output: OutputBuffer
     private var state = State.receiving
@@ -105,7 +120,12 @@ final class AdminConnection: Channel {
     fileprivate init(_ socket: Int32, _ server: AdminServer, _ origin: AdminOrigin) {
         self.server = server
         self.origin = origin
-        transport = SocketTransport(fd: socket, reactor: server.supervisor.reactor)
+        if let encryption = server.encryption {
+            transport = TLSTransport(server: encryption, fd: socket, reactor: server.supervisor.reactor)
+            state = .handshaking
+        } else {
+            transport = SocketTransport(fd: socket, reactor: server.supervisor.reactor)
+        }
         input = ReadBuffer(pool: server.pool)
         output = OutputBuffer(pool: server.pool)
         super.init(fd: socket)
@@ -129,10 +149,25 @@ final class AdminConnection: Channel {
 
     override func ready(_ events: ReadyEvents) {
         switch state {
+        case .handshaking: shakeHands()
         case .receiving: receive()
         case .working: if events.contains(.error) { close() }
         case .answering: send()
         case .streaming: events.contains(.hangup) || events.contains(.error) ? close() : sendLines()
+        }
+    }
+
+    private func shakeHands() {
+        guard let transport = transport as? TLSTransport else { return close() }
+        switch transport.handshake() {
+        case .wantsRead, .wantsWrite: return
+        case .failed(let why):
+            server.noteFailure(why)
+            close()
+        case .done(let info):
+            origin = .encrypted(AdminCertificate(info, transport))
+            state = .receiving
+            receive()
         }
     }
 

@@ -13,6 +13,8 @@ struct ConfigurationChanges {
         compareOrder()
         compareFiles()
         if old.adminTokens != new.adminTokens { lines.append("changed the tokens of the admin address") }
+        if old.adminTLS != new.adminTLS { lines.append("changed the certificates of the admin address") }
+        if old.adminClients != new.adminClients { lines.append("changed the roles of certificates at the admin address") }
     }
 
     private struct Key: Hashable {

@@ -21,7 +21,7 @@ final class ConfigurationWatch: FolderWatch {
 
     /// Watches what this configuration consists of.
     func adopt(_ bundle: ConfigurationBundle) {
-        files = Set(bundle.files.map(\.path) + [bundle.mainFile])
+        files = Set(bundle.paths)
         for failure in watch(Set(files.map { Self.split($0).folder })) {
             supervisor.log.warning("watch", "\(failure.folder) cannot be watched: \(failure.error); use SIGHUP or \"sluice reload\"")
         }

@@ -33,6 +33,7 @@ extension Supervisor {
     }
 
     func looked(_ worker: WorkerProcess, _ id: UInt64, _ failure: String, _ descriptor: consuming OwnedDescriptor?) {
+        if id & Supervisor.originsMark != 0 { return originsCame(worker, id, descriptor) }
         guard let waiting = looks.waiting[id], waiting.worker == worker.pid else { return }
         looks.waiting[id] = nil
         guard failure.isEmpty, let descriptor, let bytes = try? SealedMemory.read(descriptor) else {
@@ -43,6 +44,7 @@ extension Supervisor {
 
     /// A worker died under those who look at it.
     func looksLost(_ worker: WorkerProcess) {
+        originsLost(worker)
         for (id, waiting) in looks.waiting where waiting.worker == worker.pid {
             looks.waiting[id] = nil
             waiting.answer(.problem(409, "Conflict", "the worker died meanwhile"))

@@ -31,6 +31,7 @@ public final class Supervisor {
     var strikes = StrikeBook()
     var snapshots: SnapshotShelf
     var looks = PendingLooks()
+    var origins = PendingOrigins()
     /// Hook processes of all workers.
     var cordons: [CordonChild] = []
     var cordonDeaths = 0
@@ -58,8 +59,8 @@ public final class Supervisor {
     /// Watches the configuration's files, if asked to.
     private(set) var watch: ConfigurationWatch?
     var exitCode: Int32 = 0
-    private(set) var admin: AdminServer?
-    private(set) var control: AdminServer?
+    var admin: AdminServer?
+    var control: AdminServer?
     var tail: TailHub?
     var access = AdminAccess(user: RuntimeFolder.user)
     private var signals: SignalChannel?
@@ -116,7 +117,6 @@ public final class Supervisor {
         current = Generation(number: reload.highest, bundle: loaded.bundle, memory: try SharedBytes(loaded.bundle))
         workers = Array(repeating: nil, count: options.workers)
         restarts = Array(repeating: RestartPolicy(), count: options.workers)
-        access.configure(loaded.bundle.adminTokens)
         snapshots = SnapshotShelf(key: options.snapshotKey, folder: options.cacheFolder, isSound: options.snapshotIsSound)
         if let takeover { adopt(takeover) }
         _ = strikes.adopt(loaded.bundle.functions)
@@ -159,6 +159,7 @@ public final class Supervisor {
             try reactor.addLevelTriggered(predecessor)
         }
         admin = try openAdmin()
+        try applyAdmin()
         control = openControl()
         if options.watches {
             let watch = try ConfigurationWatch(supervisor: self)
@@ -177,38 +178,6 @@ public final class Supervisor {
         return exitCode
     }
 
-    private func openAdmin() throws -> AdminServer? {
-        let text = options.admin ?? current.bundle.admin ?? SupervisorOptions.defaultAdmin
-        if text == "off" { return nil }
-        guard let endpoint = EndpointText(text) else {
-            throw ConfigurationRejected(
-                diagnostics: "admin address \"\(text)\" is not ADDRESS:PORT; write it like 127.0.0.1:9901 or [::1]:9901, or \"off\"")
-        }
-        if let known = takeover?.takeAdmin(text) {
-            return AdminServer(adopting: known.socket, name: text, endpoint: known.endpoint, isLocal: false, supervisor: self)
-        }
-        let listener = ConfigurationBundle.Listener(name: "admin", address: endpoint.address, port: endpoint.port)
-        return try AdminServer(listener, name: text, supervisor: self)
-    }
-
-    var adminEndpoint: String? { admin?.endpoint }
-
-    /// The control socket. A gateway without one serves all the same: signals still work.
-    private func openControl() -> AdminServer? {
-        let path = options.control ?? ControlPath.of(configuration: options.configurationPath)
-        if path == "off" { return nil }
-        if let known = takeover?.takeAdmin(path) {
-            return AdminServer(adopting: known.socket, name: path, endpoint: path, isLocal: true, supervisor: self)
-        }
-        do {
-            if options.control == nil { try RuntimeFolder.make(RuntimeFolder.path) }
-            return try AdminServer(path: path, supervisor: self)
-        } catch {
-            log.warning("control", "no control socket: \(error); \"sluice reload\" and \"sluice status\" cannot reach this gateway (--control PATH names another place)")
-            return nil
-        }
-    }
-
     // MARK: Phases
 
     /// All workers answered: say what is served.
@@ -219,7 +188,7 @@ public final class Supervisor {
                 "serving", "serving listener \(entry.actual.name) on \(entry.actual.endpoint)",
                 [("listener", .text(entry.actual.name)), ("address", .text(entry.actual.endpoint))])
         }
-        if let admin { log.info("admin", "metrics and status on http://\(admin.endpoint)/status") }
+        if let admin { log.info("admin", "metrics and status on \(admin.link.map { "\($0)/status" } ?? admin.endpoint)") }
         log.info(
             "ready", "ready: \(options.workers) worker\(options.workers == 1 ? "" : "s"), configuration \(options.configurationPath)",
             [("workers", .number(options.workers)), ("pid", .number(Int(ProcessSetup.pid)))])

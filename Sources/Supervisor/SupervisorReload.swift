@@ -167,7 +167,8 @@ extension Supervisor {
             for entry in pending.change.added { worker.send(opening(entry), passing: entry.sockets[worker.index]) }
         }
         lendAll()
-        access.configure(current.bundle.adminTokens)
+        // Tried in the scratch process before; a failure here keeps what was.
+        do { try applyAdmin() } catch { log.error("admin", "the admin address keeps its certificates and tokens: \(error)") }
         let released = strikes.adopt(current.bundle.functions)
         showStrikes()
         sendFences()

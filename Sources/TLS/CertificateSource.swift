@@ -81,6 +81,8 @@ public struct ServerOptions: Sendable {
     public var usesKernel = true
     /// A larger ClientHello is refused.
     public var helloBytes = 16 << 10
+    /// Clients may go on with a session of before; otherwise every connection shakes hands in full.
+    public var resumesSessions = true
 
     public init() {}
 }

@@ -34,7 +34,7 @@ struct NamePolicy {
             unsafe authorities.withUnsafeBufferPointer { list in
                 var policy = unsafe sluice_policy(
                     minimum_tls13: minimumTLS13 ? 1 : 0, kernel: options.usesKernel && KernelTLS.isAvailable ? 1 : 0, ciphers: ciphers, suites: suites, groups: curves, verify: verify,
-                    authorities: list.baseAddress, authority_count: list.count)
+                    authorities: list.baseAddress, authority_count: list.count, no_tickets: options.resumesSessions ? 0 : 1)
                 // SAFETY: everything the policy points to is alive for the call, and copied by it.
                 return unsafe sluice_server_configure(context, shared, &policy).map { unsafe String(cString: $0) }
             }

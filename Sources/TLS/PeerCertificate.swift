@@ -38,6 +38,18 @@ extension TLSTransport {
             fingerprint: text(of: peer.fingerprint), isVerified: peer.verified != 0)
     }
 
+    /// The alternative names of the client's certificate that are DNS names, URIs and mail addresses, as OpenSSL writes them:
+    /// `DNS:a.example`, `URI:spiffe://a/b`, `email:a@example`. Those beyond 8 KiB are left out.
+    public func peerNames() -> [String] {
+        let text = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { room -> String in
+            guard let start = room.baseAddress, let session = unsafe session else { return "" }
+            // SAFETY: the session is alive; C writes at most the room it is given, with a zero at its end.
+            unsafe sluice_peer_names(session, start, room.count)
+            return unsafe String(cString: start)
+        }
+        return text.split(separator: "\n").map(String.init)
+    }
+
     /// Text of a C array that ends with zero.
     private func text<Room>(of room: Room) -> String {
         // SAFETY: the bytes are copied inside the closure.

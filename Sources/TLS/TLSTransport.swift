@@ -63,6 +63,8 @@ public enum HandshakeResult: Sendable {
         unsafe self.init(.server(context), context.room, context.makeSession(), fd, reactor)
         // SAFETY: the state belongs to this object.
         unsafe io?.pointee.receive_limit = context.helloBytes + TLSTransport.readAhead
+        // SAFETY: as above.
+        unsafe io?.pointee.hello_limit = context.helloBytes
     }
 
     /// The client's end, towards an origin.

@@ -67,6 +67,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// The Redis of a limit was not there: its `unreachable` decided.
     case rateLimitUnreachable
     case hookCallsRequest, hookCallsResponse, hookCallsFetch, hookCallsError, hookCallsWebSocket, hookCallsScheduled
+    /// WebSockets that hooks end themselves: how they ended, messages, and messages of hooks that were refused.
+    case hookSocketsOpened, hookSocketsActive, hookSocketsClosed, hookSocketsLost, hookSocketsFailed
+    case hookSocketMessagesIn, hookSocketMessagesOut, hookSocketMessagesRefused
     case webSocketMessagesPassed, webSocketMessagesChanged, webSocketMessagesDropped, webSocketMessagesClosed
     /// Runs of schedules by what became of them; skipped: the run before went on.
     case scheduledDone, scheduledFailed, scheduledSkipped

@@ -70,7 +70,7 @@ extension Counter {
                 "Client connections refused by a connection limit.")
             + one(
                 .connectionsHeld, "connections_held_total", .counter,
-                "Client connections that had to wait because their address had flooded the worker.")
+                "Client connections that had to wait because their client had flooded the worker.")
             + series(
                 "shed_total", .counter, "What was given up because a worker ran short of memory, connections or descriptors.", "what",
                 [(.shedConnections, "idle_connections"), (.shedRequests, "requests")])
@@ -185,6 +185,14 @@ extension Counter {
                     (.hookCallsFetch, "fetch"), (.hookCallsError, "onError"), (.hookCallsWebSocket, "onWebSocketMessage"),
                     (.hookCallsScheduled, "scheduled"),
                 ])
+            + one(.hookSocketsOpened, "hook_websockets_total", .counter, "WebSockets that hooks ended themselves.")
+            + one(.hookSocketsActive, "hook_websockets_active", .gauge, "WebSockets that hooks end, open now.")
+            + series(
+                "hook_websockets_ended_total", .counter, "WebSockets of hooks that are over: closed by a side, lost, failed (1002, 1007, 1009, 1011).", "how",
+                [(.hookSocketsClosed, "closed"), (.hookSocketsLost, "lost"), (.hookSocketsFailed, "failed")])
+            + series(
+                "hook_websocket_messages_total", .counter, "Messages of WebSockets that hooks end; refused: more than 4 MiB waited for the client.",
+                "direction", [(.hookSocketMessagesIn, "in"), (.hookSocketMessagesOut, "out"), (.hookSocketMessagesRefused, "refused")])
             + series(
                 "websocket_messages_total", .counter, "WebSocket messages that hooks looked at, by what became of them.", "outcome",
                 [

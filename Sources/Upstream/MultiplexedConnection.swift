@@ -22,6 +22,8 @@ final class MultiplexedConnection: Channel {
     private var canWrite = true
     private var sawHangup = false
     private var flushPending = false
+    /// Reads of up to 64 KiB before other connections have their turn.
+    private static let readsInTurn = 4
     /// Exchanges being served.
     private(set) var active = 0
     /// Exchanges that were begun here.
@@ -108,7 +110,10 @@ final class MultiplexedConnection: Channel {
     }
 
     private func pump() {
+        var reads = 0
         while canRead, fd >= 0 {
+            reads += 1
+            guard reads <= MultiplexedConnection.readsInTurn else { return flushSoon() }
             // An origin that does not read what it made us say is not listened to either.
             if output.byteCount > session.limits.outputBytes * 2, !canWrite { return }
             switch transport.receive(into: &input) {

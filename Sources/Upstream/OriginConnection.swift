@@ -63,6 +63,8 @@ public final class OriginConnection: OriginStream {
     var chunkedRequest = false
     /// Body bytes moved here; with a known length it must come out even.
     var bodyBytes = 0
+    /// Bytes of the response, head included.
+    var received = 0
     var upgrades = false
     var keepsAlive = true
     var interims = 0
@@ -129,6 +131,7 @@ public final class OriginConnection: OriginStream {
         bodyQueued = false
         requestDone = false
         bodyBytes = 0
+        received = 0
         keepsAlive = true
         interims = 0
         isPaused = false
@@ -231,11 +234,15 @@ public final class OriginConnection: OriginStream {
         case .idle: if canRead, !isQuiet() { closeIdle() }
         case .awaitingHead where unsent: if canRead, reused, !isQuiet() { movedOnUnsent() }
         case .awaitingHead, .body, .tunnel:
-            if !output.isEmpty { resumeSoon() }
-            pump()
+            if !output.isEmpty || isBulky { resumeSoon() }
+            if !isBulky { pump() }
         case .closed: break
         }
     }
+
+    /// More of this exchange has passed than of small ones: it goes on when those have had their turn.
+    private var isBulky: Bool { received > OriginConnection.bulk || bodyBytes > OriginConnection.bulk }
+    private static let bulk = 64 << 10
 
     private func finishConnect(_ events: ReadyEvents) {
         guard events.contains(.writable) || events.contains(.error) else { return }
@@ -279,7 +286,7 @@ public final class OriginConnection: OriginStream {
     func resumeSoon() {
         guard !resumePending else { return }
         resumePending = true
-        context.reactor.later(self)
+        if isBulky { context.reactor.afterOthers(self) } else { context.reactor.later(self) }
     }
 
     /// True when the origin sent nothing and did not end: whatever an origin says unasked, its connection is of no

@@ -26,8 +26,9 @@ extension OriginConnection {
     private func receive() -> Bool {
         guard canRead, !endOfInput else { return false }
         switch transport.receive(into: &input) {
-        case .moved(_, let drained):
+        case .moved(let count, let drained):
             if drained, !sawHangup { canRead = false }
+            received &+= count
             noteReceived()
             return true
         case .wouldBlock:

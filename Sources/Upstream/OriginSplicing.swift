@@ -23,6 +23,7 @@ extension OriginConnection {
         switch pipe.fill(from: fd, limit: room) {
         case .moved(let count, _):
             decoder.skipKnown(count)
+            received &+= count
             context.metrics.add(.splicedResponse, count)
             noteReceived()
             // Fewer than there was room for: either the socket is empty, or the pipe, which counts pages, is full.

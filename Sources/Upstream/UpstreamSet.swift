@@ -35,8 +35,8 @@ final class OriginContext {
 
 /// The origins of one configuration generation: picks a server, reuses or makes a connection.
 public final class UpstreamSet {
-    private let groups: [ServerGroup]
-    private let context: OriginContext
+    let groups: [ServerGroup]
+    let context: OriginContext
 
     /// - Parameter resolver: nil fails every server that is not a numeric address.
     /// - Parameter stage: plays the servers; nothing is connected to.

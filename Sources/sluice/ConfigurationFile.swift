@@ -7,7 +7,6 @@ enum ConfigurationFile {
     /// Certificates, keys and the like. Rule files and modules have limits of their own in Rules.
     private static let fileLimit = 16 << 20
     /// Shorter ones can be guessed. Bytes.
-    private static let shortestToken = 32
 
     /// What `sluice check` shows.
     struct Checked {
@@ -46,12 +45,13 @@ enum ConfigurationFile {
             checked.isGood = false
             checked.diagnostics = Findings.read(complaint, in: configuration, result.filesRead) + result.diagnostics
         }
+        if checked.isGood { checked.diagnostics += Lint.hints(configuration, result.filesRead) }
         return checked
     }
 
     /// What only the gateway itself can tell: whether certificates and keys fit and hooks load.
     static func validate(_ bundle: ConfigurationBundle, _ format: FindingsFormat) throws(ConfigurationRejected) -> String {
-        let complaints = GatewayCheck.complaints(bundle)
+        let complaints = GatewayCheck.complaints(bundle) + AdminFiles.complaints(bundle)
         guard complaints.isEmpty else { throw ConfigurationRejected(diagnostics: format.write(complaints)) }
         return ""
     }
@@ -70,7 +70,7 @@ enum ConfigurationFile {
             },
             parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
-        bundle.adminTokens = adminTokens(configuration, read, &complaints)
+        AdminFiles.read(configuration, into: &bundle, read, &complaints)
         bundle.drain.upgrade = UInt64(configuration.drain.upgrade)
         bundle.drain.stop = UInt64(configuration.drain.stop)
         return bundle
@@ -89,32 +89,12 @@ enum ConfigurationFile {
         }
     }
 
-    /// Read here and kept out of `files`: those go to workers.
-    private static func adminTokens(
-        _ configuration: Configuration, _ read: FileBundle, _ complaints: inout [Diagnostic]
-    ) -> [ConfigurationBundle.AdminToken] {
-        var tokens: [ConfigurationBundle.AdminToken] = []
-        for token in configuration.admin?.tokens ?? [] {
-            var complaint = "has fewer than \(shortestToken) bytes"
-            do throws(FileFailure) {
-                let bytes = try DiskFiles().read(token.file.path, limit: 4096)
-                let secret = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
-                if secret.utf8.count >= shortestToken {
-                    tokens.append(.init(name: token.name, role: token.role, secret: secret))
-                    continue
-                }
-            } catch {
-                complaint = words(error)
-            }
-            complaints.append(Diagnostic(
-                .fileUnreadable, "\(token.file.path): \(complaint)", at: token.file.position, in: configuration, read))
-        }
-        return tokens
-    }
-
     private static func admin(_ configuration: Configuration) -> String? {
-        guard case .tcp(let host, let port)? = configuration.admin?.address else { return nil }
-        return ConfigurationBundle.Listener(name: "admin", address: host, port: port).endpoint
+        switch configuration.admin?.address {
+        case .tcp(let host, let port): ConfigurationBundle.Listener(name: "admin", address: host, port: port).endpoint
+        case .unix(let path): "unix:\(path)"
+        case nil: nil
+        }
     }
 
     /// The content of every file the configuration names. The loader only looks whether certificates
@@ -145,7 +125,7 @@ enum ConfigurationFile {
         return files
     }
 
-    private static func words(_ failure: FileFailure) -> String {
+    static func words(_ failure: FileFailure) -> String {
         switch failure {
         case .missing: "there is no such file"
         case .unreadable(let why): "cannot be read: \(why)"

@@ -89,6 +89,8 @@ struct StatusCommand: ParsableCommand {
         for worker in object["workers"] as? [[String: Any]] ?? [] {
             print("worker \(text("index", in: worker))       \(text("state", in: worker)), pid \(text("pid", in: worker)), generation \(text("generation", in: worker))")
         }
+        let overview = try gateway.ask("GET", "/v1/overview").object
+        for line in OriginWords.lines(overview["origins"] as? [[String: Any]] ?? []) { print("upstream       \(line)") }
         print("deaths         \(text("worker_deaths", in: object)) of workers, \(text("cordon_deaths", in: object)) of hook processes (\(text("cordons", in: object)) run now)")
         print("crash reports  \(text("crash_reports_written", in: object)) in \(text("crash_reports", in: object))")
         print("upgrades       \(text("upgrades", in: object))\(object["predecessor"] as? String == "draining" ? ", the process before this one finishes its requests" : "")")

@@ -16,6 +16,8 @@ struct DevCommand: ParsableCommand {
     @Argument(help: "The rule file.")
     var file: String
 
+    @OptionGroup var inspecting: InspectOption
+
     func run() throws {
         var options = SupervisorOptions(configurationPath: file, workers: 1)
         options.drainMilliseconds = 1_000
@@ -28,6 +30,7 @@ struct DevCommand: ParsableCommand {
         options.workerSettings = [
             "develop": "1", "log-format": "text", "ticket-key": TicketSecret.make(), "workers": "1", "ticket-rotation": "43200",
         ]
+        options.workerSettings.merge(inspecting.settings(ownKey: true)) { $1 }
         let status = Supervisor.run(options, load: ConfigurationFile.load)
         if status != 0 { throw ExitCode(status) }
     }

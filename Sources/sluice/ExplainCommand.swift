@@ -46,6 +46,9 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Print a header that has live requests explained in the log for so long (needs debug: in the rule file).", valueName: "time"))
     var sign: TimeText?
 
+    @Flag(help: "With --sign: the header that sends requests to functions under inspection (--inspect) instead.")
+    var inspect = false
+
     @Flag(help: "Print a JSON object.")
     var json = false
 
@@ -80,7 +83,8 @@ struct ExplainCommand: ParsableCommand {
             throw ExitCode(1)
         }
         guard (1...TraceKey.longestLife).contains(life) else { throw ValidationError("--sign must be from 1s to 24 hours.") }
-        print("Sluice-Trace: \(key.sign(expires: Int(Date().timeIntervalSince1970) + life))")
+        let expires = Int(Date().timeIntervalSince1970) + life
+        print(inspect ? "Sluice-Inspect: \(key.sign(expires: expires, TraceKey.inspectHeader))" : "Sluice-Trace: \(key.sign(expires: expires))")
     }
 
     private func describe() throws -> DescribedRequest {

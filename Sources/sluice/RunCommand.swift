@@ -54,6 +54,8 @@ struct RunCommand: ParsableCommand {
         valueName: "file"))
     var ticketSecret: String?
 
+    @OptionGroup var inspecting: InspectOption
+
     @Option(help: ArgumentHelp("How the gateway's own log lines look.", valueName: "text|json"))
     var logFormat = LogFormat.text
 
@@ -82,6 +84,7 @@ struct RunCommand: ParsableCommand {
             "workers": String(workers ?? ProcessSetup.cpuCount),
             "ticket-rotation": String(max(1, ticketRotation.milliseconds / 1000)),
         ]
+        options.workerSettings.merge(inspecting.settings(ownKey: false)) { $1 }
         // Sessions that clients remember stay good through an upgrade.
         options.keptSettings = ticketSecret == nil ? ["ticket-key"] : []
         let status = Supervisor.run(options, load: ConfigurationFile.load)

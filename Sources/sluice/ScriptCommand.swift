@@ -3,6 +3,7 @@ import Buffers
 import Glibc
 import HTTP
 import Hooks
+import Isolates
 import Reactor
 import Rules
 
@@ -22,7 +23,11 @@ struct ScriptCommand: ParsableCommand {
     @Option(help: "Seconds after which it is stopped.")
     var seconds: UInt64 = 60
 
+    @Flag(help: "Let the module evaluate text as code.")
+    var evaluate = false
+
     func run() throws {
+        if evaluate { V8Engine.allowEvaluation() }
         var source = HookSource(name: "script", main: module, modules: [module: try text(of: module)])
         for pair in texts {
             guard let mark = pair.firstIndex(of: "=") else { throw ValidationError("--text is NAME=FILE") }

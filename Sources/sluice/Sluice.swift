@@ -1,6 +1,10 @@
 import ArgumentParser
 
 @main
+enum Program {
+    static func main() { Sluice.main(InspectOption.spelledOut(Array(CommandLine.arguments.dropFirst()))) }
+}
+
 struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice",

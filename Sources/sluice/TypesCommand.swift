@@ -17,9 +17,18 @@ struct TypesCommand: ParsableCommand {
             """)
 
     @Argument(help: "The rule file.")
-    var file: String
+    var file: String?
+
+    @Flag(help: "Print the reference of the hook API (docs/HOOK-API.md) instead.")
+    var reference = false
+
+    func validate() throws {
+        guard reference || file != nil else { throw ValidationError("Give a rule file, or --reference.") }
+    }
 
     func run() throws {
+        if reference { return print(HookReference.markdown(changes: Compatibility.markdown), terminator: "") }
+        guard let file else { return }
         let result = RuleFile.load(file, provider: DiskFiles())
         guard let configuration = result.configuration else {
             StandardError.print(FindingsFormat.text.write(result.diagnostics))
@@ -37,7 +46,7 @@ struct TypesCommand: ParsableCommand {
         return configuration.functions.indices.map { index in
             let function = configuration.functions[index]
             return HookDeclarations.Function(
-                name: function.name, place: configuration.describe(function.position), environment: environment(of: function, configuration),
+                name: function.name, place: configuration.describe(function.position) + (function.compat.map { ", behaviour of \($0)" } ?? ""), environment: environment(of: function, configuration),
                 arguments: arguments[index].map { $0.isEmpty ? "{}" : $0 })
         }
     }

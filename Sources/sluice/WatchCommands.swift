@@ -74,7 +74,7 @@ struct DashboardCommand: ParsableCommand {
             StandardError.print("sluice: error: the gateway has no admin address; set \"admin: {address: \\\"127.0.0.1:9901\\\"}\" or run it with --admin")
             throw ExitCode(1)
         }
-        print("http://\(endpoint)/#token=\(token)")
+        print("\(endpoint)/#token=\(token)")
     }
 }
 
@@ -139,8 +139,22 @@ struct TopText {
         ]
         lines += table("site", "sites", ["2xx", "3xx", "4xx", "5xx", "none"])
         lines += table("upstream", "upstreams", ["2xx", "3xx", "4xx", "5xx", "none"])
+        lines += servers()
         lines += table("function", "functions", ["calls", "failures", "policies"])
         return lines.joined(separator: "\n")
+    }
+
+    /// How servers stand: all of few, of many those that do not serve.
+    private func servers() -> [String] {
+        let origins = now["origins"] as? [[String: Any]] ?? []
+        let shown = origins.count <= 20 ? origins : origins.filter { $0["up"] as? Bool != true }
+        guard !shown.isEmpty else { return [] }
+        return [TopText.row(["server", "state", "in flight", "waiting", "conns"])] + shown.map { origin in
+            TopText.row([
+                "\(origin["upstream"] ?? "") \(origin["server"] ?? "")", OriginWords.state(origin),
+                "\(origin["active"] ?? 0)", "\(origin["waiting"] ?? 0)", "\(origin["connections"] ?? 0)",
+            ])
+        } + [""]
     }
 
     private func table(_ title: String, _ key: String, _ columns: [String]) -> [String] {

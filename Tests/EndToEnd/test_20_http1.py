@@ -2,11 +2,14 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
+import struct
 
 import pytest
 import websockets
 
+from harness.gateway import rule_file
 from harness.origin import PATTERN, pattern_sha256
 from harness.waiting import wait_until
 
@@ -251,6 +254,60 @@ def test_a_websocket_whose_origin_does_not_read_holds_its_client_back(start, ori
                 sent += 65536
         assert sent < 60_000_000, "sockets and bounded queues fill, then nothing more is taken"
         assert gateway.resident_kib() < 64 * 1024
+
+
+@pytest.mark.parametrize("how", ["in order", "reset"])
+def test_a_client_that_leaves_a_deaf_websocket_is_noticed(start, certificates, origin, how):
+    """Its end stands behind bytes that nobody reads, because the origin takes no more."""
+    async def deaf(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        exchange.writer.transport.pause_reading()
+        await origin.release.wait()
+
+    origin.script = deaf
+    rules = lambda ports: rule_file(ports, certificates, origin.port) + "limits: {body_rate_time: 500ms}\n"  # noqa: E731
+    gateway = start(rules=rules)
+    client = gateway.http1()
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    assert client.head().status == 101
+
+    def is_read() -> bool:
+        rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+        return all(row[4].endswith(":00000000") for row in rows if row[1].endswith(f":{gateway.ports.plain:04X}") and row[3] == "01")
+
+    with contextlib.suppress(AssertionError):
+        while True:
+            client.send(bytes(32768))
+            wait_until(is_read, "the gateway reads", seconds=0.5)
+    # Its end arrives: there is room in the kernel yet. Behind more than that it would stay with the client.
+    if how == "reset":
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    wait_until(lambda: gateway.metric("sluice_connections_active") == 0, "the client is let go")
+    wait_until(lambda: gateway.metric("sluice_upstream_connections", state="active") == 0, "and its origin")
+    assert gateway.metric("sluice_timeouts_total", kind="upstream_idle") == 0, "long before the tunnel's idle time"
+
+
+def test_a_websocket_client_that_ends_its_side_is_heard_out(start, origin):
+    """Whatever it sent before its end reaches an origin that takes its time, and the answer reaches the client."""
+    async def patient(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        got = 0
+        while more := await exchange.reader.read(65536):
+            got += len(more)
+        await exchange.send(b"%d" % got)
+        exchange.writer.close()
+
+    origin.script = patient
+    gateway = start()
+    with gateway.http1() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        assert client.head().status == 101
+        client.send(bytes(3_000_000))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b"3000000"
 
 
 def test_upgrade_that_the_origin_refuses_is_an_ordinary_answer(start, origin):

@@ -115,6 +115,36 @@ MALFORMED = {
     "content-length that is no number": [*GOOD, ("content-length", "x")], "content-length with sign": [*GOOD, ("content-length", "+0")],
     "two content-lengths": [*GOOD, ("content-length", "0"), ("content-length", "1")],
     "content-length with END_STREAM": [*GOOD, ("content-length", "5")],
+    "method that is a request line": [(":method", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"), SCHEME, AUTHORITY, PATH],
+    "method with CR": [(":method", "GET\r"), SCHEME, AUTHORITY, PATH], "method with colon": [(":method", "GET:"), SCHEME, AUTHORITY, PATH],
+    "scheme with CR LF": [METHOD, (":scheme", "https\r\nX: y"), AUTHORITY, PATH],
+    "scheme that is an URL": [METHOD, (":scheme", "http://evil/?"), AUTHORITY, PATH],
+    "scheme with space": [METHOD, (":scheme", "http x"), AUTHORITY, PATH], "empty scheme": [METHOD, (":scheme", ""), AUTHORITY, PATH],
+    "two schemes": [*GOOD, SCHEME],
+    "authority with CR LF": [METHOD, SCHEME, (":authority", "localhost\r\nX: y"), PATH],
+    "authority with path": [METHOD, SCHEME, (":authority", "localhost/admin"), PATH],
+    "authority with query": [METHOD, SCHEME, (":authority", "localhost?x"), PATH],
+    "authority with fragment": [METHOD, SCHEME, (":authority", "localhost#"), PATH],
+    "authority with backslash": [METHOD, SCHEME, (":authority", "localhost\\@evil"), PATH],
+    "authority that is a list": [METHOD, SCHEME, (":authority", "localhost, evil"), PATH],
+    "authority with NUL": [METHOD, SCHEME, (":authority", "localhost\x00"), PATH],
+    "empty authority": [METHOD, SCHEME, (":authority", ""), PATH], "neither authority nor host": [METHOD, SCHEME, PATH],
+    "two hosts": [METHOD, SCHEME, PATH, ("host", "localhost"), ("host", "localhost")],
+    "path with LF": [METHOD, SCHEME, AUTHORITY, (":path", "/a\nX: y")], "path with tab": [METHOD, SCHEME, AUTHORITY, (":path", "/a\tb")],
+    "path that is an URL": [METHOD, SCHEME, AUTHORITY, (":path", "http://evil/")],
+    "path that is a request line": [METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nHost: x\r\n\r\nGET /smuggled")],
+    "path with fragment": [METHOD, SCHEME, AUTHORITY, (":path", "/a#b")], "asterisk with GET": [METHOD, SCHEME, AUTHORITY, (":path", "*")],
+    "path with DEL": [METHOD, SCHEME, AUTHORITY, (":path", "/a\x7f")],
+    "name ending with space": [*GOOD, ("x-a ", "1")], "content-length ending with space": [*GOOD, ("content-length ", "0")],
+    "name ending with colon": [*GOOD, ("transfer-encoding:", "chunked")], "name with LF": [*GOOD, ("x\ny", "1")],
+    "name with NUL": [*GOOD, ("x\x00", "1")], "name above ASCII": [*GOOD, ("x\xc3\xa9", "1")],
+    "upper-case transfer-encoding": [*GOOD, ("Transfer-Encoding", "chunked")],
+    "value with CR": [*GOOD, ("x-a", "1\r2")], "value ending with CR LF": [*GOOD, ("x-a", "1\r\n")],
+    "value that smuggles a request": [*GOOD, ("x-a", "1\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x")],
+    "cookie with CR LF": [*GOOD, ("cookie", "a=b\r\nx: y")], "te with trailers and more": [*GOOD, ("te", "trailers, chunked")],
+    "http2-settings with upgrade": [*GOOD, ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")],
+    "content-length list": [*GOOD, ("content-length", "0, 0")], "content-length beyond numbers": [*GOOD, ("content-length", "1" * 30)],
+    "empty content-length": [*GOOD, ("content-length", "")],
 }
 
 
@@ -142,6 +172,20 @@ def test_malformed_head_is_a_stream_error_and_nothing_reaches_the_origin(gateway
 def client_status(block: bytes) -> int:
     import hpack
     return int(next(value for name, value in hpack.Decoder().decode(block) if name == ":status"))
+
+
+@pytest.mark.parametrize("trailer", [("x-a", "1\r\nx-b: 2"), (":path", "/"), ("transfer-encoding", "chunked"), ("content-length", "0"), ("X-A", "1"),
+                                     ("host", "evil")], ids=lambda trailer: trailer[0])
+def test_trailers_smuggle_nothing(gateway, shared_origin, trailer):
+    """A stream error, or the field stays behind: framing and routing are never read from a trailer (RFC 9110 section 6.5.1)."""
+    before = len(shared_origin.requests)
+    with gateway.http2_raw() as client:
+        client.send(frame(HEADERS, END_HEADERS, 1, client.fields("/up", "POST")), frame(DATA, 0, 1, b"hello"))
+        block = client.encoder.encode([(trailer[0].encode(), trailer[1].encode())], huffman=False)
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, block))
+        client.verdict()
+    for each in shared_origin.requests[before:]:
+        assert not each.complete or (each.body, each.trailers) == (b"hello", [])
 
 
 @pytest.mark.parametrize("length,sent", [(5, 4), (5, 6), (0, 1)])

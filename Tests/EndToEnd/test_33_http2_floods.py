@@ -1,5 +1,6 @@
 """Floods over HTTP/2: each ends its connection with ENHANCE_YOUR_CALM within a number of frames, is counted by its kind,
 and disturbs nobody else. And slow peers: they are judged by what they move."""
+import socket
 import struct
 
 import pytest
@@ -8,7 +9,7 @@ from harness.conformance import INITIAL_WINDOW_SIZE, post, reset, settings, wind
 from harness.floods import FLOODS, SLOW, WHOLE, bomb, streams
 from harness.gateway import rule_file
 from harness.http2 import (ACK, CANCEL, COMPRESSION_ERROR, DATA, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
-                           frame)
+                           client_hello, frame)
 from harness.waiting import wait_until
 
 
@@ -79,26 +80,60 @@ def test_cookie_crumbs_count_like_other_fields(gateway, shared_origin):
     assert len(shared_origin.requests) == before
 
 
+def continuations(gateway, **options) -> None:
+    with gateway.http2_raw(**options) as client:
+        client.send(*FLOODS["continuation"](client))
+        assert goaway_code(client) == ENHANCE_YOUR_CALM
+
+
 def test_whoever_flooded_waits_longer_each_time_and_others_do_not(strict, origin):
     gateway = strict("flood_pause: 300ms")
-    first = gateway.http1()
+    held = lambda: gateway.metric("sluice_connections_held_total")  # noqa: E731
+    first = gateway.http1(tls=True)
     assert first.request("GET", "/bytes/3").status == 200
-    for _ in range(2):
-        with gateway.http2_raw() as client:
-            client.send(*FLOODS["continuation"](client))
-            assert goaway_code(client) == ENHANCE_YOUR_CALM
+    for _ in range(3):
+        continuations(gateway)
     assert first.request("GET", "/bytes/3").status == 200, "what is open goes on"
-    wait_until(lambda: gateway.metric("sluice_connections_held_total") == 1, "its second connection had to wait")
-    with gateway.http1(source="127.0.0.2") as other:
-        assert other.request("GET", "/bytes/3").status == 200
-    assert gateway.metric("sluice_connections_held_total") == 1, "nobody else had to"
-    assert gateway.fetch("http1", "GET", "/bytes/3").status == 200, "it waits, and is served"
-    wait_until(lambda: gateway.metric("sluice_connections_held_total") == 2, "it is counted")
+    wait_until(lambda: held() == 1, "the first flood was forgiven; the connection after the second had to wait")
+    with gateway.http2_raw(source="127.0.0.2") as other:
+        other.send(other.get(1, "/bytes/3"))
+        assert other.until(DATA, 1)[3]
+    assert held() == 1, "nobody else had to"
+    with gateway.http2_raw() as again:
+        again.send(again.get(1, "/bytes/3"))
+        assert again.until(DATA, 1)[3], "it waits, and is served"
+    assert held() == 2, "it is counted"
     first.close()
-    early = [gateway.http1() for _ in range(3)]
+    early = [socket.create_connection(("127.0.0.1", gateway.ports.secure)) for _ in range(3)]
+    for each in early:
+        each.sendall(client_hello(gateway.authority))
+    wait_until(lambda: held() >= 4, "they wait")
     for each in early:
         each.close()
     wait_until(lambda: gateway.metric("sluice_connections_active") == 0, "whoever leaves while he waits is forgotten")
+
+
+def test_neighbours_behind_the_address_of_a_flooder_do_not_wait(strict):
+    """Many share an address; whoever floods shows by his handshake who he is."""
+    gateway = strict("flood_pause: 20s")
+    for _ in range(2):
+        continuations(gateway)
+    answer = gateway.fetch("http1", "GET", "/bytes/3")
+    assert answer.status == 200, "in plaintext"
+    with gateway.http1(tls=True) as neighbour:
+        assert neighbour.request("GET", "/bytes/3").status == 200, "with another handshake"
+    assert gateway.metric("sluice_connections_held_total") == 0
+
+
+def test_an_address_that_floods_under_many_names_waits_as_a_whole(strict):
+    gateway = strict("flood_pause: 400ms")
+    suites = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]
+    for count in range(1, 7):
+        ciphers = ":".join([*suites, "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"][:count])
+        continuations(gateway, ciphers=ciphers)
+    with gateway.http1(tls=True) as client:
+        assert client.request("GET", "/bytes/3").status == 200
+    wait_until(lambda: gateway.metric("sluice_connections_held_total") >= 1, "whoever comes from there waits")
 
 
 def test_the_table_of_compressed_heads_is_configured(strict):

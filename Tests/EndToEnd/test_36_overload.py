@@ -1,15 +1,18 @@
 """Pressure and slow peers over HTTP/1.1: the gateway gives up the cheapest first, says so, and recovers alone."""
 import contextlib
 import os
+import re
 import resource
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
 
 import pytest
 
+from harness.conformance import window
 from harness.gateway import rule_file
 from harness.waiting import wait_until
 
@@ -77,6 +80,7 @@ def test_without_descriptors_it_goes_on_and_recovers(limited):
         client.settimeout(20)
         clients.append(client)
     wait_until(lambda: gateway.metric("sluice_connections_refused_total") > 50, "those beyond are refused")
+    assert gateway.metric("sluice_accept_errors_total") >= 1
     before = os.times()
     ticks = cpu_ticks(worker)
     wait_until(lambda: os.times().elapsed - before.elapsed > 1, "a second passes")
@@ -91,6 +95,9 @@ def test_without_descriptors_it_goes_on_and_recovers(limited):
 
     wait_until(served, "it recovers")
     assert gateway.worker_pids()[0] == worker
+    gateway.wait_log(r"listener plain: accepts connections again; \d+ were refused meanwhile")
+    told = [line for line in gateway.output if re.search(r"listener plain: .*who waits is refused.*LimitNOFILE", line)]
+    assert 1 <= len(told) <= 2, told
 
 
 def cpu_ticks(pid: int) -> int:
@@ -134,6 +141,48 @@ def test_a_reader_that_takes_a_little_now_and_then_is_cut_off(limited, origin):
 
         wait_until(sip, "so little is not enough")
     wait_until(lambda: origin.at_once == 0, "the origin is let go")
+
+
+def queued_for(port: int) -> list[int]:
+    """Bytes that the kernel holds for the clients of a listener and that they have not taken."""
+    rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+    return [int(row[4].split(":")[0], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] != "0A"]
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_a_reader_that_takes_nothing_is_reset_and_holds_little_meanwhile(limited, origin, protocol):
+    """What is not read does not pile up in the kernel either, and nothing of it is kept there when the client is given up."""
+    gateway = limited("write_stall: 2s, stream_window: 16MiB")
+    port = gateway.ports.plain
+    if protocol == "http1":
+        client = gateway.http1(receive_buffer=4096)
+        client.send(b"GET /bytes/50000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    else:
+        port = gateway.ports.secure
+        client = gateway.http2_raw(settings=struct.pack(">HI", 4, 1 << 30), receive_buffer=4096)
+        client.send(window(0, 1 << 30), client.get(1, "/bytes/50000000"))
+    wait_until(lambda: max(queued_for(port), default=0) > 50_000, "bytes wait for it")
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="write_stall") >= 1 or max(queued_for(port), default=0) > 600_000, "it is given up")
+    wait_until(lambda: not any(queued_for(port)), "nothing is left of it in the kernel")
+    with contextlib.suppress(ConnectionResetError):
+        while client.socket.recv(65536):
+            pass
+        assert protocol == "http2", "an end in order would pass for the end of the answer"
+    client.socket.close()
+    assert gateway.metric("sluice_timeouts_total", kind="write_stall") >= 1, "and not for filling the kernel"
+    wait_until(lambda: origin.at_once == 0, "the origin is let go")
+
+
+def test_a_reader_between_two_sips_of_a_large_buffer_is_not_a_dead_one(limited):
+    """The kernel wakes a sender when a third of what it holds is gone: at a steady, slow pace that takes longer than the limit."""
+    gateway = limited("write_stall: 1s, write_rate: 2KiB")
+    with gateway.http1(receive_buffer=2048) as client:
+        client.send(b"GET /bytes/400000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        got, began = 0, time.monotonic()
+        while got < 60_000:
+            got += len(client.socket.recv(1000))
+            wait_until(lambda: time.monotonic() - began > got / 12_000, "it takes its time")
+    assert gateway.metric("sluice_timeouts_total", kind="write_stall") == 0
 
 
 def test_a_reader_that_takes_its_time_and_enough_is_served(limited):

@@ -228,6 +228,28 @@ def test_unchanged_worker(example, demo_origin):
     assert (answer.status, answer.header("x-edge")) == (200, "sluice")
 
 
+def test_unchanged_azion(example, demo_origin):
+    gateway = example("unchanged-azion", demo_origin)
+    passed = gateway.fetch("http1", "GET", "/echo")
+    assert passed.status == 200 and echoed(passed, "x-checked", "1")
+    assert gateway.fetch("http1", "GET", "/echo", [("X-Forwarded-For", "192.0.2.7")]).status == 403
+    greeting = gateway.fetch("http1", "GET", "/greeting", [("X-Country", "BR")])
+    assert greeting.body == b"Hello from BR, here, over HTTP/1.1\n"
+    assert b"from nowhere" in gateway.fetch("http1", "GET", "/greeting").body
+
+
+def test_websocket_counter(example):
+    gateway = example("websocket-counter", free_ports(1)[0])
+    assert gateway.fetch("http1", "GET", "/ws").status == 426
+    with websockets.sync.client.connect(f"ws://localhost:{gateway.ports.plain}/ws", proxy=None) as socket:
+        answers = []
+        for word in ("CLICK", "CLICK", "RESET", "noise"):
+            socket.send(word)
+            answers.append(json.loads(socket.recv(timeout=20)))
+    assert answers == [{"count": 1}, {"count": 2}, {"count": 0}, {"error": "Unknown message"}]
+    gateway.wait_log("closed with 1000 after 0")
+
+
 def test_ab_experiment(example, demo_origin):
     gateway = example("ab-experiment", demo_origin)
     first = gateway.fetch("http1", "GET", "/echo")

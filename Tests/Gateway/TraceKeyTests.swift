@@ -26,5 +26,12 @@ import Testing
         }
     }
 
+    @Test func `a header of one kind is none of the other`() throws {
+        let key = try #require(key)
+        let inspect = key.sign(expires: 50, TraceKey.inspectHeader)
+        #expect(key.accepts(inspect, now: 0, TraceKey.inspectHeader) && !key.accepts(inspect, now: 0))
+        #expect(!key.accepts(key.sign(expires: 50), now: 0, TraceKey.inspectHeader))
+    }
+
     @Test func `short keys are refused`() { #expect(TraceKey(Array(repeating: 65, count: 31)) == nil) }
 }

@@ -12,9 +12,11 @@ final class FakeHost: HookHost {
     var depth = 0
 
     override var now: UInt64 { clock }
-    override func willRun(_ function: HookFunction, _ call: HookCall?) {
+    @discardableResult
+    override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
         depth += 1
         running.append(function.name)
+        return 0
     }
     override func didRun(_ function: HookFunction, _ call: HookCall?) { depth -= 1 }
     override func log(_ level: Int, function: HookFunction, call: HookCall?, text: String) {
@@ -149,6 +151,7 @@ func text(_ body: HookBody) -> String {
     switch body {
     case .unchanged: "unchanged"
     case .none: "none"
+    case .socket: "socket"
     case .bytes(let bytes): String(decoding: bytes, as: UTF8.self)
     case .stream(let length): "stream\(length.map { " of \($0)" } ?? "")"
     }

@@ -28,7 +28,7 @@ import Testing
         #expect(line(bench.run()) == """
             respond {"method":"POST","url":"https://shop.example/cart/7?a=1&b=two","agent":"curl/8","twice":"one, two",\
             "none":null,"host":"shop.example","names":["content-length","host","user-agent","x-twice"],"ip":"192.0.2.7",\
-            "port":4711,"tls":{"version":"TLSv1.3","cipher":"TLS_AES_128_GCM_SHA256","sni":"shop.example"},\
+            "port":4711,"tls":{"version":"TLSv1.3","cipher":"TLS_AES_128_GCM_SHA256","sni":"shop.example","ja4":null,"certificate":null},\
             "id":"00000000000000010000000000000abc","rule":{"name":"the rule","file":"rules.yaml","line":12},\
             "mode":"test","args":"two"}
             """)

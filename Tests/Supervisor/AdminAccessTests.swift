@@ -87,4 +87,53 @@ import Testing
             #expect((route.method == .post) == (route.role >= .operate), "\(route.path)")
         }
     }
+
+    // MARK: Certificates
+
+    private func certified(_ fill: (inout ConfigurationBundle.AdminClient) -> Void) -> AdminAccess {
+        var client = ConfigurationBundle.AdminClient(name: "alice", role: "operate")
+        fill(&client)
+        var access = AdminAccess(user: 7)
+        access.configure([client]) { $0 == "gateway.example" }
+        return access
+    }
+
+    private func role(_ access: AdminAccess, _ certificate: AdminCertificate?, host: String = "localhost", token: String? = nil) -> AdminRole? {
+        let request = AdminRequest(path: "/", host: host, token: token)
+        guard case .caller(let caller) = access.caller(request, from: .encrypted(certificate), now: 1) else { return nil }
+        return caller.role
+    }
+
+    @Test func aCertificateHasTheRoleOfTheEntryThatItFitsInWhole() {
+        let good = AdminCertificate(subject: "CN=alice", alternativeNames: ["DNS:Ops.example", "URI:spiffe://a/b"], fingerprint: "aa", isVerified: true)
+        #expect(role(certified { $0.subject = "CN=alice" }, good) == .operate)
+        #expect(role(certified { $0.alternativeName = "DNS:ops.example" }, good) == .operate)
+        #expect(role(certified { $0.alternativeName = "URI:spiffe://a/b" }, good) == .operate)
+        #expect(role(certified { $0.alternativeName = "URI:spiffe://A/b" }, good) == .anyone)
+        #expect(role(certified { $0.fingerprint = "aa" }, good) == .operate)
+        #expect(role(certified { ($0.subject, $0.fingerprint) = ("CN=alice", "bb") }, good) == .anyone)
+        #expect(role(certified { $0.subject = "CN=alic" }, good) == .anyone)
+        #expect(role(certified { _ in }, good) == .anyone)
+        #expect(role(certified { $0.subject = "CN=alice" }, nil) == .anyone)
+    }
+
+    @Test func aCertificateThatIsNotGoodGivesNothing() {
+        let bad = AdminCertificate(subject: "CN=alice", fingerprint: "aa", isVerified: false)
+        #expect(role(certified { $0.subject = "CN=alice" }, bad) == .anyone)
+    }
+
+    @Test func aTokenGoesBeforeTheCertificate() {
+        let good = AdminCertificate(subject: "CN=alice", fingerprint: "aa", isVerified: true)
+        var access = certified { $0.subject = "CN=alice" }
+        access.add(AdminToken(secret: "abcdef", role: .read, expires: 1000, name: "graphs"), now: 0)
+        #expect(role(access, good, token: "abcdef") == .read)
+        #expect(role(access, good, token: "wrong") == nil)
+    }
+
+    @Test func overTLSTheNamesOfTheCertificateAreOursAndNoOthers() {
+        let access = certified { $0.subject = "CN=alice" }
+        #expect(role(access, nil, host: "gateway.example:9901") == .anyone)
+        #expect(role(access, nil, host: "evil.example") == nil)
+        #expect(status(access.caller(AdminRequest(path: "/", host: "gateway.example"), from: .network, now: 1)) == 403)
+    }
 }

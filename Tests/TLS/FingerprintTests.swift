@@ -49,6 +49,28 @@ import Testing
         #expect(ClientHello([]) == nil)
     }
 
+    /// As it stands in the socket, in records of `size` bytes.
+    private func records(_ message: [UInt8], size: Int) -> [UInt8] {
+        stride(from: 0, to: message.count, by: size).flatMap { start in
+            [22, 3, 1] + block(Array(message[start..<min(start + size, message.count)]), 2)
+        }
+    }
+
+    @Test(arguments: [16_384, 100, 7, 1])
+    func `the fingerprint is known before TLS has the bytes, and not before they are whole`(size: Int) throws {
+        let message = chrome
+        let read = try #require(ClientHello(message))
+        let bytes = records(message, size: size)
+        for length in 0..<bytes.count { #expect(HandshakePreview.fingerprint(bytes[..<length]) == nil) }
+        #expect(HandshakePreview.fingerprint(bytes[...]) == read.ja4)
+        #expect(HandshakePreview.fingerprint((bytes + [22, 3, 3, 0, 1, 0])[...]) == read.ja4)
+    }
+
+    @Test(arguments: [[71, 69, 84, 32, 47, 32], [22, 3, 1, 0, 0, 0], [22, 3, 1, 0, 4, 2, 0, 0, 0], [22, 3, 1, 0, 4, 1, 255, 0, 0]] as [[UInt8]])
+    func `what is no ClientHello has no fingerprint and is not waited for`(bytes: [UInt8]) {
+        #expect(HandshakePreview.fingerprint(bytes[...]) == "")
+    }
+
     @Test func `a handshake tells the server the client's fingerprint`() throws {
         let certificates = try TestCertificates.shared.get()
         var options = ClientOptions()

@@ -10,7 +10,8 @@
 int sluice_landlock_everything(void);
 // System calls from now on: those that JavaScript, the loop and inherited descriptors need. Files answer EACCES;
 // whatever makes sockets or processes or looks into others ends the process (SIGSYS). All threads are held.
-int sluice_seccomp_cordon(void);
+// `threads`: more of them may be made, still no process.
+int sluice_seccomp_cordon(int threads);
 
 struct sluice_cordon_limits {
     uint64_t address_space, data, cpu_seconds, descriptors;

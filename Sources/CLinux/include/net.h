@@ -59,6 +59,10 @@ ssize_t sluice_send_parts(int fd, const void *first, size_t first_count, const v
 int sluice_host_name(char name[256]);
 // Smoothed round trip time to the peer in microseconds, or a negative errno.
 int64_t sluice_round_trip(int fd);
+// Bytes that the peer has acknowledged since the connection began, or a negative errno.
+int64_t sluice_acknowledged(int fd);
+// Makes the kernel take no more once `bytes` wait that were not sent yet; connections of a listening socket inherit it.
+int sluice_limit_unsent(int fd, int bytes);
 int sluice_local_address(int fd, struct sluice_address *address);
 int sluice_shutdown_write(int fd);
 // Closes with a reset instead of an orderly end.

@@ -44,6 +44,8 @@ struct sluice_tls_io {
     int record_type;      // of the next write then, where it is no application data; else 0
     uint8_t *hello;       // the first ClientHello received, until sluice_tls_forget_hello
     size_t hello_count;
+    size_t hello_length;  // of the last ClientHello received
+    size_t hello_limit;   // a longer one is refused; 0 is no limit
 };
 
 // Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.
@@ -82,6 +84,7 @@ struct sluice_policy {
     int verify;          // client certificates: 0 not asked for, 1 asked for, 2 demanded
     X509 *const *authorities; // who may have signed them
     size_t authority_count;
+    int no_tickets; // every connection shakes hands in full
 };
 
 // Sets callbacks and options of one context of a listener; `server` must outlive it. Returns NULL, or what of the
@@ -109,6 +112,9 @@ struct sluice_peer {
     char subject[512], issuer[512], serial[64], fingerprint[65];
 };
 void sluice_peer_read(SSL *ssl, struct sluice_peer *peer);
+// The alternative names of the client's certificate, each behind `DNS:`, `URI:` or `email:` and with a line feed at its end. Names with
+// control characters are left out, so are those beyond `room`.
+void sluice_peer_names(SSL *ssl, char *text, size_t room);
 
 // 0 when the kernel can take over the records of a connection (kTLS), or the errno of the attempt.
 int sluice_ktls_probe(void);

@@ -26,6 +26,8 @@ const char *cv8_version(void);
 bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms);
 // From now on the wall clock of this process's JavaScript moves only between turns. After cv8_start.
 void cv8_freeze_clock(void);
+// Isolates made from now on may evaluate text as code. For tools that run nobody's hooks.
+void cv8_allow_evaluation(void);
 // On this thread the wall clock of JavaScript says this, in milliseconds since 1970, until it is set again; the real time
 // when it is not a number. After cv8_start.
 void cv8_set_clock(double milliseconds);
@@ -135,11 +137,30 @@ uint8_t *cv8_profile_stop(cv8_isolate *isolate, size_t *count);
 /// The heap as DevTools reads it (`.heapsnapshot`); null beyond `limit` bytes.
 uint8_t *cv8_heap_snapshot(cv8_isolate *isolate, size_t limit, size_t *count);
 
+// MARK: debugging: the protocol of Chrome's DevTools, messages in JSON
+
+typedef struct {
+  void *context;
+  void (*send)(void *context, int32_t session, cv8_bytes message);
+  /// A script stands at a breakpoint: deliver some messages and return. Called again as long as it stands there.
+  void (*pause)(void *context);
+  void (*release)(void *context);  // the inspector is gone
+} cv8_inspector_host;
+/// Outside of turns. `base`: the folder of the files whose names are relative. False when there is one already.
+bool cv8_inspector_open(cv8_isolate *isolate, cv8_bytes base, const cv8_inspector_host *host);
+/// Outside of turns or in `pause`. False: too many, or the number is taken.
+bool cv8_inspector_connect(cv8_isolate *isolate, int32_t session);
+/// The last one to go lets a script that stands at a breakpoint go on.
+void cv8_inspector_disconnect(cv8_isolate *isolate, int32_t session);
+/// What it evaluates is watched as a turn of its own.
+void cv8_inspector_dispatch(cv8_isolate *isolate, int32_t session, cv8_bytes message);
+bool cv8_inspector_is_paused(const cv8_isolate *isolate);
+
 // MARK: turns (watchdog)
 
 typedef struct { uint64_t elapsed_ns, cpu_ns; int32_t stop; } cv8_turn;
 /// Arms the watchdog for this thread. Turns of different isolates nest: the outer clock stands still.
-void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns);
+void cv8_turn_begin(cv8_isolate *isolate, uint64_t cpu_ns, uint64_t wall_ns, uint64_t now_ns);
 void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out);
 bool cv8_turn_is_open(const cv8_isolate *isolate);
 /// Why scripts of this turn were stopped (cv8_stop); stays until the next turn, for heap for ever.
@@ -190,6 +211,7 @@ bool cv8_has_rejections(const cv8_isolate *isolate);
 int32_t cv8_argument_count(const cv8_call *call);
 int32_t cv8_argument_kind(cv8_call *call, int32_t index);
 bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out);
+bool cv8_argument_pair(cv8_call *call, int32_t index, int32_t *first, int32_t *second);
 bool cv8_argument_double(cv8_call *call, int32_t index, double *out);
 bool cv8_argument_bool(cv8_call *call, int32_t index, bool *out);
 typedef enum { CV8_TEXT_OK = 0, CV8_TEXT_NOT_STRING = 1, CV8_TEXT_NOT_LATIN1 = 2, CV8_TEXT_TOO_LONG = 3 } cv8_text_status;

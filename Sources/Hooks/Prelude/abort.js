@@ -31,11 +31,14 @@
       return signal;
     }
     static any(signals) {
-      const result = new AbortSignal(make);
       const sources = [...signals];
       for (const source of sources) {
         if (!(source instanceof AbortSignal)) throw new TypeError("AbortSignal.any: a member is not an AbortSignal");
       }
+      return AbortSignal.#dependent(sources);
+    }
+    static #dependent(sources) {
+      const result = new AbortSignal(make);
       const done = sources.find((source) => source.#aborted);
       if (done) { abort(result, done.#reason); return result; }
       // A dependent signal stands for its own sources, so that events fire in the order of the signals' making.
@@ -45,6 +48,7 @@
       return result;
     }
     static {
+      realm.followSignal = (signal) => AbortSignal.#dependent([signal]);
       realm.isSignal = (value) => typeof value === "object" && value !== null && #aborted in value;
       /// Calls `act` when the signal is aborted; gives back how to stop that.
       realm.whenAborted = (signal, act) => {

@@ -11,12 +11,19 @@ const realm = { native, current: null };
     }
   };
 
+  /// Behaviours that the function's `compat` date is older than (Rules/Model/Compatibility.swift).
+  realm.heldBack = [];
+  realm.since = (name) => !realm.heldBack.includes(name);
+
   realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
   realm.now = () => native.now();
 
+  /// The prototypes of our interfaces.
+  realm.branded = new WeakSet();
   /// Marks the members of an interface enumerable and names it for Object.prototype.toString.
   realm.brand = (type, name = type.name) => {
     const prototype = type.prototype;
+    realm.branded.add(prototype);
     for (const key of Object.getOwnPropertyNames(prototype)) {
       if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     }
@@ -30,6 +37,14 @@ const realm = { native, current: null };
     if (value === undefined || value === null) return empty;
     if (typeof value !== "object" && typeof value !== "function") throw new TypeError(`${what} are not an object`);
     return value;
+  };
+
+  /// A sequence argument of Web IDL, as an array.
+  realm.sequence = (value, what) => {
+    if (typeof value !== "object" && typeof value !== "function" || value === null || typeof value[Symbol.iterator] !== "function") {
+      throw new TypeError(`${what} is not a sequence`);
+    }
+    return [...value];
   };
 
   /// Interfaces that few hooks use: made when a script first asks for one of them, so that isolates start small.
@@ -72,7 +87,7 @@ const realm = { native, current: null };
   }
   realm.brand(DOMException);
   for (const name of Object.keys(codes)) {
-    const constant = name.replace(/Error$/, "").replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase() + "_ERR";
+    const constant = name.replace(/Error$/, "").replace("InUse", "Inuse").replace("URLM", "UrlM").replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase() + "_ERR";
     for (const target of [DOMException, DOMException.prototype]) {
       Object.defineProperty(target, constant, { value: codes[name], enumerable: true });
     }
@@ -190,7 +205,8 @@ const realm = { native, current: null };
 
   /// Runs the listeners in order. `failed` is told what a listener throws: reportError for user events,
   /// a rethrow for the events of an exchange, where a throw must end in the rule's policy.
-  function dispatch(target, event, failed) {
+  /// `returned` is told what they return.
+  function dispatch(target, event, failed, returned = undefined) {
     drive.begin(event, target === realm.globalTarget ? globalThis : target);
     try {
       const stoppedBefore = drive.stopped(event);
@@ -200,8 +216,8 @@ const realm = { native, current: null };
         if (one.once) removeListener(target, one.type, one.callback, one.capture);
         drive.passive(event, one.passive);
         try {
-          if (typeof one.callback === "function") one.callback.call(event.currentTarget, event);
-          else callHandler(one.callback, event);
+          const value = typeof one.callback === "function" ? one.callback.call(event.currentTarget, event) : callHandler(one.callback, event);
+          returned?.(value);
         } catch (error) {
           failed(error);
         }
@@ -213,7 +229,7 @@ const realm = { native, current: null };
   function callHandler(object, event) {
     const { handleEvent } = object;
     if (typeof handleEvent !== "function") throw new TypeError("the listener has no handleEvent function");
-    handleEvent.call(object, event);
+    return handleEvent.call(object, event);
   }
   realm.dispatch = dispatch;
   realm.hasListener = (type) => listenersOf(realm.globalTarget).some((one) => one.type === type);

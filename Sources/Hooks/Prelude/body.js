@@ -46,14 +46,19 @@
     }
   }
 
-  /// A byte stream of one chunk that is made when it is first read.
+  /// A byte stream of one chunk that is made when it is first read. `make` gives bytes, or a promise of them.
   function fromSource(make) {
-    const stream = S.readableBytes(async () => {
-      const bytes = await make();
+    const give = (bytes) => {
       if (bytes.length > 0) stream.controller.enqueue(bytes);
       stream.controller.close();
       if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
-    }, () => S.resolved(undefined));
+    };
+    const stream = S.readableBytes(() => S.attempt(() => {
+      const bytes = make();
+      // Only a promise is waited for: a hook's Object.prototype.then must not see the bytes.
+      if (bytes instanceof Promise) return S.then(bytes, give);
+      return S.resolved(give(bytes));
+    }), () => S.resolved(undefined));
     return stream;
   }
 
@@ -94,8 +99,9 @@
     get stream() {
       if (this.source === null || realm.isStream(this.source)) return this.source;
       if (this.shown !== null) return this.shown;
-      this.shown = S.show(this.source instanceof LiveBody ? lazily(this) : fromSource(() => sourceBytes(this.source)));
+      this.shown = S.show(this.source instanceof LiveBody ? lazily(this) : fromSource(() => bytesIn(this.source)));
       holderOfStream.set(this.shown, this);
+      if (this.spent) realm.streamSpend(this.shown);
       return this.shown;
     }
 
@@ -114,33 +120,47 @@
       if (this.used || this.locked) throw new TypeError("clone: the body was read already or is locked");
       if (this.source instanceof LiveBody) this.source.shares++;
       if (!realm.isStream(this.source)) return new Holder(this.source, this.type);
-      const [mine, other] = this.source.tee();
-      this.source = mine;
-      return new Holder(other, this.type);
+      const [mine, other] = S.tee(realm.streamSlots(this.source), (chunk) => realm.cloneMoving(chunk, []).value);
+      this.source = S.show(mine);
+      return new Holder(S.show(other), this.type);
     }
   }
 
-  async function sourceBytes(source) {
-    if (source === null) return new Uint8Array(0);
-    if (typeof source === "string") return realm.encode(source);
-    if (source instanceof LiveBody) return source.read();
-    if (source instanceof Uint8Array) return source.slice();
-    return collect(realm.streamSlots(source));
+  const bytesIn = (source) => (typeof source === "string" ? realm.encode(source) : source.slice());
+  /// What `use` makes of all bytes of a source. Nothing that a hook put on Object.prototype is asked on the way.
+  function withBytes(source, use) {
+    if (source === null) return S.attempt(() => S.resolved(use(new Uint8Array(0))));
+    if (typeof source === "string" || source instanceof Uint8Array) return S.attempt(() => S.resolved(use(bytesIn(source))));
+    if (source instanceof LiveBody) return S.then(source.read(), use);
+    return collect(realm.streamSlots(source), use);
   }
+  const sourceBytes = (source) => withBytes(source, (bytes) => bytes);
 
   /// Every chunk of a stream as one Uint8Array.
-  async function collect(stream) {
+  function collect(stream, use = (bytes) => bytes) {
     const chunks = [], reader = new S.Reader(stream, false);
     let length = 0;
-    for (;;) {
-      const request = new S.PromisedRead();
-      reader.read(request);
-      const { value, done } = await request.deferred.promise;
-      if (done) break;
-      if (!(value instanceof Uint8Array)) throw new TypeError("a chunk of the body is not a Uint8Array");
-      chunks.push(value);
-      length += value.length;
-    }
+    return new Promise((resolve, reject) => {
+      const next = () => reader.read({
+        chunk(value) {
+          if (!(value instanceof Uint8Array)) {
+            const error = new TypeError("a chunk of the body is not a Uint8Array");
+            S.handled(reader.cancel(error));
+            reject(error);
+            return;
+          }
+          chunks.push(value);
+          length += value.length;
+          // Not from here: a stream of many small chunks that are there already would fill the stack.
+          S.then(S.resolved(undefined), next);
+        },
+        close() { try { resolve(use(joined(chunks, length))); } catch (error) { reject(error); } },
+        error: reject,
+      });
+      next();
+    });
+  }
+  function joined(chunks, length) {
     const all = new Uint8Array(length);
     let at = 0;
     for (const chunk of chunks) { all.set(chunk, at); at += chunk.length; }
@@ -167,29 +187,25 @@
     return new Holder(realm.scalars(value), "text/plain;charset=UTF-8");
   }
 
-  async function text(holder) {
+  function text(holder) {
     const source = holder.take("text");
-    if (typeof source !== "string") return realm.decode(await sourceBytes(source));
-    return source.charCodeAt(0) === 0xfeff ? source.slice(1) : source;
+    if (typeof source !== "string") return withBytes(source, realm.decode);
+    return S.resolved(source.charCodeAt(0) === 0xfeff ? source.slice(1) : source);
   }
 
   /// Gives an interface the Body members. `holderOf(object)` throws when it is not one of the interface.
   function mixin(type, holderOf) {
+    const read = (self, what, use) => S.attempt(() => withBytes(holderOf(self).take(what), use));
+    const typeOf = (self) => self.headers.get("content-type") ?? "";
     const members = {
       get body() { return holderOf(this).stream; },
       get bodyUsed() { return holderOf(this).used; },
-      async text() { return text(holderOf(this)); },
-      async json() { return JSON.parse(await text(holderOf(this))); },
-      async bytes() { return sourceBytes(holderOf(this).take("bytes")); },
-      async blob() {
-        const type = this.headers.get("content-type") ?? "";
-        return realm.newBlob(await sourceBytes(holderOf(this).take("blob")), type.toLowerCase());
-      },
-      async formData() {
-        const type = this.headers.get("content-type") ?? "";
-        return realm.decodeForm(await sourceBytes(holderOf(this).take("formData")), type);
-      },
-      async arrayBuffer() { return (await sourceBytes(holderOf(this).take("arrayBuffer"))).buffer; },
+      text() { return S.attempt(() => text(holderOf(this))); },
+      json() { return S.attempt(() => S.then(text(holderOf(this)), (found) => JSON.parse(found))); },
+      bytes() { return read(this, "bytes", (bytes) => bytes); },
+      blob() { return read(this, "blob", (bytes) => realm.newBlob(bytes, typeOf(this).toLowerCase())); },
+      formData() { return read(this, "formData", (bytes) => realm.decodeForm(bytes, typeOf(this))); },
+      arrayBuffer() { return read(this, "arrayBuffer", (bytes) => bytes.buffer); },
     };
     for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(members))) {
       Object.defineProperty(type.prototype, key, property);

@@ -15,14 +15,28 @@
     throw new DOMException(`${shown} cannot be cloned`, "DataCloneError");
   }
 
+  // As `CloneKind` in CV8/web_clone.cc: what has which internal slots is not for `instanceof` to say.
+  const [ordinary, array, date, regexp, map, set, buffer, view, error, wrapper, refused, detached] = Array(12).keys();
+  const { getTime } = Date.prototype, mapEntries = Map.prototype.entries, setValues = Set.prototype.values;
+  const source = Object.getOwnPropertyDescriptor(RegExp.prototype, "source").get, flags = Object.getOwnPropertyDescriptor(RegExp.prototype, "flags").get;
+
   class Flattener {
-    constructor(budget, shares) { this.list = []; this.seen = new Map(); this.budget = budget; this.shares = shares; }
+    /// `moved`: what is transferred, with its index. `shares`: whether platform objects may be copied.
+    constructor(budget, shares, moved = []) {
+      this.list = moved.map((_, index) => ["t", index]);
+      this.seen = new Map(moved.map((one, index) => [one, index]));
+      this.budget = budget;
+      this.shares = shares;
+    }
 
     add(value) {
-      const at = special.findIndex((one) => Object.is(one, value));
-      if (at >= 0) return -1 - at;
+      if (value === undefined || typeof value === "number") {
+        const at = special.findIndex((one) => Object.is(one, value));
+        if (at >= 0) return -1 - at;
+      }
+      const known = this.seen.get(value);
+      if (known !== undefined) return known;
       if (typeof value === "function" || typeof value === "symbol") refuse(value);
-      if (this.seen.has(value)) return this.seen.get(value);
       if (--this.budget < 0) throw new DOMException("the value has too many parts to be cloned", "DataCloneError");
       const index = this.list.push(null) - 1;
       this.seen.set(value, index);
@@ -33,36 +47,52 @@
     primitive(value) { return typeof value === "bigint" ? ["n", `${value}`] : value; }
 
     object(value) {
-      if (Array.isArray(value)) return ["a", value.length, ...this.members(value)];
-      if (ArrayBuffer.isView(value)) return ["v", realm.viewName(value), this.add(value.buffer), value.byteOffset, value.length ?? value.byteLength];
-      if (value instanceof ArrayBuffer) return ["b", new Uint8Array(value.slice(0))];
-      if (value instanceof Date) return ["d", this.add(Date.prototype.getTime.call(value))];
-      if (value instanceof RegExp) return ["r", value.source, value.flags];
-      if (value instanceof Map) return ["m", ...[...Map.prototype.entries.call(value)].flatMap(([key, one]) => [this.add(key), this.add(one)])];
-      if (value instanceof Set) return ["s", ...[...Set.prototype.values.call(value)].map((one) => this.add(one))];
+      switch (native.kindOf(value)) {
+        case ordinary: return this.ordinary(value);
+        case array: return ["a", value.length, ...this.members(value)];
+        case date: return ["d", this.add(Reflect.apply(getTime, value, []))];
+        case regexp: return ["r", Reflect.apply(source, value, []), Reflect.apply(flags, value, [])];
+        case map: return ["m", ...[...Reflect.apply(mapEntries, value, [])].flatMap(([key, one]) => [this.add(key), this.add(one)])];
+        case set: return ["s", ...[...Reflect.apply(setValues, value, [])].map((one) => this.add(one))];
+        case buffer: return ["b", new Uint8Array(value.slice(0))];
+        case view: return ["v", realm.viewName(value), this.add(value.buffer), value.byteOffset, value.length ?? value.byteLength];
+        case error: return this.error(value);
+        case wrapper: return ["p", this.add(unwrapped(value))];
+        case detached: throw new DOMException("an ArrayBuffer that was transferred cannot be cloned", "DataCloneError");
+        default: refuse(value);
+      }
+    }
+    ordinary(value) {
       const copy = this.shares ? realm.sharedCopy(value) : null;
       if (copy !== null) return ["c", copy];
-      if (value instanceof Error) return this.error(value);
-      if (value instanceof Boolean || value instanceof Number || value instanceof String || value instanceof BigInt) return ["p", this.add(value.valueOf())];
-      if (tagOf(value) !== "Object" || realm.isPlatform(value)) refuse(value);
+      if (realm.isPlatform(value) || value instanceof WeakRef) refuse(value);
       return ["o", ...this.members(value)];
     }
 
     members(value) {
       const out = [];
-      for (const key of Object.keys(value)) out.push(key, this.add(value[key]));
+      for (const key of Object.keys(value)) if (Object.hasOwn(value, key)) out.push(key, this.add(value[key]));
       return out;
     }
 
     error(value) {
-      const name = Object.hasOwn(errorTypes, value.name) ? value.name : "Error";
+      const copy = this.shares ? realm.sharedCopy(value) : null;   // a DOMException
+      if (copy !== null) return ["c", copy];
+      const named = `${value.name}`, message = Object.getOwnPropertyDescriptor(value, "message"), { stack } = value;
+      const text = message !== undefined && "value" in message ? `${message.value}` : null;
       const cause = Object.hasOwn(value, "cause") ? [this.add(value.cause)] : [];
-      return ["e", name, `${value.message}`, typeof value.stack === "string" ? value.stack : "", ...cause];
+      return ["e", Object.hasOwn(errorTypes, named) ? named : "Error", text, typeof stack === "string" ? stack : "", ...cause];
     }
+  }
+  const values = [Boolean, Number, String, BigInt].map((type) => type.prototype.valueOf);
+  /// What a Boolean, Number, String or BigInt object holds.
+  function unwrapped(object) {
+    for (const valueOf of values) { try { return Reflect.apply(valueOf, object, []); } catch { /* another kind */ } }
+    return refuse(object);
   }
 
   class Builder {
-    constructor(list) { this.list = list; this.made = new Map(); }
+    constructor(list, received = []) { this.list = list; this.made = new Map(); this.received = received; }
 
     get(index) {
       if (index < 0) return special[-1 - index];
@@ -81,6 +111,7 @@
         case "o": return this.fill(this.keep(index, {}), rest, 0);
         case "d": return this.keep(index, new Date(this.get(rest[0])));
         case "c": return this.keep(index, rest[0]());
+        case "t": return this.received[rest[0]];
         case "r": return this.keep(index, new RegExp(rest[0], rest[1]));
         case "b": return this.keep(index, rest[0].buffer);
         case "v": return this.keep(index, new viewTypes[rest[0]](this.get(rest[1]), rest[2], rest[3]));
@@ -106,7 +137,7 @@
       return target;
     }
     error(index, [name, message, stack, cause]) {
-      const error = this.keep(index, new errorTypes[name](message));
+      const error = this.keep(index, message === null ? new errorTypes[name]() : new errorTypes[name](message));
       Object.defineProperty(error, "stack", { value: stack, writable: true, enumerable: false, configurable: true });
       if (cause !== undefined) Object.defineProperty(error, "cause", { value: this.get(cause), writable: true, enumerable: false, configurable: true });
       return error;
@@ -117,8 +148,11 @@
     const name = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Int8Array.prototype), Symbol.toStringTag).get.call(view);
     return name ?? "DataView";
   };
-  realm.isPlatform = (value) => realm.isHeaders(value) || realm.isRequest(value) || realm.isResponse(value) ||
-    realm.isStream(value) || value instanceof realm.EventTarget || value instanceof realm.Event;
+  /// Whether an object is of an interface of ours, or of a class that extends one.
+  realm.isPlatform = (value) => {
+    for (let one = Object.getPrototypeOf(value); one !== null; one = Object.getPrototypeOf(one)) if (realm.branded.has(one)) return true;
+    return false;
+  };
 
   /// How to make a copy of a platform object that can be cloned, from parts that never change; null for others.
   realm.sharedCopy = (value) => {
@@ -129,15 +163,39 @@
     return realm.blobCopy(value) ?? realm.crypto.keyCopy(value);
   };
 
-  function structuredClone(value, options) {
-    realm.needs(arguments.length, 1, "structuredClone");
-    const transfer = [...(options?.transfer ?? [])];
-    for (const one of transfer) if (!(one instanceof ArrayBuffer)) refuse(one);
-    const flat = new Flattener(1_000_000, true);
+  // What can be transferred besides buffers: functions that give null for other values, else {usable, move()}.
+  realm.transfers = [];
+  function transferOf(value) {
+    if (typeof value === "object" && value !== null) {
+      const kind = native.kindOf(value);
+      if (kind === buffer || kind === detached) return { usable: kind === buffer, move: () => moveBuffer(value) };
+      for (const look of realm.transfers) {
+        const found = look(value);
+        if (found !== null) return found;
+      }
+    }
+    throw new DOMException("a value that cannot be transferred is in the list of what to transfer", "DataCloneError");
+  }
+  function moveBuffer(value) {
+    try { return native.transfer(value); } catch { throw new DOMException("this ArrayBuffer cannot be transferred", "DataCloneError"); }
+  }
+
+  /// "StructuredSerializeWithTransfer" and its counterpart (HTML section 2.7.8): the copy, and what was moved into it.
+  realm.cloneMoving = (value, transfer) => {
+    if (new Set(transfer).size !== transfer.length) throw new DOMException("a value is in the list of what to transfer twice", "DataCloneError");
+    const moves = transfer.map(transferOf), flat = new Flattener(1_000_000, true, transfer);
     const root = flat.add(value);
-    const copy = new Builder(flat.list).get(root);
-    for (const one of transfer) native.detach(one);
-    return copy;
+    if (moves.some((one, index) => !(transferOf(transfer[index]).usable))) {
+      throw new DOMException("a value in the list of what to transfer was transferred already, or is in use", "DataCloneError");
+    }
+    const received = moves.map((one) => one.move());
+    return { value: new Builder(flat.list, received).get(root), received };
+  };
+
+  function structuredClone(value, options = undefined) {
+    realm.needs(arguments.length, 1, "structuredClone");
+    const { transfer } = realm.dictionary(options, "structuredClone: the options");
+    return realm.cloneMoving(value, transfer === undefined ? [] : realm.sequence(transfer, "structuredClone: transfer")).value;
   }
 
   /// Whether JSON says everything about an object: string keys, and values that are text, numbers or booleans.

@@ -10,11 +10,12 @@
       const zip = native.zipOpen(index, compresses);
       /// Hands on what the steps give, never more of it than the reader has room for.
       const work = async (last) => {
-        for (;;) {
-          const chunk = native.zipStep(zip, last);
-          if (chunk === null) return;
+        let chunk = native.zipStep(zip, last);
+        while (chunk !== null) {
           stream.enqueue(chunk);
-          if (stream.backpressure) await stream.change.promise;
+          // Whether there is more is known before anyone waits: the last chunk of a write ends the write.
+          chunk = native.zipStep(zip, last);
+          if (chunk !== null && stream.backpressure) await stream.change.promise;
         }
       };
       const stream = S.transform((chunk) => {

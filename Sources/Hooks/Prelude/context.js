@@ -2,7 +2,7 @@
 {
   // Numbers shared with HookPhase and HookTextItem in Swift.
   const phases = { request: 0, response: 1, error: 2, fetch: 3, scheduled: 4, webSocket: 5 };
-  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8, protocol: 9, sender: 10 };
+  const items = { requestId: 3, ip: 4, port: 5, tlsVersion: 6, cipher: 7, sni: 8, protocol: 9, sender: 10, ja4: 11, subject: 12, issuer: 13, serial: 14, fingerprint: 15, verified: 16 };
   realm.items = items;
   const actions = { none: 0, deny: 1 };
   const dropStatus = 444;   // for the host: close without an answer
@@ -29,6 +29,7 @@
       this.timers = null;
       this.signal = null;      // ctx.signal, once asked for
       this.outgoing = null;    // by side: bodies that this call makes
+      this.socket = null;      // the hook's end of the client's WebSocket
       this.waiting = null;     // key -> {resolve, reject}: what the host still owes this call
       this.sent = false;       // fetch(): the request went to the origin
       this.bodySent = false;   // and the client's body with it, as it was
@@ -130,13 +131,32 @@
     set(name, value) { native.setVariable(this.#call.slot, this.#call.epoch, `${name}`, `${value}`); }
   }
 
+  /// What is left of the call's limits. CPU time as of the beginning of this turn.
+  class Budget {
+    #call;
+    constructor(call) { this.#call = call; }
+    get cpuMs() { return native.budget(this.#call.slot, this.#call.epoch, 0); }
+    get memory() { return native.budget(this.#call.slot, this.#call.epoch, 1); }
+    get subrequests() { return native.budget(this.#call.slot, this.#call.epoch, 2); }
+  }
+  realm.brand(Budget);
+
+  const traceparent = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
   class Context {
-    #call; #client = null; #vars = null;
+    #call; #client = null; #vars = null; #budget = null;
     constructor(call) { this.#call = call; }
     get args() { return this.#call.binding.args; }
     get rule() { return this.#call.binding.rule; }
     get request() { return this.#call.liveRequest; }
     get requestId() { return this.#text(items.requestId); }
+    get traceparent() {
+      const sent = native.header(this.#call.slot, this.#call.epoch, 0, "traceparent");
+      if (sent !== null && traceparent.test(sent)) return sent;
+      const id = this.requestId;
+      return `00-${id}-${id.slice(16)}-00`;
+    }
+    get budget() { return (this.#budget ??= new Budget(this.#call)); }
     /// In onWebSocketMessage: "client" or "origin".
     get from() { return this.#call.phase === phases.webSocket ? this.#text(items.sender) : undefined; }
     get state() {
@@ -149,10 +169,20 @@
     get client() {
       if (this.#client === null) {
         const version = this.#text(items.tlsVersion);
-        const tls = version === null ? null : Object.freeze({ version, cipher: this.#text(items.cipher), sni: this.#text(items.sni) });
+        const tls = version === null ? null : Object.freeze({
+          version, cipher: this.#text(items.cipher), sni: this.#text(items.sni), ja4: this.#text(items.ja4), certificate: this.#certificate(),
+        });
         this.#client = Object.freeze({ ip: this.#text(items.ip), port: Number(this.#text(items.port)), tls });
       }
       return this.#client;
+    }
+    #certificate() {
+      const subject = this.#text(items.subject);
+      if (subject === null) return null;
+      return Object.freeze({
+        subject, issuer: this.#text(items.issuer), serial: this.#text(items.serial), fingerprint: this.#text(items.fingerprint),
+        verified: this.#text(items.verified) === "1",
+      });
     }
     #text(item) { return native.text(this.#call.slot, this.#call.epoch, item); }
     next(request) { return realm.sendToOrigin(this.#call, request ?? this.#call.liveRequest); }
@@ -172,9 +202,20 @@
   /// The first argument of scheduled().
   realm.newController = (call) => Object.freeze({ cron: call.binding.args.cron, scheduledTime: scheduledTime(call), type: "scheduled", noRetry() {} });
 
+  /// Arguments as Azion's code reads them, by `args.name` and by `args("name")`.
+  function callable(values) {
+    if (typeof values !== "object" || values === null || Array.isArray(values)) return values;
+    const read = (name) => (Object.hasOwn(values, name) ? values[name] : undefined);
+    delete read.name;
+    delete read.length;
+    for (const key of Object.keys(values)) Object.defineProperty(read, key, { value: values[key], enumerable: true });
+    Object.defineProperty(read, "toJSON", { value: () => values });
+    return Object.freeze(read);
+  }
+
   /// The event of addEventListener("fetch" | "request" | "response" | "error" | "firewall").
   class ExchangeEvent extends realm.Event {
-    #call; #env; #context = null;
+    #call; #env; #context = null; #args;
     #answer = undefined; #answered = false; #promises = [];
     constructor(type, call, env) {
       super(type);
@@ -184,7 +225,7 @@
     get request() { return this.#call.liveRequest; }
     get response() { return this.#call.phase === phases.response ? this.#call.liveResponse : undefined; }
     get error() { return this.#call.phase === phases.error ? this.#call.gatewayError : undefined; }
-    get args() { return this.#call.binding.args; }
+    get args() { return (this.#args ??= realm.since("event_args_function") ? callable(this.#call.binding.args) : this.#call.binding.args); }
     get cron() { return this.#call.phase === phases.scheduled ? this.#call.binding.args.cron : undefined; }
     get scheduledTime() { return this.#call.phase === phases.scheduled ? scheduledTime(this.#call) : undefined; }
     get env() { return this.#env; }

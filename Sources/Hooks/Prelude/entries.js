@@ -15,7 +15,7 @@
       return found;
     },
   });
-  const Azion = Object.freeze({ KV: realm.AzionKV, networkList, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
+  const Azion = Object.freeze({ KV: realm.AzionKV, networkList, get upgradeWebSocket() { return globalThis.upgradeWebSocket; }, env: Object.freeze({ get: (name) => (Object.hasOwn(azionEnv, name) ? azionEnv[name] : undefined) }) });
   realm.expose({ Azion });
 
   class BadReturn extends TypeError {}
@@ -29,6 +29,7 @@
     env = Object.freeze(granted);
     azionEnv = config.variables;
     realm.reachesOutside = config.outside;
+    realm.heldBack = config.heldBack ?? [];
     let mask = 0;
     for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
@@ -154,8 +155,9 @@
   /// Ends a call with what was thrown. After the answer, in waitUntil work, it is only reported.
   function failCall(call, error) {
     realm.current = call;
-    if (call.finished) { realm.reportError(error); return; }
+    if (call.finished) { if (call.socket === null) realm.reportError(error); else realm.failSocket(call, error); return; }
     call.finished = true;
+    call.socket = null;
     call.tail = 0;
     const kind = error instanceof BadReturn ? failures.badReturn : error !== null && error === call.originError ? failures.origin : failures.error;
     closeCall(call);
@@ -205,6 +207,7 @@
       if (!call) return;
       call.finished = true;
       if (call.signal !== null) realm.abortSignal(call.signal, new realm.DOMException("the exchange ended", "AbortError"));
+      call.socket = null;
       closeCall(call);
       realm.cancelOutgoing(call, new TypeError("the exchange ended"));
       if (realm.current === call) realm.current = null;
@@ -212,6 +215,7 @@
     bodyChunk(slot, epoch, side, bytes) { settleWait(slot, epoch, `chunk ${side}`, bytes); },
     bodyEnd(slot, epoch, side) { settleWait(slot, epoch, `chunk ${side}`, null); },
     bodyRoom: realm.bodyRoom,
+    ...realm.socketEntries,
     stored(slot, epoch, id, kind, value, text) {
       realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
     },

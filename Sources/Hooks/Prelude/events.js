@@ -57,27 +57,30 @@
 
   realm.lazy(["MessageChannel", "MessagePort"], () => {
     const token = Symbol("token");
-    let join;
+    let join, isPort;
     class MessagePort extends EventTarget {
-      #other = null; #queue = []; #started = false; #closed = false; #handler = null;
+      #other = null; #queue = []; #started = false; #closed = false; #moved = false; #handler = null;
       constructor(key) {
         if (key !== token) throw new TypeError("Illegal constructor");
         super();
       }
       postMessage(message, options = undefined) {
         realm.needs(arguments.length, 1, "postMessage");
-        const transfer = Array.isArray(options) ? options : dictionary(options, "postMessage: the options").transfer ?? [];
-        const data = structuredClone(message, { transfer });
-        const to = this.#other;
-        if (to === null || to.#closed) return;
-        to.#queue.push(data);
+        const given = dictionary(options, "postMessage: the options");
+        const list = given[Symbol.iterator] === undefined ? given.transfer : given;
+        const transfer = list === undefined ? [] : realm.sequence(list, "postMessage: transfer");
+        if (transfer.includes(this)) throw new realm.DOMException("a port cannot be sent through itself", "DataCloneError");
+        const to = this.#other, doomed = to !== null && transfer.includes(to);
+        const { value, received } = realm.cloneMoving(message, transfer);
+        if (to === null || to.#closed || doomed) return;
+        to.#queue.push({ data: value, ports: received.filter((one) => isPort(one)) });
         if (to.#started) to.#deliver();
       }
       /// One message for each task: after the microtasks of the one before.
       #deliver() {
         setTimeout(() => {
           if (this.#closed || this.#queue.length === 0) return;
-          realm.dispatch(this, realm.event("MessageEvent", "message", { data: this.#queue.shift() }), realm.reportError);
+          realm.dispatch(this, realm.event("MessageEvent", "message", this.#queue.shift()), realm.reportException);
         }, 0);
       }
       start() {
@@ -95,7 +98,20 @@
         this.addEventListener("message", this.#handler.listener);
         this.start();
       }
+      /// A new port in the place of this one, with the messages that nobody has read.
+      #move() {
+        const port = new MessagePort(token), other = this.#other;
+        port.#queue = this.#queue;
+        port.#closed = this.#closed;
+        port.#other = other;
+        if (other !== null) other.#other = port;
+        this.close();
+        this.#moved = true;
+        return port;
+      }
       static {
+        isPort = (value) => #moved in value;
+        realm.transfers.push((value) => (#moved in value ? { usable: !value.#moved && !value.#closed, move: () => value.#move() } : null));
         join = () => {
           const ports = [new MessagePort(token), new MessagePort(token)];
           ports[0].#other = ports[1];
@@ -140,7 +156,9 @@
 
   let reporting = false;
   /// "Report an exception": an error event, and a log line unless a listener dealt with it.
-  realm.reportException = (error) => {
+  realm.reportException = (error) => { if (!realm.errorHandled(error)) realm.reportError(error); };
+  /// Tells the listeners of the global object; whether one of them dealt with it.
+  realm.errorHandled = (error) => {
     if (!reporting && realm.hasListener("error")) {
       reporting = true;
       const place = /\(?([^\s(]+):(\d+):(\d+)\)?$/m.exec(typeof error?.stack === "string" ? error.stack : "") ?? [];
@@ -149,9 +167,9 @@
         error, cancelable: true,
       });
       try { realm.dispatch(realm.globalTarget, event, realm.reportError); } finally { reporting = false; }
-      if (event.defaultPrevented) return;
+      return event.defaultPrevented;
     }
-    realm.reportError(error);
+    return false;
   };
   function describe(error) {
     try { return String(error); } catch { return "an error without a text"; }

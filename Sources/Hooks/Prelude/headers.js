@@ -13,29 +13,46 @@
     "transfer-encoding", "upgrade",
   ]);
 
-  // Hooks use few names, again and again: lower case and validity are worked out once.
+  // Hooks use few names, again and again: lower case and validity are worked out once, and the host is told a number.
   const names = new Map();
-  function fieldName(name) {
+  function nameRecord(name) {
     const known = names.get(name);
     if (known !== undefined) return known;
     const text = `${name}`;
     if (!token.test(text)) throw new TypeError(`"${realm.clip(text, 60)}" is not a header name`);
     const lower = text.toLowerCase();
     if (names.size >= 512) names.clear();
-    names.set(text, lower);
-    return lower;
+    const made = { lower, number: notAsked };
+    names.set(text, made);
+    return made;
+  }
+  const notAsked = -1;
+  const fieldName = (name) => nameRecord(name).lower;
+  /// What the host is to be told for a lower-case name: its number there, or the name once the table is full.
+  function forHost(lower) {
+    const known = nameRecord(lower);
+    if (known.number === notAsked) known.number = native.fieldNumber(lower);
+    return known.number < 0 ? lower : known.number;
   }
 
   const isSpace = (code) => code === 32 || code === 9 || code === 10 || code === 13;
 
-  // One pass instead of regular expressions: this runs for every header that a hook sets.
+  const brokenValue = "a header value holds a NUL or a line break", wideValue = "a header value holds a character above U+00FF";
+  const wide = /[^\0-\xff]/;
+  // This runs for every header that a hook sets. Searches for one character are V8's fastest look at a long text, a loop the
+  // fastest at a short one.
   function fieldValue(value) {
     let text = typeof value === "string" ? value : `${value}`;
     if (isSpace(text.charCodeAt(0)) || isSpace(text.charCodeAt(text.length - 1))) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    if (text.length > 16) {
+      if (text.includes("\n") || text.includes("\r") || text.includes("\0")) throw new TypeError(brokenValue);
+      if (wide.test(text)) throw new TypeError(wideValue);
+      return text;
+    }
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
-      if (code === 0 || code === 10 || code === 13) throw new TypeError("a header value holds a NUL or a line break");
-      if (code > 255) throw new TypeError("a header value holds a character above U+00FF");
+      if (code === 0 || code === 10 || code === 13) throw new TypeError(brokenValue);
+      if (code > 255) throw new TypeError(wideValue);
     }
     return text;
   }
@@ -45,9 +62,31 @@
     return undefined;
   }
 
+  /// "ByteString" of Web IDL.
+  function byteString(value, what) {
+    const text = `${value}`;
+    for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 255) throw new TypeError(`a header ${what} holds a character above U+00FF`);
+    return text;
+  }
+  /// Everything is read and converted before the first of it is used.
+  function record(init) {
+    const pairs = [];
+    for (const key of Reflect.ownKeys(init)) {
+      if (Reflect.getOwnPropertyDescriptor(init, key)?.enumerable) pairs.push([byteString(key, "name"), byteString(init[key], "value")]);
+    }
+    return pairs;
+  }
+  function pairsIn(init) {
+    return realm.sequence(init, "Headers: the argument").map((pair) => {
+      const two = typeof pair === "object" && pair !== null ? [...pair] : [];
+      if (two.length !== 2) throw new TypeError("Headers: each pair must be [name, value]");
+      return [byteString(two[0], "name"), byteString(two[1], "value")];
+    });
+  }
+
   const combine = (values) => values.join(", ");
   const live = Symbol("live");
-  let stage, overlay, fill, freeze, isHeaders, clearEdits;
+  let stage, overlay, fill, freeze, isHeaders, clearEdits, entries;
 
   class Headers {
     #list = null;          // [[lower-case name, value]...] of an object of its own
@@ -85,7 +124,7 @@
       return edit ? [...base, ...edit.values] : base;
     }
     #base(lower) {
-      const value = native.header(this.#slot, this.#epoch, this.#side, lower);
+      const value = native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
       return value === null ? [] : [value];
     }
     #cookies() { return this.#all().filter((pair) => pair[0] === "set-cookie").map((pair) => pair[1]); }
@@ -110,7 +149,7 @@
     get(name) {
       needs(arguments.length, 1, "Headers.get");
       const lower = fieldName(name);
-      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, lower);
+      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
       const values = this.#values(lower);
       return values.length === 0 ? null : combine(values);
     }
@@ -183,26 +222,17 @@
       clearEdits = (headers) => { headers.#edits = null; };
 
       fill = (headers, init) => {
-        if (isHeaders(init)) { headers.#list = init.#pairs().map((pair) => [pair[0], pair[1]]); return; }
         if (typeof init !== "object" && typeof init !== "function" || init === null) {
           throw new TypeError("Headers: give a Headers object, an object of names and values, or an array of pairs");
         }
-        if (typeof init[Symbol.iterator] !== "function") {
-          for (const key of Reflect.ownKeys(init)) {
-            if (Object.getOwnPropertyDescriptor(init, key)?.enumerable) headers.append(key, init[key]);
-          }
-          return;
-        }
-        for (const pair of init) {
-          const two = typeof pair === "object" && pair !== null ? [...pair] : [];
-          if (two.length !== 2) throw new TypeError("Headers: each pair must be [name, value]");
-          headers.append(two[0], two[1]);
-        }
+        const iterate = init[Symbol.iterator];
+        if (isHeaders(init) && iterate === entries) { headers.#list = init.#pairs().map((pair) => [pair[0], pair[1]]); return; }
+        for (const [name, value] of iterate === undefined || iterate === null ? record(init) : pairsIn(init)) headers.append(name, value);
       };
 
       /// A copy that stays a view of the exchange while `init` is one of it: costs one object, no text.
       overlay = (init, slot, epoch, side) => {
-        if (!isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
+        if (slot < 0 || !isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
         realm.alive(slot, epoch);
         const copy = new Headers(live, slot, epoch, side);
         if (init.#edits !== null) copy.#edits = init.#edits.map((edit) => ({ ...edit }));
@@ -221,8 +251,9 @@
         }
         if (headers.#edits === null) return false;
         for (const { name, replace, values } of headers.#edits) {
-          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, name, values[0] ?? "");
-          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, name, values[i]);
+          const told = forHost(name);
+          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, told, values[0] ?? "");
+          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, told, values[i]);
         }
         return true;
       };
@@ -231,6 +262,7 @@
     }
   }
   realm.brand(Headers);
+  entries = Headers.prototype.entries;
   Object.defineProperty(Headers.prototype, Symbol.iterator, {
     value: Headers.prototype.entries, writable: true, configurable: true,
   });

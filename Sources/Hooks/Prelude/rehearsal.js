@@ -10,6 +10,7 @@ const failed = [];
 const borrowed = Object.hasOwn === undefined;
 if (borrowed) Object.hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
 const host = {
+  fieldNumber: () => -2,
   header: (slot, epoch, side, name) => (name === "content-type" ? "text/plain; charset=utf-8" : name === "x-none" ? null : "a=1; b=2"),
   headers: () => "accept\n*/*\ncookie\na=1; b=2\n",
   text: (slot, epoch, item) => texts[item],

@@ -4,6 +4,11 @@
   const live = Symbol("live");
   const known = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
   let stage, liveOf;
+  /// What the gateway cannot know by itself: rules tell it by variables of these names (`set_var`).
+  const told = [
+    "geoip_asn", "geoip_city", "geoip_city_continent_code", "geoip_city_country_code", "geoip_city_country_name", "geoip_continent_code",
+    "geoip_country_code", "geoip_country_name", "geoip_region", "geoip_region_name", "remote_user",
+  ];
 
   function methodName(value) {
     const text = `${value}`;
@@ -20,10 +25,58 @@
     return serializeURL(url);
   }
 
+  // What a browser does with these, nobody does here; they are kept and shown, for code that looks at them.
+  const choices = {
+    cache: ["default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached"],
+    credentials: ["omit", "same-origin", "include"],
+    duplex: ["half"],
+    mode: ["navigate", "same-origin", "no-cors", "cors"],
+    priority: ["high", "low", "auto"],
+    redirect: ["follow", "error", "manual"],
+    referrerPolicy: ["", "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin", "strict-origin",
+      "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url"],
+  };
+  const defaults = Object.freeze({
+    cache: "default", credentials: "same-origin", mode: "cors", referrerPolicy: "", referrer: "about:client", integrity: "", keepalive: false,
+  });
+  function choice(init, name) {
+    const value = init[name];
+    if (value === undefined) return undefined;
+    const text = `${value}`;
+    if (!choices[name].includes(text)) throw new TypeError(`Request: the ${name} "${realm.clip(text, 40)}" is not known`);
+    return text;
+  }
+  function referrerOf(value) {
+    const text = realm.scalars(value);
+    if (text === "") return "";
+    const url = parseURL(text);
+    if (!url) throw new TypeError(`Request: the referrer "${realm.clip(text, 200)}" is not a URL`);
+    return serializeURL(url);
+  }
+  /// The members of an init that change how a request says it was made; the very same object when there are none.
+  function detailsOf(init, before, method) {
+    const found = {};
+    for (const name of ["cache", "credentials", "mode", "referrerPolicy"]) found[name] = choice(init, name);
+    if (found.mode === "navigate") throw new TypeError("Request: the mode \"navigate\" is for browsers");
+    const { referrer, integrity, keepalive } = init;
+    if (referrer !== undefined) found.referrer = referrerOf(referrer);
+    if (integrity !== undefined) found.integrity = `${integrity}`;
+    if (keepalive !== undefined) found.keepalive = Boolean(keepalive);
+    const details = { ...before };
+    let changed = false;
+    for (const name of Object.keys(found)) if (found[name] !== undefined) { details[name] = found[name]; changed = true; }
+    if (!changed) return before;
+    if (details.cache === "only-if-cached" && details.mode !== "same-origin") throw new TypeError("Request: only-if-cached is for the mode same-origin");
+    if (details.mode === "no-cors" && !["GET", "HEAD", "POST"].includes(method)) throw new TypeError(`Request: the mode no-cors has no ${method}`);
+    return details;
+  }
+
   class Request {
     #slot = -1; #epoch = 0;              // of the exchange that this request is, or was copied from
     #method = null; #url = null;         // null: as in the exchange
-    #headers = null; #body = null; #signal = null; #redirect = "follow"; #readOnly = false;
+    #headers = null; #body = null; #redirect = "follow"; #readOnly = false;
+    #signal = null; #follows = null;     // the signal shown, made when asked for; the one that it depends on
+    #details = defaults;
 
     constructor(input, init, epoch, readOnly) {
       if (input === live) {
@@ -35,15 +88,18 @@
       }
       realm.needs(arguments.length, 1, "Request");
       const from = typeof input === "object" && input !== null && #slot in input ? input : null;
-      if (from) this.#copy(from, init?.body !== undefined && init?.body !== null);
+      const given = realm.dictionary(init, "Request: the second argument"), { body } = given;
+      const hasBody = body !== undefined && body !== null;
+      if (from) this.#copy(from);
       else { this.#url = absolute(input); this.#method = "GET"; }
-      if (init !== undefined && init !== null) this.#apply(init);
+      if (init !== undefined && init !== null) this.#apply(given);
       this.#headers ??= new Headers();
-      this.#body ??= new BodyHolder(null);
-      if (this.#body.source !== null && init?.body !== undefined) this.#withBody();
+      if (hasBody) this.#withBody(body);
+      else if (from) this.#takeBody(from);
+      else this.#body = new BodyHolder(null);
     }
 
-    #copy(from, replacesBody) {
+    #copy(from) {
       if (from.#slot >= 0) {
         realm.alive(from.#slot, from.#epoch);
         this.#slot = from.#slot;
@@ -52,24 +108,28 @@
       this.#method = from.#method;
       this.#url = from.#url;
       this.#redirect = from.#redirect;
-      this.#signal = from.#signal;
+      this.#follows = from.#signal ?? from.#follows;
+      this.#details = from.#details;
       this.#headers = realm.overlayHeaders(from.headers, this.#slot, this.#epoch, 0);
-      if (!replacesBody) {
-        const holder = from.#holder();
-        this.#body = new BodyHolder(holder.take("Request"), holder.type);
-      }
+    }
+    #takeBody(from) {
+      const holder = from.#holder();
+      this.#body = new BodyHolder(holder.take("Request"), holder.type);
     }
 
     #apply(init) {
       if (init.method !== undefined) this.#method = methodName(init.method);
       const headers = init.headers;
       if (headers !== undefined) this.#adopt(headers);
-      if (init.redirect !== undefined) {
-        if (!["follow", "manual", "error"].includes(init.redirect)) throw new TypeError(`Request: redirect "${init.redirect}" is not known`);
-        this.#redirect = init.redirect;
-      }
-      if (init.signal !== undefined) this.#signal = init.signal;
-      if (init.body !== undefined && init.body !== null) this.#body = realm.extractBody(init.body);
+      this.#redirect = choice(init, "redirect") ?? this.#redirect;
+      choice(init, "priority");
+      choice(init, "duplex");
+      this.#details = detailsOf(init, this.#details, this.method);
+      const { signal, window } = init;
+      if (window !== undefined && window !== null) throw new TypeError("Request: window can be null only");
+      if (signal === undefined) return;
+      if (signal !== null && !realm.isSignal(signal)) throw new TypeError("Request: the signal is not an AbortSignal");
+      this.#follows = signal;
     }
 
     /// Headers of the init: a live request given as init makes this one a copy of it too.
@@ -83,12 +143,14 @@
       }
     }
 
-    #withBody() {
-      const method = this.method;
+    #withBody(body) {
+      const { method } = this, holder = realm.extractBody(body);
       // The body of the exchange itself may accompany any method: the client sent it so.
-      const given = !(this.#body.source instanceof LiveBody);
+      const given = !(holder.source instanceof LiveBody);
       if (given && (method === "GET" || method === "HEAD")) throw new TypeError(`Request: a ${method} request has no body`);
-      if (this.#body.type !== null && !this.#headers.has("content-type")) this.#headers.append("content-type", this.#body.type);
+      if (this.#details.keepalive && realm.isStream(holder.source)) throw new TypeError("Request: keepalive with a stream as body");
+      this.#body = holder;
+      if (holder.type !== null && !this.#headers.has("content-type")) this.#headers.append("content-type", holder.type);
     }
 
     #holder() {
@@ -109,27 +171,62 @@
       return this.#headers;
     }
     /// What other platforms tell of the connection: Azion's `metadata`, Cloudflare's `cf`.
-    get metadata() { return this.#connection((text, items) => ({
-      remote_addr: text(items.ip), remote_port: text(items.port), server_protocol: text(items.protocol),
-      ssl_protocol: text(items.tlsVersion) ?? "", ssl_cipher: text(items.cipher) ?? "", ssl_server_name: text(items.sni) ?? "",
-      request_id: text(items.requestId),
-    })); }
-    get cf() { return this.#connection((text, items) => ({
-      httpProtocol: text(items.protocol), tlsVersion: text(items.tlsVersion) ?? undefined, tlsCipher: text(items.cipher) ?? undefined,
-    })); }
+    get metadata() { return this.#connection((text, items) => {
+      const known = {
+        remote_addr: text(items.ip), remote_port: text(items.port), server_protocol: text(items.protocol),
+        ssl_protocol: text(items.tlsVersion) ?? "", ssl_cipher: text(items.cipher) ?? "", ssl_server_name: text(items.sni) ?? "",
+        request_id: text(items.requestId),
+      };
+      if (!realm.since("request_metadata_names")) return known;
+      for (const name of told) known[name] = native.variable(this.#slot, this.#epoch, name) ?? "";
+      known.ssl_ja4 = text(items.ja4) ?? "";
+      known.ssl_client_s_dn = text(items.subject) ?? "";
+      known.ssl_client_i_dn = text(items.issuer) ?? "";
+      known.ssl_client_serial = text(items.serial) ?? "";
+      known.ssl_client_fingerprint = text(items.fingerprint) ?? "";
+      known.ssl_client_verify = text(items.subject) === null ? "NONE" : text(items.verified) === "1" ? "SUCCESS" : "FAILED";
+      return known;
+    }); }
+    get cf() { return this.#connection((text, items) => {
+      const of = (name) => native.variable(this.#slot, this.#epoch, name) ?? undefined;
+      const asn = of("geoip_asn");
+      return {
+        httpProtocol: text(items.protocol), tlsVersion: text(items.tlsVersion) ?? undefined, tlsCipher: text(items.cipher) ?? undefined,
+        country: of("geoip_country_code"), continent: of("geoip_continent_code"), city: of("geoip_city"), region: of("geoip_region_name"),
+        regionCode: of("geoip_region"), asn: asn === undefined ? undefined : Number(asn), botManagement: Object.freeze({ ja4: text(items.ja4) ?? undefined }),
+        tlsClientAuth: Object.freeze({
+          certPresented: text(items.subject) === null ? "0" : "1",
+          certVerified: text(items.subject) === null ? "NONE" : text(items.verified) === "1" ? "SUCCESS" : "FAILED",
+          certSubjectDN: text(items.subject) ?? "", certIssuerDN: text(items.issuer) ?? "", certSerial: text(items.serial) ?? "",
+          certFingerprintSHA256: text(items.fingerprint) ?? "",
+        }),
+      };
+    }); }
     #connection(make) {
       if (this.#slot < 0) return undefined;
       return Object.freeze(make((item) => native.text(this.#slot, this.#epoch, item), realm.items));
     }
     get redirect() { return this.#redirect; }
-    get signal() { return (this.#signal ??= realm.newSignal()); }
+    get signal() { return (this.#signal ??= this.#follows === null ? realm.newSignal() : realm.followSignal(this.#follows)); }
+    get destination() { this.#slot; return ""; }
+    get referrer() { return this.#details.referrer; }
+    get referrerPolicy() { return this.#details.referrerPolicy; }
+    get mode() { return this.#details.mode; }
+    get credentials() { return this.#details.credentials; }
+    get cache() { return this.#details.cache; }
+    get integrity() { return this.#details.integrity; }
+    get keepalive() { return this.#details.keepalive; }
+    get isReloadNavigation() { this.#slot; return false; }
+    get isHistoryNavigation() { this.#slot; return false; }
+    get duplex() { this.#slot; return "half"; }
     clone() {
       const body = this.#holder().split();
       const copy = new Request(live, this.#slot, this.#epoch, false);
       copy.#method = this.#method;
       copy.#url = this.#url;
       copy.#redirect = this.#redirect;
-      copy.#signal = this.#signal;
+      copy.#follows = this.#signal ?? this.#follows;
+      copy.#details = this.#details;
       copy.#headers = realm.overlayHeaders(this.headers, this.#slot, this.#epoch, 0);
       copy.#body = body;
       return copy;

@@ -6,8 +6,10 @@
   const redirects = new Set([301, 302, 303, 307, 308]);
   let stage;
 
-  function statusCode(value) {
+  /// `switches`: 101 comes with a WebSocket.
+  function statusCode(value, switches) {
     const status = Math.trunc(Number(value)) & 0xffff;
+    if (status === 101 && switches) return status;
     if (status < 200 || status > 599) throw new RangeError(`Response: the status ${value} is outside 200 to 599`);
     return status;
   }
@@ -15,7 +17,7 @@
   class Response {
     #slot = -1; #epoch = 0;
     #status = 200; #statusText = ""; #headers = null; #body = null;
-    #type = "default"; #url = ""; #redirected = false;
+    #type = "default"; #url = ""; #redirected = false; #socket = null;
 
     constructor(body, init, epoch) {
       if (body === live) {
@@ -26,7 +28,9 @@
       }
       const given = init ?? {};
       if (typeof given !== "object" && typeof given !== "function") throw new TypeError("Response: the second argument is not an object");
-      if (given.status !== undefined) this.#status = statusCode(given.status);
+      if (given.webSocket !== undefined && given.webSocket !== null) this.#socket = realm.checkSocket(given.webSocket);
+      if (given.status !== undefined) this.#status = statusCode(given.status, this.#socket !== null);
+      if (this.#socket !== null && this.#status !== 101) throw new TypeError("Response: a response with a WebSocket has the status 101");
       if (given.statusText !== undefined) this.#statusText = reason(given.statusText);
       const current = realm.current;
       const headers = given.headers;
@@ -76,7 +80,9 @@
     get ok() { const status = this.status; return status >= 200 && status <= 299; }
     get statusText() { return this.#status >= 0 ? this.#statusText : native.text(this.#slot, this.#epoch, 2); }
     get headers() { return (this.#headers ??= realm.liveHeaders(this.#slot, this.#epoch, 1)); }
+    get webSocket() { return this.#socket; }
     clone() {
+      if (this.#socket !== null) throw new TypeError("Response.clone: a response with a WebSocket cannot be cloned");
       const body = this.#holder().split();
       const copy = new Response(live, this.#slot, this.#epoch);
       copy.#status = this.#status;
@@ -108,8 +114,9 @@
       stage = (response, slot, epoch) => {
         const ours = response.#slot === slot && response.#epoch === epoch;
         if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
-        if (response.#status >= 0) native.setStatus(slot, epoch, response.#status, response.#statusText);
+        if (response.#status >= 0 && response.#socket === null) native.setStatus(slot, epoch, response.#status, response.#statusText);
         if (response.#headers !== null) realm.stageHeaders(response.#headers, slot, epoch, 1);
+        if (response.#socket !== null) return void realm.stageSocket(response.#socket, slot, epoch);
         if (response.#body === null) return undefined;
         const source = response.#body.source;
         if (realm.isUntouched(source, slot, epoch, 1)) return undefined;

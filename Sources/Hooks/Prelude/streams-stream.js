@@ -182,9 +182,10 @@
   }
 
   realm.streamDisturbed = (stream) => slotsOf(stream).disturbed;
-  /// Takes a stream out of use because its bytes are read some other way.
+  /// Takes a stream out of use because its bytes are read some other way: it stays locked.
   realm.streamSpend = (stream) => {
     const slots = slotsOf(stream);
+    new S.Reader(slots, false);
     slots.disturbed = true;
     slots.controller.queue.length = 0;
     if (slots.state === "readable") slots.close();

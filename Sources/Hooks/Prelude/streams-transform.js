@@ -127,6 +127,7 @@
   class TransformStream {
     #slots;
     constructor(transformer = S.empty, writableStrategy = undefined, readableStrategy = undefined) {
+      if (transformer === token) { this.#slots = writableStrategy; return; }
       if (typeof transformer !== "object" && typeof transformer !== "function" || transformer === null) throw new TypeError("TransformStream: the transformer is not an object");
       const writable = S.strategyOf(writableStrategy), readable = S.strategyOf(readableStrategy);
       const cancel = S.callback(transformer.cancel, "the transformer's cancel"), flush = S.callback(transformer.flush, "the transformer's flush");
@@ -147,6 +148,10 @@
     }
     get readable() { return S.show(this.#slots.readable); }
     get writable() { const slots = this.#slots; return (slots.shown ??= S.showWritable(slots.writable)); }
+    static {
+      S.transformSides = (value) => (typeof value === "object" && value !== null && #slots in value ? value.#slots : null);
+      S.showTransform = (sides) => new TransformStream(token, sides);
+    }
   }
   realm.brand(TransformStream);
 

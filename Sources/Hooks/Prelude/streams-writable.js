@@ -295,6 +295,7 @@
         return value.#slots;
       };
       make = (slots) => new WritableStream(token, undefined, slots);
+      S.isWritable = (value) => typeof value === "object" && value !== null && #slots in value;
     }
   }
   realm.brand(WritableStream);

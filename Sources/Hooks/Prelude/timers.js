@@ -46,9 +46,15 @@
     try {
       Reflect.apply(timer.callback, globalThis, timer.values);
     } catch (error) {
-      realm.failCall(timer.call, error);
+      failUnlessHandled(timer.call, error);
     }
   };
+
+  /// A throw that no promise and no caller sees: an error event, and the end of the call unless a listener dealt with it.
+  function failUnlessHandled(call, error) {
+    if (realm.errorHandled(error)) return;
+    if (call) realm.failCall(call, error); else realm.reportError(error);
+  }
 
   realm.dropTimers = (call) => {
     if (!call.timers) return;
@@ -60,7 +66,7 @@
     if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
     const call = realm.current;
     Promise.resolve().then(() => {
-      try { callback(); } catch (error) { if (call) realm.failCall(call, error); else realm.reportException(error); }
+      try { callback(); } catch (error) { failUnlessHandled(call, error); }
     });
   }
 
@@ -83,6 +89,18 @@
     clearTimeout(id) { clear(id); },
     clearInterval(id) { clear(id); },
     queueMicrotask,
+    /// A timer as a promise (Cloudflare Workers).
+    scheduler: Object.freeze({
+      wait(delay, options = undefined) {
+        realm.needs(arguments.length, 1, "scheduler.wait");
+        const { signal } = realm.dictionary(options, "scheduler.wait: the options");
+        return new Promise((resolve, reject) => {
+          if (signal?.aborted) { reject(signal.reason); return; }
+          const id = add("scheduler.wait", () => resolve(), delay, [], false);
+          if (signal !== undefined) realm.whenAborted(signal, () => { clear(id); reject(signal.reason); });
+        });
+      },
+    }),
     Performance,
     performance: new Performance(timers),
     navigator: Object.freeze({ userAgent: "Sluice", hardwareConcurrency: 1, language: "en" }),

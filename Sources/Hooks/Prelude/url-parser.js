@@ -179,7 +179,9 @@
 
     opaquePath() {
       const end = this.rest.search(/[?#]/);
-      this.url.opaque = percentEncode(end < 0 ? this.rest : this.rest.slice(0, end), sets.c0);
+      const path = end < 0 ? this.rest : this.rest.slice(0, end);
+      // A space in front of a query or a fragment would be lost with them.
+      this.url.opaque = end > 0 && path[end - 1] === " " ? percentEncode(path.slice(0, -1), sets.c0) + "%20" : percentEncode(path, sets.c0);
       this.rest = end < 0 ? "" : this.rest.slice(end);
       return this.tail();
     }

@@ -157,6 +157,14 @@
       const against = base === undefined ? null : parseURL(scalars(base));
       return base !== undefined && against === null ? null : parseURL(scalars(input), against);
     }
+    static parse(input, base) {
+      realm.needs(arguments.length, 1, "URL.parse");
+      const parsed = URL.#parsed(input, base);
+      if (parsed === null) return null;
+      const url = new URL("about:blank");
+      url.#url = parsed;
+      return url;
+    }
     static canParse(input, base) {
       realm.needs(arguments.length, 1, "URL.canParse");
       return URL.#parsed(input, base) !== null;
@@ -213,9 +221,9 @@
     get port() { return this.#url.port === null ? "" : `${this.#url.port}`; }
     set port(value) {
       if (this.#noAuthority()) return;
-      const text = scalars(value).replace(/[\t\n\r]/g, "");
+      const given = scalars(value), text = given.replace(/[\t\n\r]/g, "");
       const digits = /^[0-9]*/.exec(text)[0];
-      if (text === "") this.#url.port = null;
+      if (given === "") this.#url.port = null;
       else if (digits !== "") new Parser("", null, this.#url).setPort(digits);
     }
     get pathname() { return serializePath(this.#url); }
@@ -234,7 +242,6 @@
     set search(value) {
       const text = scalars(value).replace(/[\t\n\r]/g, "");
       const query = text[0] === "?" ? text.slice(1) : text;
-      if (text === "") this.#strip(this.#url.fragment === null);
       this.#url.query = text === "" ? null : percentEncode(query, isSpecial(this.#url.scheme) ? sets.specialQuery : sets.query);
       if (this.#params) refresh(this.#params, query);
     }
@@ -242,21 +249,15 @@
       if (!this.#params) {
         this.#params = new URLSearchParams(this.#url.query ?? "");
         if (this.#url.query?.[0] === "?") refresh(this.#params, this.#url.query);
-        attach(this.#params, (query) => {
-          if (query === "") this.#strip(this.#url.fragment === null);
-          this.#url.query = query === "" ? null : query;
-        });
+        attach(this.#params, (query) => { this.#url.query = query === "" ? null : query; });
       }
       return this.#params;
     }
     get hash() { return this.#url.fragment ? "#" + this.#url.fragment : ""; }
     set hash(value) {
       const text = scalars(value).replace(/[\t\n\r]/g, "");
-      if (text === "") this.#strip(this.#url.query === null);
       this.#url.fragment = text === "" ? null : percentEncode(text[0] === "#" ? text.slice(1) : text, sets.fragment);
     }
-    /// Spaces at the end of an opaque path stand only in front of a query or a fragment.
-    #strip(alone) { if (alone && this.#url.opaque !== null) this.#url.opaque = this.#url.opaque.replace(/ +$/, ""); }
     toString() { return this.href; }
     toJSON() { return this.href; }
   }

@@ -24,7 +24,8 @@ extension StagedEdits {
             wire.flag(target.query != nil)
             if let query = target.query { wire.bytes(arena[query]) }
         }
-        if status != 0 {
+        // 101 comes with its body and no other way.
+        if status != 0, status != 101 {
             wire.byte(Tag.status.rawValue)
             wire.number32(UInt32(clamping: status))
             wire.bytes(arena[reason])
@@ -54,8 +55,13 @@ extension StagedEdits {
             case .status:
                 let status = Int(try wire.number32())
                 if !setStatus(status, wire.bytes.extracting(try wire.data())) { throw WireError("not a status") }
-            case .requestBody: setBody(.request, try wire.body())
-            case .responseBody: setBody(.response, try wire.body())
+            case .requestBody:
+                let body = try wire.body()
+                guard body != .socket else { throw WireError("a request that is a WebSocket") }
+                setBody(.request, body)
+            case .responseBody:
+                let body = try wire.body()
+                if body == .socket { acceptSocket() } else { setBody(.response, body) }
             }
         }
     }

@@ -140,6 +140,8 @@ open class RemoteHooks {
 
     private func send(_ call: HookCall) {
         guard let function = call.remote.function, let exchange = call.exchange else { return }
+        // Whether `onRequest` or `fetch` is meant is known when the function is loaded.
+        if call.phase == .request, function.handlers == nil, function.loadFailure == nil { return }
         call.remote.sent = true
         // What `start` decides for a function in this process is decided here, when its handlers are known.
         if call.phase == .request, !function.handles(.request) { call.phase = .fetch }
@@ -152,6 +154,11 @@ open class RemoteHooks {
             wire.exchange(exchange, withResponse: call.phase == .response || call.phase == .error)
             if call.phase == .webSocket { wire.message(call.message) }
         }
+    }
+
+    /// The calls that waited to know what the function handles.
+    func sendWaiting(for function: RemoteFunction) {
+        for call in calls.values.sorted(by: { $0.remote.number < $1.remote.number }) where call.remote.function === function && !call.remote.sent { send(call) }
     }
 
     func answer(_ call: HookCall, _ answer: HookAnswer) {
@@ -194,6 +201,16 @@ open class RemoteHooks {
                 wire.number32(UInt32(bitPattern: id))
                 packed.write(to: &wire)
             }
+        case .socketOpened: message(.socketOpened, number) { _ in }
+        case .socketMessage(let text): message(.socketMessage, number) { $0.message(text) }
+        case .socketClosed(let code, let reason, let clean, let error):
+            message(.socketClosed, number) { wire in
+                wire.number32(UInt32(code))
+                wire.string(reason)
+                wire.flag(clean)
+                wire.string(error)
+            }
+        case .socketLeft(let bytes): message(.socketLeft, number) { $0.number(bytes) }
         }
     }
 
@@ -248,6 +265,14 @@ open class RemoteHooks {
         }
     }
 
+    /// Calls have their whole wall limit from now on: time at a breakpoint was not theirs.
+    public final func renewWallLimits() {
+        for call in calls.values where call.progress.wallDeadline != 0 {
+            guard let function = call.remote.function else { continue }
+            call.progress.wallDeadline = now &+ wall(function)
+        }
+    }
+
     public final func failure(_ kind: HookFailure.Kind, _ call: HookCall, _ message: String) -> HookFailure {
         var failure = HookFailure(
             kind, function: call.remote.function?.name ?? "", rule: call.remote.function?.rule(call.binding)?.name ?? "",
@@ -278,9 +303,13 @@ open class RemoteHooks {
 
     private func settleLost(_ call: HookCall, isCulprit: Bool, _ blame: (HookCall) -> HookFailure) {
         guard call.exchange != nil else {
-            if call.isStreaming { breakBody(call, blame(call)) }
+            let failure = call.isStreaming || call.socket.isOpen ? blame(call) : nil
+            let hadSocket = call.socket.isOpen
+            call.socket.isOpen = false
+            if let failure, call.isStreaming { breakBody(call, failure) }
             // Who was told of a broken body may have ended the call.
             guard forget(call) else { return }
+            if let failure, hadSocket { call.socketBroken(failure) }
             return call.released()
         }
         guard call.remote.sent else { return }
@@ -305,11 +334,12 @@ enum HookAnswer {
     case originArrived, originFailed(String)
     case answered(Int32, status: Int, fields: [UInt8], body: [UInt8]), answerFailed(Int32, String)
     case stored(Int32, PackedStoreAnswer)
+    case socketOpened, socketMessage(HookMessage), socketClosed(UInt16, String, Bool, String), socketLeft(UInt64)
 
     /// `waitUntil` work may go on asking after the result.
     var isForTails: Bool {
         switch self {
-        case .answered, .answerFailed, .stored, .bodyFailed: true
+        case .answered, .answerFailed, .stored, .bodyFailed, .socketOpened, .socketMessage, .socketClosed, .socketLeft: true
         default: false
         }
     }
@@ -340,6 +370,8 @@ extension HookCall {
         laterFields = []
         progress = CallProgress()
         streams = StreamProgress()
+        socket = SocketProgress()
+        socketActions.removeAll()
     }
 
     func endElsewhere() {

@@ -27,6 +27,7 @@ extension RemoteHooks {
         function.isLoaded = true
         function.loadFailure = nil
         loaded(function)
+        sendWaiting(for: function)
     }
 
     private func functionFailed(_ wire: inout WireReader) throws(WireError) {
@@ -35,6 +36,7 @@ extension RemoteHooks {
         guard let function else { return }
         function.loadFailure = text
         loaded(function)
+        sendWaiting(for: function)
     }
 
     private func logLine(_ wire: inout WireReader) throws(WireError) {
@@ -68,7 +70,35 @@ extension RemoteHooks {
             guard call.openSubrequests.contains(id) else { return }
             call.openSubrequests.removeAll { $0 == id }
             call.cancelSubrequest(id)
+        case .socketActed, .socketReady, .socketFailed: try ofSocket(kind, call, &wire)
         default: throw WireError("no message of a call")
+        }
+    }
+
+    private func ofSocket(_ kind: RemoteReply, _ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        // What a cordon may have used of its time for one message.
+        let limit = (call.remote.function?.source.limits.cpuMicroseconds ?? 0) &* 2_000 &+ 1_000_000_000
+        switch kind {
+        case .socketActed:
+            let actions = try wire.actions()
+            try wire.expectEnd()
+            guard call.socket.isOpen || call.exchange != nil else { return }
+            call.socketActions += actions
+            if call.socket.isOpen { call.socketActed() }
+        case .socketReady:
+            let spent = min(try wire.number(), limit)
+            call.socket.refused += Int(min(try wire.number32(), 1 << 20))
+            try wire.expectEnd()
+            guard call.socket.isOpen else { return }
+            call.cpuNanoseconds &+= spent
+            call.socketReady()
+        default:
+            let rule = call.remote.function?.rule(call.binding)?.name ?? ""
+            let failure = try wire.failure(call.remote.function?.name ?? "", rule)
+            try wire.expectEnd()
+            guard call.socket.isOpen else { return }
+            call.socket.isOpen = false
+            call.socketBroken(failure)
         }
     }
 
@@ -105,6 +135,10 @@ extension RemoteHooks {
         }
         guard hasTail || !call.isStreaming else { throw WireError("a body that nobody makes") }
         let open = call.openSubrequests
+        if case .respond(.socket) = outcome {
+            guard hasTail else { throw WireError("a WebSocket without its hook") }
+            call.socket.isOpen = true
+        }
         if hasTail, kind != .failed {
             call.endExchange()
         } else {
@@ -121,7 +155,11 @@ extension RemoteHooks {
             return call.applyOutcome(HookCode.deny, exchange)
         case .respond:
             let fresh = call.phase != .response && !call.progress.originArrived
-            guard !fresh || call.edits.status >= 200 else { throw WireError("a response without a status") }
+            let isSocket = call.edits.responseBody == .socket
+            guard !isSocket || exchange.asksForWebSocket && (call.phase == .request || call.phase == .fetch) else {
+                throw WireError("a WebSocket where none is asked for")
+            }
+            guard !fresh || call.edits.status >= 200 || isSocket else { throw WireError("a response without a status") }
             return call.applyOutcome(HookCode.respond, exchange)
         case .proceed, .failed:
             guard call.phase != .fetch || !call.progress.originSent else {

@@ -124,6 +124,12 @@ open class RemoteServer: HookHost {
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
         case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
+        case .socketOpened: call.socketOpened()
+        case .socketMessage: if let message = try wire.message() { call.socketMessage(message) }
+        case .socketClosed:
+            let code = UInt16(clamping: try wire.number32()), reason = try wire.string()
+            call.socketClosed(code, reason, clean: try wire.flag(), error: try wire.string())
+        case .socketLeft: call.socketLeft(try wire.number())
         case .cancel:
             call.cancel()
             recycle(call)
@@ -135,6 +141,7 @@ open class RemoteServer: HookHost {
 
     fileprivate func finished(_ call: ServedCall, _ outcome: HookOutcome) {
         let hasTail = !call.isIdle
+        call.cpuTold = call.cpuNanoseconds
         message(.finished, call.number) { wire in
             wire.byte(outcome.wireKind.rawValue)
             wire.flag(hasTail)
@@ -171,7 +178,11 @@ open class RemoteServer: HookHost {
 
     // MARK: HookHost
 
-    public final override func willRun(_ function: HookFunction, _ call: HookCall?) { running((call as? ServedCall)?.number ?? 0) }
+    @discardableResult
+    public final override func willRun(_ function: HookFunction, _ call: HookCall?) -> UInt64 {
+        running((call as? ServedCall)?.number ?? 0)
+        return 0
+    }
     public final override func didRun(_ function: HookFunction, _ call: HookCall?) { running(0) }
 
     public final override func wantsTidying() { deadlineMoved(to: now) }
@@ -207,6 +218,8 @@ final class ServedCall: HookCall {
     var edited = WireWriter(capacity: 512)
     /// What has come of bodies that the hook reads as streams.
     var requestInput = StreamInput(), responseInput = StreamInput()
+    /// CPU time that the worker knows of.
+    var cpuTold: UInt64 = 0
 
     init(server: RemoteServer) {
         self.server = server
@@ -249,6 +262,22 @@ final class ServedCall: HookCall {
     override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
 
     override func store(_ request: HookStoreRequest) { server.message(.store, number) { request.write(to: &$0) } }
+
+    override func socketActed() {
+        let actions = takeSocketActions()
+        server.message(.socketActed, number) { $0.actions(actions) }
+    }
+
+    override func socketReady() {
+        let spent = cpuNanoseconds &- cpuTold
+        cpuTold = cpuNanoseconds
+        server.message(.socketReady, number) { wire in
+            wire.number(spent)
+            wire.number32(UInt32(clamping: takeRefusedMessages()))
+        }
+    }
+
+    override func socketBroken(_ failure: HookFailure) { server.message(.socketFailed, number) { $0.failure(failure) } }
 
     override func cancelSubrequest(_ id: Int32) {
         server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }

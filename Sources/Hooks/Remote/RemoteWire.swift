@@ -5,12 +5,14 @@ import HTTP
 enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
     case chunk, bodyEnd, bodyRoom
+    case socketOpened, socketMessage, socketClosed, socketLeft
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
 enum RemoteReply: UInt8 {
     case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
     case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
+    case socketActed, socketReady, socketFailed
 }
 
 /// How a call ended, on the wire.
@@ -61,6 +63,7 @@ extension WireWriter {
         case .stream(let length):
             byte(3)
             number(length.map { UInt64(clamping: $0) } ?? .max)
+        case .socket: byte(4)
         }
     }
 
@@ -109,6 +112,7 @@ extension WireReader {
         case 1: .none
         case 2: .bytes(try array())
         case 3: .stream(length: try streamLength())
+        case 4: .socket
         case let other: throw WireError("\(other) is no body")
         }
     }
@@ -152,7 +156,7 @@ extension WireWriter {
         string(tls.version)
         string(tls.cipher)
         string(tls.serverName)
-        string(tls.clientSubject)
+        for text in [tls.clientSubject, tls.fingerprint, tls.clientIssuer, tls.clientSerial, tls.clientFingerprint] { string(text) }
         flag(tls.clientVerified)
     }
 
@@ -184,9 +188,11 @@ extension WireReader {
         client.address = isV6 ? IPAddress(v6High: high, v6Low: low) : IPAddress(v4: UInt32(truncatingIfNeeded: low))
         client.port = UInt16(truncatingIfNeeded: try number32())
         guard try flag() else { return client }
+        let version = try string(), cipher = try string(), name = try string(), subject = try string(), fingerprint = try string()
+        let issuer = try string(), serial = try string(), certificate = try string()
         client.tls = TLSInfo(
-            version: try string(), cipher: try string(), serverName: try string(), clientSubject: try string(),
-            clientVerified: try flag())
+            version: version, cipher: cipher, serverName: name, clientSubject: subject, clientVerified: try flag(),
+            fingerprint: fingerprint, clientIssuer: issuer, clientSerial: serial, clientFingerprint: certificate)
         return client
     }
 
@@ -233,6 +239,8 @@ extension WireWriter {
             string(store.name)
             number32(UInt32(clamping: store.largestValue))
         }
+        number32(UInt32(clamping: source.heldBack.count))
+        for name in source.heldBack { string(name) }
         number32(UInt32(clamping: source.lists.count))
         for (name, list) in source.lists {
             string(name)
@@ -282,6 +290,7 @@ extension WireReader {
         for _ in 0..<(try count(ofAtLeast: 8)) {
             source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))
         }
+        for _ in 0..<(try count(ofAtLeast: 4)) { source.heldBack.append(try string()) }
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let name = try string()
             source.lists[name] = try HookList(from: &self)

@@ -76,9 +76,10 @@ extension Isolate {
     /// Opens a turn: from here on the watchdog stops what runs in this isolate when this thread has used
     /// `cpuMicroseconds` or `wallMilliseconds` have passed. Turns of different isolates may nest; the outer clock
     /// stands still meanwhile.
-    public func beginTurn(cpuMicroseconds: UInt64, wallMilliseconds: UInt64) {
+    /// - Parameter now: CLOCK_MONOTONIC in nanoseconds if the caller just asked for it, else 0.
+    public func beginTurn(cpuMicroseconds: UInt64, wallMilliseconds: UInt64, now: UInt64 = 0) {
         unsafe precondition(!cv8_turn_is_open(raw), "a turn of this isolate is open already")
-        unsafe cv8_turn_begin(raw, cpuMicroseconds &* 1_000, wallMilliseconds &* 1_000_000)
+        unsafe cv8_turn_begin(raw, cpuMicroseconds &* 1_000, wallMilliseconds &* 1_000_000, now)
     }
 
     /// Closes the turn and makes the isolate usable again if a script was stopped.

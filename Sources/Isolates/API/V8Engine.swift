@@ -14,10 +14,11 @@ public enum V8Engine {
         public init() {}
     }
 
-    /// WebAssembly memory is outside every quota and shared buffers allow waiting and precise clocks: both off.
+    /// WebAssembly memory is outside every quota and shared buffers allow waiting and precise clocks: both off. A young
+    /// generation of 1 MiB with next to no survivors is collected sooner than a second thread wakes to help.
     public static let safeFlags = [
         "--no-expose-wasm", "--no-harmony-sharedarraybuffer", "--harmony-import-assertions",
-        "--no-verify-snapshot-checksum",
+        "--no-verify-snapshot-checksum", "--no-parallel-scavenge",
     ]
 
     /// Exit code after a fatal error inside V8, for instance one allocation beyond every limit.
@@ -35,6 +36,9 @@ public enum V8Engine {
             unsafe cv8_start(text, options.workerThreads, options.killAfterMilliseconds)
         }
     }
+
+    /// Isolates made from now on may evaluate text as code. For `sluice script` only, which serves nobody.
+    public static func allowEvaluation() { cv8_allow_evaluation() }
 
     /// `Date` of all isolates of this process stands still while a turn runs, so that code of strangers cannot time what
     /// it shares a processor with. Starts V8 if nobody did.

@@ -4,6 +4,10 @@ public enum Severity: String, Sendable {
     case error
     /// It can be used, but probably does not do what its author meant.
     case warning
+    /// It is good; something could make it better.
+    case hint
+
+    var sarifLevel: String { self == .hint ? "note" : rawValue }
 }
 
 /// One thing to say about a rule file: what, where, and what to write instead.
@@ -113,11 +117,12 @@ public struct Diagnostic: Sendable {
 
 extension [Diagnostic] {
     public var errorCount: Int { count { $0.severity == .error } }
-    public var warningCount: Int { count - errorCount }
+    public var warningCount: Int { count { $0.severity == .warning } }
+    public var hintCount: Int { count - errorCount - warningCount }
 
     /// `5 errors, 2 warnings`; an empty string when there is nothing to say.
     public var summary: String {
-        let counts = [(errorCount, "error"), (warningCount, "warning")]
+        let counts = [(errorCount, "error"), (warningCount, "warning"), (hintCount, "hint")]
         return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s")" }.joined(separator: ", ")
     }
 

@@ -38,6 +38,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case network = "V012"
     case text = "V013"
     case rate = "V014"
+    case date = "V015"
     case expressionSyntax = "E001"
     case unknownOperator = "E002"
     case unknownField = "E003"
@@ -75,10 +76,12 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case unusedFunction = "L006"
     case unusedUpstream = "L007"
     case unusedList = "L008"
+    case unpinned = "L009"
 
     public var severity: Severity {
         switch self {
         case .keyNotAvailable, .unreachable, .mixedOperators, .afterFinal, .unusedFunction, .unusedUpstream, .unusedList: .warning
+        case .unpinned: .hint
         default: .error
         }
     }
@@ -121,6 +124,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .network: "A list holds IP addresses and networks (`10.0.0.0/8`, `2001:db8::/32`), or strings, not both.",
         .text: "The value is empty, too long, or has characters that are not allowed in it.",
         .rate: "A rate is a count and a period: `100/s`, `5/min`, `1000/h`, `20/10s`. At most 500,000 per period, and periods of 1 s to 1 day.",
+        .date: "A day is `YYYY-MM-DD`, and one that this version of Sluice knows the behaviour of. docs/HOOK-API.md lists what changed when.",
         .expressionSyntax: "The expression cannot be read at the marked place.",
         .unknownOperator: "There is no such operator. == != < <= > >= in contains starts_with ends_with matches like, and or not, exists().",
         .unknownField: "There is no such field. docs/RULES.md lists them.",
@@ -157,6 +161,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .afterFinal: "`respond`, `redirect`, `deny`, `drop` and `stop` end the phase; what stands after them in the same rule never happens.",
         .unusedFunction: "The function is defined, but no rule runs it.",
         .unusedUpstream: "The upstream is defined, but no site, rule or function uses it.",
+        .unpinned: "The function sees the newest behaviour of whatever version of Sluice runs it. With `compat: YYYY-MM-DD` it keeps the behaviour of that day; docs/HOOK-API.md lists what changed when.",
         .unusedList: "The list is defined, but no expression uses it.",
     ]
 }

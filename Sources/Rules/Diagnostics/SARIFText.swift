@@ -39,7 +39,7 @@ extension DiagnosticCode {
         out.field("id", rawValue)
         out.object("shortDescription") { $0.field("text", explanation) }
         out.object("help") { $0.field("text", "sluice help \(rawValue): \(explanation)") }
-        out.object("defaultConfiguration") { $0.field("level", severity.rawValue) }
+        out.object("defaultConfiguration") { $0.field("level", severity.sarifLevel) }
         out.close("}")
     }
 }
@@ -50,7 +50,7 @@ extension Diagnostic {
         out.open("{")
         out.field("ruleId", code.rawValue)
         out.field("ruleIndex", rule)
-        out.field("level", severity.rawValue)
+        out.field("level", severity.sarifLevel)
         out.object("message") { out in
             out.field("text", message + (label.isEmpty ? "" : ": " + label))
         }

@@ -73,6 +73,7 @@ extension ConfigurationBuilder {
         }
         grant(&function, object)
         schedules(&function, object)
+        compat(&function, object)
         place(&function, object)
         configuration.functions.append(function)
         addPart(.function, name, value.node)

@@ -17,7 +17,7 @@ extension ConfigurationBuilder {
         return tls
     }
 
-    private func certificate(_ parsed: Parsed) -> CertificateFiles? {
+    func certificate(_ parsed: Parsed) -> CertificateFiles? {
         guard let object = parsed.object, let certificate = file(object["cert"]), let key = file(object["key"]) else { return nil }
         return CertificateFiles(
             certificate: certificate, key: key, staple: file(object["ocsp"]), minimumVersion: version(object), clients: clients(object))

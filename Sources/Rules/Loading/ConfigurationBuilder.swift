@@ -35,9 +35,7 @@ struct ConfigurationBuilder {
         }
         single("egress", roots) { addEgress($0) }
         single("admin", roots) { object in
-            if let address = object["address"]?.endpoint {
-                configuration.admin = Admin(address: address, tokens: adminTokens(object), position: object.position)
-            }
+            configuration.admin = admin(object)
         }
         single("forwarding", roots) { configuration.forwarding = OriginSettings(reporter: reporter).forwarding($0) }
         single("resolver", roots) { configuration.resolvers = OriginSettings(reporter: reporter).resolvers($0) }
@@ -162,14 +160,6 @@ struct ConfigurationBuilder {
         if let service = object["service"]?.text { tracing.service = service }
         tracing.headers = (object["headers"]?.named ?? []).map { .init(name: $0.key.text ?? "", value: $0.value.text ?? "") }
         return tracing
-    }
-
-    private func adminTokens(_ object: ParsedObject) -> [Admin.Token] {
-        (object["tokens"]?.list ?? []).compactMap { parsed in
-            guard let token = parsed.object, let name = token["name"]?.text, let role = token["role"]?.text, let file = file(token["file"])
-            else { return nil }
-            return Admin.Token(name: name, role: role, file: file)
-        }
     }
 
     private func checkAddresses() {

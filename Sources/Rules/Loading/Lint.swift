@@ -1,5 +1,5 @@
 /// Warnings about rules that are right by themselves.
-enum Lint {
+public enum Lint {
     /// A rule that ends the phase hides what stands below it: all rules, when it has no condition; otherwise those
     /// that can match only what it matches.
     static func unreachable(_ rules: [Rule], _ phase: Phase, _ reporter: Reporter) {

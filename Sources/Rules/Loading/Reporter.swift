@@ -26,7 +26,7 @@ final class Reporter {
         case .error:
             errorCount += 1
             return errorCount <= Self.most
-        case .warning:
+        case .warning, .hint:
             warningCount += 1
             return warningCount <= Self.most
         }

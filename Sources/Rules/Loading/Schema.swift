@@ -150,8 +150,31 @@ enum Schema {
     ])
 
     static let admin = SchemaObject(title: "`admin`", keys: [
-        SchemaKey("address", .endpoint, required: true, "A loopback address or `unix:/path`."),
+        SchemaKey("address", .endpoint, required: true, "A loopback address, `unix:/path`, or with `tls` any address."),
         SchemaKey("tokens", .list(.object(adminToken)), "Tokens that last, for scripts and for scraping. `sluice token` makes some that do not."),
+        SchemaKey("tls", .object(adminTLS), "Serve the admin address over TLS. Browsers and scripts may then also ask by the names of the certificate."),
+        SchemaKey("clients", .list(.object(adminClient)), "Roles by certificate: of `tls: {client:}`. The first that fits counts; a certificate that none fits is a stranger."),
+    ])
+
+    // Workers load the rule file without these: whether they are there is found out by whoever reads them.
+    static let adminTLS = SchemaObject(title: "`tls` of `admin`", keys: [
+        SchemaKey("cert", .file(mustExist: false), required: true, "PEM file: certificate, then its chain."),
+        SchemaKey("key", .file(mustExist: false), required: true, "PEM file: private key. Workers do not get it."),
+        SchemaKey("min_version", .choice(["1.2", "1.3"]), "Oldest TLS version. Default 1.2."),
+        SchemaKey("client", .object(adminClientCertificates), "Ask for certificates."),
+    ])
+
+    static let adminClientCertificates = SchemaObject(title: "`client` of `admin`", keys: [
+        SchemaKey("ca", .file(mustExist: false), required: true, "PEM file of the authorities that sign certificates of people and tools."),
+        SchemaKey("verify", .choice(["required", "optional"]), "`required` (default): no connection without a good one. `optional`: without one a caller is a stranger, or has a token."),
+    ])
+
+    static let adminClient = SchemaObject(title: "an admin client", keys: [
+        SchemaKey("name", .name, required: true, "Name in the log."),
+        SchemaKey("role", .choice(["read", "operate", "admin"]), required: true, "What it allows, as for tokens."),
+        SchemaKey("subject", .text(maximum: 512), "The whole subject as `openssl x509 -nameopt RFC2253` prints it: `CN=alice,O=Example`."),
+        SchemaKey("san", .text(maximum: 512), "One of its alternative names: `DNS:ops.example.com`, `URI:spiffe://example.com/ops`, `email:alice@example.com`."),
+        SchemaKey("fingerprint", .text(maximum: 95), "SHA-256 of the certificate in hexadecimal, with or without colons."),
     ])
 
     static let adminToken = SchemaObject(title: "a token", keys: [
@@ -224,7 +247,7 @@ enum Schema {
         SchemaKey("control_rate", .integer(1...1_000_000), "HTTP/2 control frames a second beyond the burst. Default 33."),
         SchemaKey("continuations", .integer(0...1_000), "HTTP/2 CONTINUATION frames of one head. Default 8."),
         SchemaKey("empty_data", .integer(0...1_000_000), "Empty HTTP/2 DATA frames in a row. Default 10."),
-        SchemaKey("flood_pause", .time, "How long the next connection of an address waits after one that was ended for an HTTP/2 flood; twice as long each time, at most 16 times. Default 1s; 0s for not at all."),
+        SchemaKey("flood_pause", .time, "How long the next connection of a client (address and TLS fingerprint) waits after its second that was ended for an HTTP/2 flood; twice as long each time, at most 16 times. Default 1s; 0s for not at all."),
         SchemaKey("queued_frames", .integer(100...1_000_000), "HTTP/2 frames of the gateway that wait for a client that does not read. Default 1000."),
         SchemaKey("header_table", .size, "Table by which an HTTP/2 client compresses its heads, at most 64KiB. Default 4KiB."),
         SchemaKey("client_hello", .size, "Largest TLS ClientHello, at least 1KiB. Default 16KiB."),
@@ -286,7 +309,7 @@ enum Schema {
         SchemaKey("untrusted", .boolean, "Run it in a confined process of its tenant, with the clock frozen while it runs. Default false."),
         SchemaKey("tenant", .name, "Functions of one tenant share a confined process. Default: every function is a tenant of its own."),
         SchemaKey("lane", .choice(Function.Lane.allCases.map(\.rawValue)), "Where it runs: `inline` in the worker, `cordon` in a confined process, `auto` (default) in the worker until it is slow or costs a worker its life."),
-    ] + bindings + schedule)
+    ] + bindings + schedule + compat)
 
     static let functionLimits = SchemaObject(title: "`limits` of a function", keys: [
         SchemaKey("cpu", .time, "Processor time. Default 50ms."),

@@ -126,8 +126,23 @@ public struct Admin: Sendable {
         public var file: FileReference
     }
 
+    /// A certificate and what it allows: all that is given of it has to fit.
+    public struct Client: Sendable {
+        public var name: String
+        public var role: String
+        /// RFC 2253.
+        public var subject: String?
+        /// With its kind: `DNS:`, `URI:` or `email:`.
+        public var alternativeName: String?
+        /// 64 hexadecimal digits, lower case.
+        public var fingerprint: String?
+    }
+
     public var address: Endpoint
     public var tokens: [Token] = []
+    /// Its certificate, and whose certificates are asked for; nil: plain HTTP.
+    public var tls: CertificateFiles?
+    public var clients: [Client] = []
     public var position: SourcePosition
 }
 
@@ -241,6 +256,8 @@ public struct Function: Sendable {
     public var tenant = ""
     public var lane = Lane.auto
     public var isolation = Isolation.worker
+    /// nil: the newest behaviour.
+    public var compat: CompatDate?
     /// It protects something: its failures deny.
     public var security = false
     public var position: SourcePosition

@@ -4,6 +4,9 @@
 const $ = (id) => document.getElementById(id);
 const PERIOD = 2000, HISTORY = 90, SHOWN_RULES = 300, SHOWN_REQUESTS = 200;
 let token = sessionStorage.getItem("token") ?? "";
+// Over TLS the browser may have a certificate that says who asks: it is tried before a token is asked for.
+let certified = location.protocol === "https:";
+const known = () => token !== "" || certified;
 let view = "overview", before = null, paused = false, tail = null;
 const history = { rate: [], p99: [] }, requests = [];
 let rules = [];
@@ -153,18 +156,32 @@ function showSites(sites, rate) {
       time(percentile(site.buckets, 0.999)), bytes(site.bytes_in ?? 0), bytes(site.bytes_out ?? 0))), "no requests yet");
 }
 
+/** How a server stands, in words and a colour: [text, class]. */
+function standing(origin) {
+  if (!origin) return ["gone", "warn"];
+  if (origin.check === "failing") return ["check fails", "bad"];
+  if (origin.ejected_ms > 0) return [`left out for ${since(origin.ejected_ms)}`, "bad"];
+  return origin.check === "pending" ? ["not checked yet", "warn"] : ["up", "good"];
+}
+
 function showUpstreams(now, rate) {
-  const lines = [];
-  const servers = changes(now, "servers");
-  for (const upstream of changes(now, "upstreams")) {
-    const line = (entry, name, kind) => row(left(name, kind), rate(answered(entry)), make("td", {}, mix(entry)), time(percentile(entry.buckets, 0.5)),
-      time(percentile(entry.buckets, 0.99)), entry.retries ?? 0);
-    lines.push(line(upstream, upstream.name, ""));
-    for (const server of servers.filter((entry) => entry.name.startsWith(upstream.name + " "))) {
-      lines.push(line(server, `\u00a0\u00a0${server.name.slice(upstream.name.length + 1)}`, ""));
+  const nothing = { buckets: [] }, lines = [];
+  const upstreams = new Map(changes(now, "upstreams").map((entry) => [entry.name, entry])), servers = new Map(changes(now, "servers").map((entry) => [entry.name, entry]));
+  const line = (entry, name, state, active, waiting, connections) => row(left(name), make("td", {}, state), rate(answered(entry)), make("td", {}, mix(entry)),
+    time(percentile(entry.buckets, 0.5)), time(percentile(entry.buckets, 0.99)), entry.retries ?? 0, active, waiting, connections);
+  const groups = Map.groupBy ? Map.groupBy(now.origins, (origin) => origin.upstream) : now.origins.reduce((all, origin) =>
+    all.set(origin.upstream, [...(all.get(origin.upstream) ?? []), origin]), new Map());
+  for (const [name, group] of groups) {
+    const up = group.filter((origin) => origin.up).length, sum = (key) => group.reduce((total, origin) => total + origin[key], 0);
+    const state = make("span", { class: `tag ${up === group.length ? "good" : up ? "warn" : "bad"}` }, `${up} of ${group.length} up`);
+    lines.push(line(upstreams.get(name) ?? nothing, name, state, sum("active"), sum("waiting"), sum("connections")));
+    for (const origin of group.slice(0, 100)) {
+      const [text, kind] = standing(origin);
+      lines.push(line(servers.get(`${name} ${origin.server}`) ?? nothing, `\u00a0\u00a0${origin.server}`, make("span", { class: `tag ${kind}` }, text),
+        origin.active, origin.waiting, origin.connections));
     }
   }
-  table("upstreams", ["upstream", "per second", "status", "p50", "p99", "retries"], lines, "nothing was sent to an origin yet");
+  table("upstreams", ["upstream", "health", "per second", "status", "p50", "p99", "retries", "in flight", "waiting", "connections"], lines, "no upstream is configured");
 }
 
 function showFunctions(now, rate) {
@@ -249,8 +266,8 @@ function trace(request) {
 // Asking
 
 async function ask(path, signal) {
-  const reply = await fetch(path, { headers: { authorization: `Bearer ${token}` }, signal, cache: "no-store" });
-  if (reply.status === 401) { needToken(token ? "That token is not known, or no longer good." : ""); throw new Error("token needed"); }
+  const reply = await fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {}, signal, cache: "no-store" });
+  if (reply.status === 401) { certified = false; needToken(token ? "That token is not known, or no longer good." : ""); throw new Error("token needed"); }
   if (!reply.ok) throw new Error(`${path} answered ${reply.status}`);
   return reply;
 }
@@ -262,7 +279,7 @@ function needToken(why) {
 }
 
 async function refresh() {
-  if (!token) return needToken("");
+  if (!known()) return needToken("");
   try {
     if (view === "rules") {
       rules = (await (await ask("/v1/rules")).json()).rules;
@@ -282,10 +299,10 @@ function choose(next) {
   for (const button of document.querySelectorAll("nav button")) {
     button.dataset.view === next ? button.setAttribute("aria-current", "page") : button.removeAttribute("aria-current");
   }
-  $("login").hidden = Boolean(token);
-  for (const name of ["overview", "rules", "live"]) $(name).hidden = !token || name !== next;
+  $("login").hidden = known();
+  for (const name of ["overview", "rules", "live"]) $(name).hidden = !known() || name !== next;
   if (next !== "live") tail?.abort();
-  else if (!tail && token) { showLive(); watch(); }
+  else if (!tail && known()) { showLive(); watch(); }
   refresh();
 }
 

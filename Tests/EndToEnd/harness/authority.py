@@ -20,11 +20,12 @@ class Authority:
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=self.folder)
 
     def issue(self, name: str, hosts: list[str] | None = None, kind: list[str] | None = None, subject: str | None = None,
-              days: int = 10) -> tuple[Path, Path]:
-        """(certificate with its issuer behind it, key): for servers when there are hosts, for clients otherwise."""
+              days: int = 10, names: list[str] | None = None) -> tuple[Path, Path]:
+        """(certificate with its issuer behind it, key): for servers when there are hosts, for clients otherwise. `names` are further
+        alternative names with their kind; fewer than 0 days: it has expired."""
         certificate, key, request = (self.folder / f"{name}.{end}" for end in ("crt", "key", "csr"))
         self._openssl("req", "-new", *(kind or EC), "-nodes", "-subj", subject or f"/CN={name}", "-keyout", key, "-out", request)
-        names = ",".join(f"DNS:{host}" for host in hosts or [])
+        names = ",".join([f"DNS:{host}" for host in hosts or []] + (names or []))
         extensions = self.folder / f"{name}.ext"
         extensions.write_text(f"extendedKeyUsage={'serverAuth' if hosts else 'clientAuth'}\n"
                               + (f"subjectAltName={names}\n" if names else ""))

@@ -29,6 +29,8 @@ from .waiting import BOUND, wait_until
 # Failures this long after a worker was killed may be those of requests that were in flight on it, in seconds. Generous: clients
 # notice only when they get their turn.
 KILL_WINDOW = 4.0
+# Seconds that the process before an upgrade has for its WebSockets, and until a client has heard the end of that.
+UPGRADE_DRAIN, HEARING = 10, 8.0
 
 
 @dataclass
@@ -63,7 +65,10 @@ class Report:
     served: Counter = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     excused: list[Failure] = field(default_factory=list)
+    # WebSockets: close frames of a process that an upgrade had replaced; opened; reloads that the longest of them lived through.
     goodbyes: int = 0
+    chats: int = 0
+    outlived: int = 0
     done: Counter = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -78,7 +83,9 @@ class Report:
             return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
         lines = [f"served: {listed(self.served)}", f"done to it: {listed(self.done)}",
-                 f"failed in flight on killed workers: {len(self.excused)}; WebSockets that heard a close frame from an old process: {self.goodbyes}",
+                 f"failed in flight on killed workers: {len(self.excused)}",
+                 f"WebSockets: {self.chats} opened, 0 may be closed by a reload, one lived through {self.outlived} of them; "
+                 f"{self.goodbyes} heard the close frame of a process that an upgrade had replaced",
                  f"failed otherwise: {len(self.failures)}"]
         lines += [f"  {failure.kind} at {failure.at:.1f} s: {failure.what}" for failure in self.failures[:20]]
         calm = [sample for sample in self.samples if sample.calm]
@@ -137,6 +144,8 @@ class Chaos:
         self.began = time.monotonic()
         self.stopping = threading.Event()
         self.kills: list[float] = []
+        # When each began, and when its process had taken over.
+        self.upgrades: list[tuple[float, float]] = []
         self.pause = 1.0
         self.lock = threading.Lock()
 
@@ -228,22 +237,35 @@ class Chaos:
 
     async def websockets(self) -> None:
         while not self.stopping.is_set():
+            opened, reloads = self.now, self.report.done["reloads"]
             try:
                 address = f"ws://localhost:{self.gateway.ports.plain}/chat"
                 async with websockets.connect(address, proxy=None, ping_interval=None, open_timeout=BOUND) as chat:
+                    opened, reloads = self.now, self.report.done["reloads"]
+                    self.report.chats += 1
                     while not self.stopping.is_set():
                         await chat.send("x" * 1000)
                         await asyncio.wait_for(chat.recv(), BOUND)
                         self.served("websocket messages")
+                        self.report.outlived = max(self.report.outlived, self.report.done["reloads"] - reloads)
                         await asyncio.to_thread(self.rest)
             except websockets.ConnectionClosed as closed:
-                if closed.rcvd and closed.rcvd.code == 1001:
+                if not closed.rcvd or closed.rcvd.code != 1001:
+                    self.failed("websocket", closed)
+                elif self.was_replaced(opened):
                     with self.lock:
                         self.report.goodbyes += 1
                 else:
-                    self.failed("websocket", closed)
+                    self.failed("websocket", f"closed by its own process, no upgrade had replaced it since it was opened at {opened:.1f} s: {closed}")
             except (OSError, TimeoutError, websockets.WebSocketException) as error:
                 self.failed("websocket", error)
+
+    def was_replaced(self, opened: float) -> bool:
+        """Whether a WebSocket of that age belongs to a process that an upgrade has replaced, whose time to drain is over by now.
+
+        Reloads go to the new process from then on, so no reload can have closed it; and one that was opened later has a process that
+        nobody replaced, so nothing but a reload could."""
+        return any(opened < began and began + UPGRADE_DRAIN - 1 <= self.now <= ended + UPGRADE_DRAIN + HEARING for began, ended in self.upgrades)
 
     # What is done to it
 
@@ -274,7 +296,9 @@ class Chaos:
             os.kill(random.choice(workers), signal.SIGKILL)
 
     def upgrade(self) -> None:
+        began = self.now
         pid = self.gateway.upgrade()
+        self.upgrades.append((began, self.now))
         self.say(f"{self.now:6.1f} s: process {pid} took over; served so far: {dict(self.report.served)}")
 
     def sample(self) -> None:
@@ -364,4 +388,4 @@ def textual(certificates: Path, origin: int, chat: int, calls: int) -> Callable[
         functions="mark: {file: hooks/mark.js}",
         request="- {name: chat, match: {path: /chat}, do: [{route: chat}]}\n"
                 "- {name: calls, when: 'path starts_with \"/chaos/\"', do: [{route: calls}]}",
-        response="- {name: mark, do: [{run: {function: mark}}]}") + "drain: {upgrade: 10s}\n"
+        response="- {name: mark, do: [{run: {function: mark}}]}") + f"drain: {{upgrade: {UPGRADE_DRAIN}s}}\n"

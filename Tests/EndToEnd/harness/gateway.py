@@ -196,8 +196,8 @@ class Gateway:
     def http2(self) -> http2.Client:
         return http2.Client(self.ports.secure, self.authority)
 
-    def http2_raw(self, **options: bytes) -> http2.RawConnection:
-        return http2.RawConnection(self.ports.secure, self.authority, **options)
+    def http2_raw(self, **options: object) -> http2.RawConnection:
+        return http2.RawConnection(self.ports.secure, self.authority, **options)  # type: ignore[arg-type]
 
     def fetch(self, protocol: str, method: str, path: str, headers: list[tuple[str, str]] | None = None,
               body: bytes = b"", host: str = "localhost") -> http1.Response:

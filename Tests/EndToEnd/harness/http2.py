@@ -26,15 +26,36 @@ NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, 
     REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(12)
 
 
-def connect(port: int, authority: Path | None, server_name: str = "localhost", timeout: float = BOUND) -> socket.socket:
+def connect(port: int, authority: Path | None, server_name: str = "localhost", timeout: float = BOUND,
+            source: str = "", receive_buffer: int = 0, ciphers: str = "") -> socket.socket:
     """A connection that speaks HTTP/2: by ALPN, or without an authority in plaintext, because both know."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    raw = socket.socket()
+    raw.settimeout(timeout)
+    if source:
+        raw.bind((source, 0))
+    if receive_buffer:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.connect(("127.0.0.1", port))
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if authority is None:
         return raw
-    wrapped = tls_context(authority, ["h2"]).wrap_socket(raw, server_hostname=server_name)
+    context = tls_context(authority, ["h2"])
+    if ciphers:
+        context.set_ciphers(ciphers)
+    wrapped = context.wrap_socket(raw, server_hostname=server_name)
     assert wrapped.selected_alpn_protocol() == "h2", "the gateway offers h2 by ALPN"
     return wrapped
+
+
+def client_hello(authority: Path, server_name: str = "localhost") -> bytes:
+    """The first flight of a handshake, for whoever does not want the second."""
+    outgoing = ssl.MemoryBIO()
+    half = tls_context(authority, ["h2"]).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=server_name)
+    try:
+        half.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -44,8 +65,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 class RawConnection:
     """Frames in, frames out, no opinion about what is legal."""
 
-    def __init__(self, port: int, authority: Path | None, preface: bytes = PREFACE, settings: bytes = b""):
-        self.socket = connect(port, authority)
+    def __init__(self, port: int, authority: Path | None, preface: bytes = PREFACE, settings: bytes = b"", **options: str | int):
+        self.socket = connect(port, authority, **options)  # type: ignore[arg-type]
         self.encoder = hpack.Encoder()
         self.unread = b""
         if preface:

@@ -51,6 +51,11 @@ def request_lines() -> list[Case]:
         "absolute target without host": b"GET http:///path HTTP/1.1",
         "colon in method": b"GE:T / HTTP/1.1", "slash in method": b"GET/ / HTTP/1.1", "at sign in method": b"GET@ / HTTP/1.1",
         "comma in method": b"GET, / HTTP/1.1", "brackets in method": b"[GET] / HTTP/1.1",
+        "target with fragment": b"GET /a#b HTTP/1.1", "absolute target with fragment": b"GET http://localhost/#b HTTP/1.1",
+        "absolute target with space in host": b"GET http://local host/ HTTP/1.1", "absolute target of another kind": b"GET ftp://localhost/ HTTP/1.1",
+        "absolute target with one slash": b"GET http:/localhost/ HTTP/1.1", "absolute target without scheme": b"GET ://localhost/ HTTP/1.1",
+        "byte above ASCII in target": b"GET /\xc3\xa9 HTTP/1.1", "angle brackets in target": b"GET /<x> HTTP/1.1",
+        "no-break space before version": b"GET /\xc2\xa0HTTP/1.1",
         "quote in method": b"\"GET\" / HTTP/1.1", "byte above ASCII in method": b"G\xc3\x89T / HTTP/1.1",
     }
     versions = {
@@ -114,7 +119,8 @@ def hosts() -> list[Case]:
         "negative port": b"localhost:-1", "only a port": b":80", "open bracket": b"[::1", "close bracket": b"::1]",
         "bad address in brackets": b"[::zz]", "backslash": b"local\\host", "quotes": b"\"localhost\"",
         "angle brackets": b"<localhost>", "with a tab": b"local\thost", "with a caret": b"local^host",
-        "with braces": b"{localhost}", "with a pipe": b"local|host",
+        "with braces": b"{localhost}", "with a pipe": b"local|host", "with NUL": b"localhost\0", "above ASCII": b"localhost\xc3\xa9",
+        "percent": b"local%68ost%zz", "colon and nothing and more": b"localhost:80:",
     }
     return ([Case(f"Host: {name}", with_host(value)) for name, value in values.items()]
             + [Case("Host: missing", head(b"GET / HTTP/1.1", b"X-A: 1")), Case("Host: twice the same", with_host(b"localhost", b"localhost")),
@@ -122,6 +128,11 @@ def hosts() -> list[Case]:
                Case("Host: differs from absolute target", head(b"GET http://other/ HTTP/1.1", b"Host: localhost")),
                Case("Host: port differs from absolute target", head(b"GET http://localhost:81/ HTTP/1.1", b"Host: localhost:82")),
                Case("Host: missing with absolute target", head(b"GET http://localhost/ HTTP/1.1", b"X-A: 1")),
+               Case("Host: empty with absolute target", head(b"GET http://localhost/ HTTP/1.1", b"Host:")),
+               Case("Host: differs from absolute target by https", head(b"GET https://other/ HTTP/1.1", b"Host: localhost")),
+               Case("Host: differs from absolute target of OPTIONS", head(b"OPTIONS http://other/ HTTP/1.1", b"Host: localhost")),
+               Case("Host: good and in other case", head(b"GET / HTTP/1.1", b"Host: localhost", b"HOST: localhost")),
+               Case("Host: good and underneath a fold", head(b"GET / HTTP/1.1", b"Host: localhost", b"X: 1", b"\tHost: evil")),
                Case("Host: user in absolute target", head(b"GET http://u@localhost/ HTTP/1.1", b"Host: localhost"))])
 
 
@@ -137,6 +148,12 @@ def lengths() -> list[Case]:
     return ([Case(f"Content-Length: {name}", post(b"Content-Length: " + value, body=b"hello")) for name, value in values.items()]
             + [Case("Content-Length: two different", post(b"Content-Length: 5", b"Content-Length: 6", body=b"hello!")),
                Case("Content-Length: two different, other case", post(b"Content-Length: 5", b"CONTENT-LENGTH: 0", body=b"hello")),
+               Case("Content-Length: folded", post(b"Content-Length:", b" 5", body=b"hello")),
+               Case("Content-Length: folded behind", post(b"Content-Length: 5", b" 0", body=b"hello")),
+               Case("Content-Length: bare CR before", post(b"X: 1\rContent-Length: 5", body=b"hello")),
+               Case("Content-Length: no-break space", post(b"Content-Length: \xa05", body=b"hello")),
+               Case("Content-Length: 0 and 5", post(b"Content-Length: 0", b"Content-Length: 5", body=b"hello")),
+               Case("Content-Length: zeros and 5", post(b"Content-Length: 00", b"Content-Length: 5", body=b"hello")),
                Case("Content-Length: good and bad", post(b"Content-Length: 5", b"Content-Length: x", body=b"hello")),
                Case("Content-Length: GET with a bad one", get(b"Content-Length: abc"))])
 
@@ -163,6 +180,18 @@ def codings() -> list[Case]:
                     post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=end), CODING),
                Case("Transfer-Encoding: chunked and identity lines",
                     post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", body=end), CODING),
+               Case("Transfer-Encoding: chunked, empty", post(b"Transfer-Encoding: chunked,", body=end), CODING),
+               Case("Transfer-Encoding: chunked then cow", post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: cow", body=end), CODING),
+               Case("Transfer-Encoding: cow then chunked", post(b"Transfer-Encoding: cow", b"Transfer-Encoding: chunked", body=end), CODING),
+               Case("Transfer-Encoding: line feed inside", post(b"Transfer-Encoding:\nchunked", body=end)),
+               Case("Transfer-Encoding: bare LF before", post(b"X: 1\nTransfer-Encoding: chunked", body=end)),
+               Case("Transfer-Encoding: bare CR before", post(b"X: 1\rTransfer-Encoding: chunked", body=end)),
+               Case("Transfer-Encoding: behind a control byte", post(b"\x01Transfer-Encoding: chunked", body=end)),
+               Case("Transfer-Encoding: folded", post(b"Transfer-Encoding:", b"\tchunked", body=end)),
+               Case("Transfer-Encoding: folded behind", post(b"Transfer-Encoding: chunked", b" , identity", body=end)),
+               Case("Transfer-Encoding: backspace inside", post(b"Transfer-Encoding: chun\x08ked", body=end), CODING),
+               Case("Transfer-Encoding: with Content-Length: 0 and HTTP/1.0",
+                    head(b"POST / HTTP/1.0", b"Host: localhost", b"Content-Length: 0", b"Transfer-Encoding: chunked") + end, CODING),
                Case("Transfer-Encoding: GET with gzip", get(b"Transfer-Encoding: gzip"), CODING),
                Case("Transfer-Encoding in HTTP/1.0",
                     head(b"POST / HTTP/1.0", b"Host: localhost", b"Transfer-Encoding: chunked") + end, CODING)])
@@ -178,6 +207,12 @@ def sizes_and_others() -> list[Case]:
         Case("header field: 9 KB", get(b"X-A: " + b"v" * 9000), TOO_LARGE),
         Case("header field: name of 9 KB", get(b"X" * 9000 + b": 1"), TOO_LARGE),
         Case("Expect: unknown", post(b"Expect: 200-ok", b"Content-Length: 0"), EXPECTATION),
+        Case("Expect: prefixed", post(b"Expect: y 100-continue", b"Content-Length: 0"), EXPECTATION),
+        Case("Expect: parameter", post(b"Expect: 100-continue;q=1", b"Content-Length: 0"), EXPECTATION),
+        Case("Expect: folded", post(b"Expect:", b" 100-continue", b"Content-Length: 0"), BAD | EXPECTATION),
+        Case("Expect: line feed", post(b"Expect:\n100-continue", b"Content-Length: 0")),
+        Case("Expect: GET with another", get(b"Expect: 100-continue-not"), EXPECTATION),
+        Case("Expect: two lines", post(b"Expect: 100-continue", b"Expect: other", b"Content-Length: 0"), EXPECTATION),
         Case("Expect: two", post(b"Expect: 100-continue, other", b"Content-Length: 0"), EXPECTATION),
         Case("CONNECT", head(b"CONNECT localhost:80 HTTP/1.1", b"Host: localhost:80"), connect),
         Case("CONNECT with a path", head(b"CONNECT / HTTP/1.1", b"Host: localhost"), connect),
@@ -203,7 +238,15 @@ def bodies() -> list[Case]:
         "extension over 1 KiB": b"5;a=" + b"b" * 2000, "decimal point": b"5.0", "bare CR": b"5\r", "h suffix": b"5h",
     }
     return ([chunked(line + tail, name) for name, line in size_lines.items()]
-            + [chunked(b"5\nhello\r\n0\r\n\r\n", "LF after size"), chunked(b"5\r\nhello\n0\r\n\r\n", "LF after data"),
+            + [chunked(b"5;\nhello\r\n0\r\n\r\n", "LF in place of an extension"), chunked(b"5;\rhello\r\n0\r\n\r\n", "CR in place of an extension"),
+               chunked(b"5;a=\"\n\"\r\nhello\r\n0\r\n\r\n", "LF in a quoted extension"),
+               chunked(b"5\r\nhello\r0\r\n\r\n", "CR alone after data"), chunked(b"5\r\nhello\n\r0\r\n\r\n", "LF CR after data"),
+               chunked(b"5\r\nhelloab\r\n0\r\n\r\n", "two bytes in place of CRLF"), chunked(b"5\r\nhello\r\n0\r\r\n", "CR CR LF at the end"),
+               chunked(b"5\r\nhello\r\n0\r\nX: 1\n\r\n", "LF after a trailer"), chunked(b"5\r\nhello\r\n0;\n\r\n", "LF after an extension at the end"),
+               chunked(b"5\n\rhello\r\n0\r\n\r\n", "LF CR after size"), chunked(b"\r5\r\nhello\r\n0\r\n\r\n", "CR before size"),
+               chunked(b"0\r\n\tX: 1\r\n\r\n", "first trailer folded"), chunked(b"0\r\nX\rY: 1\r\n\r\n", "CR in the name of a trailer"),
+               chunked(b"5 ;a\r\nhello\r\n0\r\n\r\n", "space before an extension"),
+               chunked(b"5\nhello\r\n0\r\n\r\n", "LF after size"), chunked(b"5\r\nhello\n0\r\n\r\n", "LF after data"),
                chunked(b"5\r\nhello0\r\n\r\n", "no CRLF after data"), chunked(b"5\r\nhelloXX0\r\n\r\n", "junk after data"),
                chunked(b"4\r\nhello\r\n0\r\n\r\n", "data longer than size"), chunked(b"5\r\nhello\r\n0\n\r\n", "LF after last chunk"),
                chunked(b"5\r\nhello\r\n0\r\n\n", "LF at the end"), chunked(b"5\r\nhello\r\r\n0\r\n\r\n", "CR CR LF after data"),
