@@ -112,6 +112,12 @@ int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes sourc
   return -1;
 }
 
+void cv8_compile_eagerly(bool eagerly) {
+  // V8 refuses to be told so for one module. The flag is part of what names a cache: it is back before one is made or used.
+  const char *flag = eagerly ? "--no-lazy" : "--lazy";
+  v8::V8::SetFlagsFromString(flag, strlen(flag));
+}
+
 uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count) {
   *count = 0;
   if (module < 0 || static_cast<size_t>(module) >= isolate->modules.size()) return nullptr;

@@ -64,10 +64,10 @@ public enum CordonProcess {
                     continue
                 }
                 let descriptor = try packet.takeDescriptor("\(kind)")
-                if kind == .ring {
-                    ring = try SharedRing(adopting: descriptor, side: .cordon)
-                } else {
-                    events[kind] = descriptor.release()
+                switch kind {
+                case .ring: ring = try SharedRing(adopting: descriptor, side: .cordon)
+                case .snapshot: HookSnapshot.offer(try SealedMemory.read(descriptor))
+                default: events[kind] = descriptor.release()
                 }
             }
         }

@@ -13,6 +13,8 @@ final class WorkerCordons {
     private var lastID: UInt64 = 0
     /// Of cordons that are gone.
     private var copiedBefore = 0, repeatsBefore = 0
+    /// What every cordon is born with.
+    fileprivate lazy var snapshot = KeptSnapshot()
 
     init(worker: Worker) { self.worker = worker }
 
@@ -69,6 +71,16 @@ final class WorkerCordons {
         metrics.set(.cordonsLive, tenants.values.count { $0.isConnected })
         metrics.set(.copiedCordon, tenants.values.reduce(copiedBefore) { $0 + $1.copied })
         metrics.set(.cordonRepeats, tenants.values.reduce(repeatsBefore) { $0 + $1.repeats })
+    }
+}
+
+/// The startup snapshot in memory that other processes can read.
+private final class KeptSnapshot {
+    let memory: OwnedDescriptor
+
+    init?() {
+        guard let made = HookSnapshot.made(), let memory = try? SealedMemory.create(name: "sluice-snapshot", made.bytes) else { return nil }
+        self.memory = memory
     }
 }
 
@@ -148,7 +160,9 @@ final class TenantCordon: RemoteHooks {
     func open() {
         guard channel == nil, !isConnected else { return }
         do {
-            let link = try CordonLink(options)
+            // The snapshot was made without WebAssembly: a process that has it makes its own.
+            let snapshot = options.webAssemblyBytes == 0 ? cordons.snapshot?.memory.number : nil
+            let link = try CordonLink(options, snapshot: snapshot)
             id = cordons.nextID()
             worker.control?.wantCordon(id, tenant: tenant, passing: link.theirs.descriptor.number)
             let watch = DeathWatch(link.socket, self)

@@ -31,7 +31,13 @@ struct ModuleLoader {
         unsafe cv8_modules_reset(core.raw)
         defer { unsafe cv8_modules_reset(core.raw) }
         var loader = self
-        guard let module = try? loader.compile(path, text) else { return [] }
+        // Functions too that only calls would compile: the first call is what a cache is for. What is large has much that is
+        // never called, and all of it would have to be read.
+        let isSmall = text.utf8.count <= V8Engine.eagerLimit
+        if isSmall { V8Engine.compileEagerly(true) }
+        let module = try? loader.compile(path, text)
+        if isSmall { V8Engine.compileEagerly(false) }
+        guard let module else { return [] }
         var count = 0
         guard let data = unsafe cv8_module_cache(core.raw, module, &count) else { return [] }
         // SAFETY: `data` is `count` bytes that are ours, freed here.

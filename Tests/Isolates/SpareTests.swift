@@ -68,6 +68,15 @@ import Testing
         #expect(isolate.cacheCounts.refused == 0)
     }
 
+    @Test func bytecodeHoldsFunctionsThatNobodyHasCalled() throws {
+        let maker = try Isolate(name: "maker", prelude: try Prelude(name: "p", source: "return {};", operations: [], entries: []), operations: NativeOperations())
+        let code = "export default { onRequest() { return 'only said inside'; } };"
+        let holds = { (bytes: [UInt8]) in bytes.firstRange(of: Array("only said inside".utf8)) != nil }
+        #expect(holds(maker.bytecode(of: "/a.js", code)))
+        // What is large is read by its calls.
+        #expect(!holds(maker.bytecode(of: "/a.js", code + String(repeating: "// filler\n", count: 8_000))))
+    }
+
     @Test func bytecodeOfAnotherTextIsRefusedAndTheTextCounts() throws {
         let prelude = try Prelude(name: "p", source: "return {};", operations: [], entries: [])
         let maker = try Isolate(name: "maker", prelude: prelude, operations: NativeOperations())

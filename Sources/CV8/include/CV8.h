@@ -259,6 +259,8 @@ void cv8_modules_reset(cv8_isolate *isolate);
 /// `cache`: what cv8_module_cache gave for the same text, or empty. `*cache_used` says whether V8 took it.
 int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_bytes cache, bool *cache_used,
                            cv8_error **error);
+/// Whether what is compiled from now on is compiled whole, in the whole process; to be taken back at once.
+void cv8_compile_eagerly(bool eagerly);
 /// The module's bytecode as far as it is compiled by now, for `cv8_module_compile` of the same text in this process.
 /// Null when there is none. malloc'ed, freed by cv8_data_free.
 uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count);

@@ -54,6 +54,9 @@ open class RemoteHooks {
 
     final var functions: [UInt32: RemoteFunction] = [:]
     final var calls: [UInt32: HookCall] = [:]
+    /// Whose calls this side gave up although the process may still be inside them: it may die of one.
+    private var givenUp: [UInt32: RemoteFunction] = [:]
+    private static let givenUpLimit = 256
     private var lastFunction: UInt32 = 0
     private var lastCall: UInt32 = 0
 
@@ -230,7 +233,11 @@ open class RemoteHooks {
 
     func cancel(_ call: HookCall) {
         guard forget(call) else { return }
-        if isConnected, call.remote.sent { message(.cancel, call.remote.number) { _ in } }
+        guard isConnected, call.remote.sent else { return }
+        // The older ones have ended long since.
+        if givenUp.count >= RemoteHooks.givenUpLimit { givenUp.removeAll(keepingCapacity: true) }
+        givenUp[call.remote.number] = call.remote.function
+        message(.cancel, call.remote.number) { _ in }
     }
 
     /// Ends the worker's part of a call.
@@ -305,7 +312,8 @@ open class RemoteHooks {
         saidHello = false
         outgoing.removeAll()
         for function in functions.values { function.isLoaded = false }
-        var culprit: RemoteFunction?
+        var culprit = UInt32(exactly: running).flatMap { givenUp[$0] }
+        givenUp.removeAll()
         // What is told of its end may end or start others.
         for (number, call) in calls.sorted(by: { $0.key < $1.key }) where calls[number] === call {
             let isCulprit = UInt64(number) == running

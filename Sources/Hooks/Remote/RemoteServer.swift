@@ -59,6 +59,10 @@ open class RemoteServer: HookHost {
         let number = try wire.number32()
         let source = try wire.source()
         if source.untrusted { V8Engine.freezeClock() }
+        // Before anybody waits for it: functions that only calls would compile are compiled now, if that is little.
+        let isSmall = source.modules.values.reduce(0) { $0 + $1.utf8.count } <= V8Engine.eagerLimit
+        if isSmall { V8Engine.compileEagerly(true) }
+        defer { if isSmall { V8Engine.compileEagerly(false) } }
         do throws(HookLoadError) {
             let function = try runtime.load(source)
             functions[number] = Served(function: function)

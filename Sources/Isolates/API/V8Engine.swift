@@ -69,6 +69,12 @@ public enum V8Engine {
     /// 0.33 us instead of 0.58 (measured). Isolates used there must be used and freed there (or `leaveThread` first).
     public static func dedicateThisThread(_ dedicated: Bool = true) { cv8_thread_dedicate(dedicated) }
 
+    /// Bytes of text that are worth being compiled as a whole.
+    public static let eagerLimit = 64 << 10
+
+    /// Whether what is compiled from now on, on any thread, is compiled with all functions in it; to be taken back at once.
+    public static func compileEagerly(_ eagerly: Bool) { cv8_compile_eagerly(eagerly) }
+
     /// For instance `10.2.154.26-node.37`.
     public static var version: String {
         // SAFETY: V8 returns a static, NUL-terminated string.
