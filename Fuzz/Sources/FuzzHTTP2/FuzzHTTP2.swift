@@ -51,6 +51,16 @@ private func requireClean(_ head: borrowing Head) {
     }
 }
 
+private func requireTarget(_ head: borrowing Head) {
+    let path = head.bytes(head.path).array()
+    require(head.method == .connect || path == [42] || path.first == 47, "a path without a slash")
+    require(path.allSatisfy { ASCIISet.target.contains($0) }, "a byte that no target has")
+    let authority = head.bytes(head.authority).array()
+    let isValid = Authority.isValid(authority.span)
+    require(authority.isEmpty || isValid, "an authority that is none")
+    require(!head.bytes(head.methodName).array().isEmpty, "no method")
+}
+
 private final class ServerSession: HTTP2Session {
     init(pool: SlabPool) { super.init(pool: pool, limits: HTTP2Limits()) }
     override func makeStream() -> HTTP2Stream { ServerStream() }
@@ -64,13 +74,7 @@ private final class ServerStream: HTTP2Stream {
         require(!announced, "a head twice")
         announced = true
         requireClean(head)
-        let path = head.bytes(head.path).array()
-        require(head.method == .connect || path == [42] || path.first == 47, "a path without a slash")
-        require(path.allSatisfy { ASCIISet.target.contains($0) }, "a byte that no target has")
-        let authority = head.bytes(head.authority).array()
-        let isValid = Authority.isValid(authority.span)
-        require(authority.isEmpty || isValid, "an authority that is none")
-        require(!head.bytes(head.methodName).array().isEmpty, "no method")
+        requireTarget(head)
     }
 
     override func dataArrived(_ slice: consuming Slice) {
