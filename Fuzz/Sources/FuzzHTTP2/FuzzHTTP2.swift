@@ -45,7 +45,9 @@ private func taken(_ buffer: inout ReadBuffer, _ session: HTTP2Session, _ now: i
 private func requireClean(_ head: borrowing Head) {
     for field in head.fields {
         let name = head.bytes(field.name).array(), value = head.bytes(field.value).array()
-        require(!name.isEmpty && name.allSatisfy { ASCIISet.token.contains($0) && !(65...90).contains($0) }, "a name that is none")
+        // Host and Cookie are made here, of :authority and of crumbs.
+        let isOurs = field.id == .host || field.id == .cookie
+        require(!name.isEmpty && name.allSatisfy { ASCIISet.token.contains($0) && (isOurs || !(65...90).contains($0)) }, "a name that is none: \(name)")
         require(value.allSatisfy { $0 == 9 || $0 >= 32 && $0 != 127 }, "a control byte in a value")
         require(!["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"].contains(String(decoding: name, as: UTF8.self)), "a field of a connection")
     }
