@@ -41,6 +41,8 @@ let package = Package(
         .library(name: "SluiceCodecs", targets: ["HTTP1", "HTTP", "Buffers"]),
         .library(name: "SluiceRules", targets: ["Rules", "HTTP", "Buffers"]),
         .library(name: "SluiceHooks", targets: ["Hooks"]),
+        .library(name: "SluiceProtocols", targets: ["HTTP2", "TLS", "Stores"]),
+        .library(name: "SluiceGateway", targets: ["Gateway"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

@@ -29,6 +29,10 @@ func ruleFuzzer(_ name: String) -> Target {
     .executableTarget(name: name, dependencies: rules, swiftSettings: settings)
 }
 
+func protocolFuzzer(_ name: String) -> Target {
+    .executableTarget(name: name, dependencies: codecs + [.product(name: "SluiceProtocols", package: "sluice")], swiftSettings: settings)
+}
+
 let package = Package(
     name: "SluiceFuzz",
     dependencies: [.package(name: "sluice", path: "..")],
@@ -44,6 +48,13 @@ let package = Package(
         ruleFuzzer("FuzzExpression"),
         ruleFuzzer("FuzzRuleFile"),
         ruleFuzzer("FuzzTemplate"),
+        ruleFuzzer("FuzzCookies"),
+        fuzzer("FuzzWebSocket"),
+        protocolFuzzer("FuzzHTTP2"),
+        protocolFuzzer("FuzzClientHello"),
+        protocolFuzzer("FuzzRESP"),
+        .executableTarget(
+            name: "FuzzForwarded", dependencies: rules + [.product(name: "SluiceGateway", package: "sluice")], swiftSettings: settings),
         .executableTarget(
             name: "FuzzShmRing", dependencies: codecs + [.product(name: "SluiceHooks", package: "sluice")], swiftSettings: settings),
     ]

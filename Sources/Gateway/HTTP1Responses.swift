@@ -56,11 +56,16 @@ extension HTTP1Connection {
         return (output.byteCount - before, chunked, persistent)
     }
 
+    /// Bytes that may wait to be sent.
+    private var outputRoom: Int {
+        min(listener.limits.exchangeBuffer, worker.pool.heldAtMost, Appetite.room(taken: sent &- output.byteCount))
+    }
+
     /// Moves body bytes into the output as far as it has room.
     func moveBody() {
         guard let runner, headSent, !responseQueued else { return }
         let chunked = chunked
-        let limit = min(listener.limits.exchangeBuffer, worker.pool.heldAtMost)
+        let limit = outputRoom
         let frames = runner.frames
         var (bytes, isEmpty) = runner.withOutgoing { HTTP1Connection.move(&$0, to: &output, limit: limit, chunked: chunked, frames) }
         let piped = pipedBytes
@@ -130,7 +135,7 @@ extension HTTP1Connection {
 
     private func afterFlush() {
         guard fd >= 0 else { return }
-        if output.byteCount < listener.limits.exchangeBuffer / 2, let runner, headSent, !responseQueued {
+        if output.byteCount < outputRoom / 2 || output.isEmpty, let runner, headSent, !responseQueued {
             moveBody()
             runner.clientDrained()
         }

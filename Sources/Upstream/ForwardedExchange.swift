@@ -238,3 +238,11 @@ struct ExchangeTimes {
         return times
     }
 }
+
+/// How many bytes of an answer may wait for a client, by how many it has taken.
+public enum Appetite {
+    /// For a client that has taken nothing yet.
+    public static let least = 32 << 10
+
+    public static func room(taken: Int) -> Int { max(least, taken / 4) }
+}

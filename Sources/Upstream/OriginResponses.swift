@@ -199,12 +199,14 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        isPaused = exchange.responseBacklog >= heldAtMost
+        let held = exchange.responseBacklog
+        isPaused = held >= heldAtMost(held)
         return !isPaused
     }
 
-    /// Less while the worker is short of memory: what waits for slow clients then grows no further.
-    private var heldAtMost: Int { min(responseLimit, context.pool.heldAtMost) }
+    /// A client that has taken much gets more held for it; one that reads nothing costs little. Less for all while the worker is
+    /// short of memory: what waits for slow clients then grows no further.
+    private func heldAtMost(_ held: Int) -> Int { min(responseLimit, context.pool.heldAtMost, Appetite.room(taken: received &- held)) }
 
     func cutShort(_ exchange: ForwardedExchange) -> Bool {
         guard decoder.endsWithConnection else {
@@ -251,7 +253,8 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        guard exchange.responseBacklog + (pipe?.byteCount ?? 0) < heldAtMost / 2 else { return }
+        let held = exchange.responseBacklog + (pipe?.byteCount ?? 0)
+        guard held < heldAtMost(held) / 2 else { return }
         isPaused = false
         expect(within: times.idle)
         resumeSoon()

@@ -1,5 +1,5 @@
 """Limits of docs/LIMITS.md that nothing else reaches: each is set low by its key, reached, answered as the page says, and counted.
-`limits.tsv` beside this file says where each row of that page is proved."""
+`Tests/limits.tsv` says where each row of that page is proved."""
 import asyncio
 import contextlib
 import socket
@@ -244,6 +244,19 @@ def test_what_is_held_for_a_client_that_does_not_read(start, origin, protocol):
 
 
 # Origins
+
+def test_copies_for_mirrors_beyond_their_number(start, origin, second):
+    async def hold(exchange):
+        await second.release.wait()
+
+    second.script = hold
+    gateway = start(upstreams=f'shadow: {{servers: ["http://127.0.0.1:{second.port}"], max_connections: 1000}}', limits="streams: 400",
+                    request="- {name: copy, do: [{mirror: shadow}]}")
+    with gateway.http2() as client:
+        streams = [client.start("GET", "/bytes/3") for _ in range(300)]
+        assert {client.response(each).status for each in streams} == {200}, "a copy that is not made costs nobody anything"
+    wait_until(lambda: gateway.metric("sluice_mirrored_requests_total", outcome="dropped") == 44, "256 at once, and no more")
+
 
 def test_an_exchange_that_takes_too_long_as_a_whole(start, origin):
     """Whatever comes meanwhile: a trickle does not buy time."""
