@@ -171,6 +171,14 @@ extension ExchangeRunner {
         guard !stage.giving else { return }
         stage.giving = true
         defer { stage.giving = false }
+        repeat {
+            give(stage)
+            askSender(stage)
+            // What the sender had ready found this loop at work, and nobody comes back for it.
+        } while stage.wanted && !stage.ignored && !stage.collects && (!stage.intake.isEmpty || stage.ended)
+    }
+
+    private func give(_ stage: BodyStage) {
         while stage.wanted {
             if let slice = stage.intake.popFirst() {
                 stage.wanted = false
@@ -184,7 +192,6 @@ extension ExchangeRunner {
                 break
             }
         }
-        askSender(stage)
     }
 
     private func keep(_ slice: borrowing Slice, _ stage: BodyStage) {
