@@ -153,19 +153,10 @@ struct RemoteStreamTests {
 
     // MARK: A hostile cordon
 
-    private func reply(_ kind: RemoteReply, _ call: UInt64, _ write: (inout WireWriter) -> Void) -> [UInt8] {
-        var wire = WireWriter()
-        wire.begin(kind.rawValue)
-        wire.number32(UInt32(call))
-        write(&wire)
-        wire.end()
-        return RemotePair.take(&wire)[0]
-    }
-
     private func streaming(length: UInt64 = .max) throws -> RemotePair {
         let pair = try RemotePair("export default { onRequest() { return new Promise(() => {}); } };")
         try pair.start()
-        try pair.worker.receive(reply(.finished, pair.call.numberElsewhere) { wire in
+        try pair.worker.receive(RemotePair.reply(.finished, pair.call.numberElsewhere) { wire in
             wire.byte(RemoteOutcome.respond.rawValue)
             wire.flag(true)
             wire.number(1)
@@ -185,7 +176,7 @@ struct RemoteStreamTests {
     }
 
     private func made(_ pair: RemotePair, _ count: Int) -> [UInt8] {
-        reply(.bodyMade, pair.call.numberElsewhere) { wire in
+        RemotePair.reply(.bodyMade, pair.call.numberElsewhere) { wire in
             wire.byte(1)
             wire.array(Array(repeating: 65, count: count))
         }
@@ -204,7 +195,7 @@ struct RemoteStreamTests {
         pair.call.bodyRoom(.response)
         #expect(throws: WireError.self) { try pair.worker.receive(made(pair, 11).span) }
         try pair.worker.receive(made(pair, 9).span)
-        let done = reply(.bodyDone, pair.call.numberElsewhere) { $0.byte(1) }
+        let done = RemotePair.reply(.bodyDone, pair.call.numberElsewhere) { $0.byte(1) }
         #expect(throws: WireError.self) { try pair.worker.receive(done.span) }
         try pair.worker.receive(made(pair, 1).span)
         try pair.worker.receive(done.span)
@@ -213,7 +204,7 @@ struct RemoteStreamTests {
 
     @Test func whoAsksForMoreThanItCanTakeIsCut() throws {
         let pair = try streaming()
-        let pull = reply(.pullBody, pair.call.numberElsewhere) { $0.byte(0) }
+        let pull = RemotePair.reply(.pullBody, pair.call.numberElsewhere) { $0.byte(0) }
         try pair.worker.receive(pull.span)
         try pair.worker.receive(pull.span)
         #expect(throws: WireError.self) { try pair.worker.receive(pull.span) }

@@ -64,6 +64,16 @@ final class RemotePair {
     /// Only what the worker says reaches the other side; answers stay where they are.
     func moveToCordon() throws { for message in RemotePair.take(&worker.outgoing) { try cordon.receive(message.span) } }
 
+    /// A message as a cordon that was taken over may write it.
+    static func reply(_ kind: RemoteReply, _ call: UInt64, _ write: (inout WireWriter) -> Void) -> [UInt8] {
+        var wire = WireWriter()
+        wire.begin(kind.rawValue)
+        wire.number32(UInt32(call))
+        write(&wire)
+        wire.end()
+        return take(&wire)[0]
+    }
+
     static func take(_ wire: inout WireWriter) -> [[UInt8]] {
         var messages: [[UInt8]] = [], at = 0
         let all = wire.arena[wire.arena.range(since: 0)].array()
@@ -217,15 +227,6 @@ struct RemoteTests {
 
     // MARK: A hostile cordon
 
-    private func reply(_ kind: RemoteReply, _ call: UInt64, _ write: (inout WireWriter) -> Void) -> [UInt8] {
-        var wire = WireWriter()
-        wire.begin(kind.rawValue)
-        wire.number32(UInt32(call))
-        write(&wire)
-        wire.end()
-        return RemotePair.take(&wire)[0]
-    }
-
     private func hangingPair() throws -> RemotePair {
         let pair = try RemotePair("export default { onRequest() { return new Promise(() => {}); } };", upstreams: ["up"])
         try pair.start()
@@ -235,7 +236,7 @@ struct RemoteTests {
     @Test(arguments: ["bad\r\nfield", "a b", ""])
     func aFieldThatHTTPDoesNotAllowIsABreach(_ name: String) throws {
         let pair = try hangingPair()
-        let message = reply(.finished, pair.call.numberElsewhere) { wire in
+        let message = RemotePair.reply(.finished, pair.call.numberElsewhere) { wire in
             wire.byte(RemoteOutcome.proceed.rawValue)
             wire.flag(false)
             wire.number(1)
@@ -254,7 +255,7 @@ struct RemoteTests {
 
     @Test func framingFieldsStayTheGateways() throws {
         let pair = try hangingPair()
-        let message = reply(.finished, pair.call.numberElsewhere) { wire in
+        let message = RemotePair.reply(.finished, pair.call.numberElsewhere) { wire in
             wire.byte(RemoteOutcome.proceed.rawValue)
             wire.flag(false)
             wire.number(.max)
