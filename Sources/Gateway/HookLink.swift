@@ -53,6 +53,10 @@ final class HookLink: Subrequest {
             return originFailed(GatewayError(.originProtocol, in: .responseHead, note: "101 with a wrong Sec-WebSocket-Accept"))
         }
         isOpen = true
+        // What the hook has not taken yet holds the origin back (`tappedBacklog`).
+        intake.append(contentsOf: &responseBody)
+        responseIsTapped = true
+        tappedBodyEnded = responseBodyEnded
         worker.metrics.add(.tunnelsOpened)
         worker.schedule(timer, after: HookLink.pingTime)
         call.subrequestUpgraded(id, response)
@@ -60,8 +64,11 @@ final class HookLink: Subrequest {
     }
 
     override func originBodyArrived() {
-        guard isOpen else { return super.originBodyArrived() }
-        intake.append(contentsOf: &responseBody)
+        guard isOpen else {
+            tappedBody.removeAll()
+            return super.originBodyArrived()
+        }
+        intake.append(contentsOf: &tappedBody)
         pump()
     }
 
@@ -83,13 +90,14 @@ final class HookLink: Subrequest {
         isPumping = true
         while step() {}
         isPumping = false
+        tappedBacklog = intake.byteCount
         if isOpen { originStream?.responseBodyDrained() }
     }
 
     private func step() -> Bool {
         guard isOpen, !hookIsBusy, let call, (call.socket?.waiting ?? 0) < HookLink.room else { return false }
         if intake.isEmpty {
-            if responseBodyEnded { over(1006, "", clean: false, error: isClosing ? "" : "the connection was lost") }
+            if tappedBodyEnded { over(1006, "", clean: false, error: isClosing ? "" : "the connection was lost") }
             return false
         }
         switch reader.next(from: &intake) {
@@ -175,6 +183,7 @@ final class HookLink: Subrequest {
         isOpen = false
         worker.cancel(timer)
         intake.removeAll()
+        tappedBacklog = 0
     }
 
     /// Ends the connection when what is queued has been sent.
