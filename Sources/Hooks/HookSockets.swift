@@ -54,8 +54,13 @@ extension HookCall {
         return socketActions
     }
 
-    /// Whether a WebSocket with this number is open: 0 for the client's.
-    final func isOpen(_ id: Int32) -> Bool { id == 0 ? socket.isOpen : links[id] != nil }
+    /// The open WebSocket with this number, 0 for the client's; nil when it is over.
+    final subscript(socket id: Int32) -> SocketProgress? {
+        get { id != 0 ? links[id] : socket.isOpen ? socket : nil }
+        set { if id != 0 { links[id] = newValue } else if let newValue { socket = newValue } else { socket.isOpen = false } }
+    }
+
+    final func isOpen(_ id: Int32) -> Bool { self[socket: id] != nil }
 
     // MARK: What the gateway tells. Each is ignored when the WebSocket is over.
 
@@ -89,7 +94,7 @@ extension HookCall {
     public final func socketClosed(_ code: UInt16, _ reason: String, clean: Bool, error: String = "", on id: Int32 = 0) {
         guard isOpen(id) else { return }
         if socket.isOpen { function?.renewBudget(self) }
-        if id == 0 { socket.isOpen = false } else { links[id] = nil }
+        self[socket: id] = nil
         if id != 0 { openSubrequests.removeAll { $0 == id } }
         if let owner = remote.owner { return owner.answer(self, .socketClosed(id, code, reason, clean, error)) }
         function?.enter(.socketClosed, for: self, [.int(id), .int(Int32(code)), .string(reason), .bool(clean), .string(error)])
@@ -97,8 +102,8 @@ extension HookCall {
 
     /// So many payload bytes have left in all.
     public final func socketLeft(_ bytes: UInt64, on id: Int32 = 0) {
-        guard isOpen(id), (id == 0 ? socket.left : links[id]?.left) != bytes else { return }
-        if id == 0 { socket.left = bytes } else { links[id]?.left = bytes }
+        guard let progress = self[socket: id], progress.left != bytes else { return }
+        self[socket: id]?.left = bytes
         if let owner = remote.owner { owner.answer(self, .socketLeft(id, bytes)) }
     }
 }
@@ -140,6 +145,7 @@ extension HookOperations {
             if call.isOpen(id) { function.events.append(.socketReady(call, call.epoch, id)) }
         case .socketBuffered:
             let id = try native.int32(2)
+            // Also of a WebSocket that is over: the standard does not set it back.
             native.returnDouble(Double(id == 0 ? call.socket.waiting : call.links[id]?.waiting ?? 0))
         case .sendSocket: try sendSocket(call, native)
         case .closeSocket:
@@ -167,13 +173,12 @@ extension HookOperations {
     private func sendSocket(_ call: HookCall, _ native: borrowing NativeCall) throws(NativeFailure) {
         let id = try native.int32(2), isText = native.kind(3) == .string
         let bytes = isText ? try native.utf8(3).array() : try native.bytes(3).array()
-        guard call.isOpen(id) else { return native.returnBool(true) }
-        let waiting = id == 0 ? call.socket.waiting : call.links[id]?.waiting ?? 0
+        guard let waiting = call[socket: id]?.waiting else { return native.returnBool(true) }
         guard waiting == 0 || waiting + bytes.count <= HookCall.socketBacklog else {
             call.socket.refused += 1
             return native.returnBool(false)
         }
-        if id == 0 { call.socket.sent &+= UInt64(bytes.count) } else { call.links[id]?.sent &+= UInt64(bytes.count) }
+        call[socket: id]?.sent &+= UInt64(bytes.count)
         act(call, id, .message(HookMessage(bytes, isText: isText, fromClient: false)))
         native.returnBool(true)
     }

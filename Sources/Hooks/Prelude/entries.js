@@ -77,27 +77,27 @@
     return realm.eventResult(event);
   }
 
-  /// Hands the result of a handler to the host: a code, or a promise of one where streams are collected first.
+  /// Hands the result of a handler to the host; its code.
   function settle(call, value) {
     const { slot, epoch, phase } = call;
     if (phase === phases.webSocket) return settleMessage(call, value);
-    let code = codes.proceed, staged;
+    let code = codes.proceed;
     if (phase === phases.scheduled) return code;
     if (value === undefined || value === null) {
       if (phase === phases.fetch) throw new BadReturn("fetch() must return a Response");
       if (call.action === actions.deny) { native.setStatus(slot, epoch, call.denyStatus, ""); code = codes.deny; }
-      else if (phase === phases.request && call.request) staged = stageRequest(call.request, slot, epoch);
-      else if (phase === phases.response && call.response) staged = stageResponse(call.response, slot, epoch);
+      else if (phase === phases.request && call.request) stageRequest(call.request, slot, epoch);
+      else if (phase === phases.response && call.response) stageResponse(call.response, slot, epoch);
     } else if (isResponse(value)) {
-      staged = stageResponse(value, slot, epoch);
+      stageResponse(value, slot, epoch);
       code = phase === phases.response && value === call.response ? codes.proceed : codes.respond;
     } else if (isRequest(value) && (phase === phases.request || (phase === phases.fetch && value === call.request))) {
-      staged = stageRequest(value, slot, epoch);
+      stageRequest(value, slot, epoch);
     } else {
       throw new BadReturn(`${names[phase]}() returned ${describe(value)}`);
     }
     keepState(call);
-    return staged ? staged.then(() => code) : code;
+    return code;
   }
 
   function describe(value) {
@@ -143,10 +143,6 @@
   }
 
   function finish(call, code, later) {
-    if (typeof code !== "number") {
-      code.then((result) => { if (!call.finished) finish(call, result, true); }, (error) => failCall(call, error));
-      return codes.pending;
-    }
     const closed = close(call, code);
     if (later) native.finish(call.slot, call.epoch, closed);
     return closed;

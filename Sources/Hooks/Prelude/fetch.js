@@ -16,9 +16,8 @@
     }
     if (call.sent) throw new TypeError("the request was sent to the origin already");
     call.bodySent = realm.isUntouched(realm.requestHolder(request).source, call.slot, call.epoch, 0);
-    const staged = realm.stageRequest(request, call.slot, call.epoch);
+    realm.stageRequest(request, call.slot, call.epoch);
     call.sent = true;
-    if (staged) await staged;
     native.next(call.slot, call.epoch);
     realm.requestHolder(request).spent = true;
     realm.clearHeaderEdits(request.headers);
