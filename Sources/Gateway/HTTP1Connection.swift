@@ -61,6 +61,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     var sending = SendProgress()
     /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
     var tunnelEnd: Int?
+    /// The kernel takes megabytes for this client (HTTP1Splicing.swift).
+    var sendsFarAhead = false
     /// Reading waits for its turn behind what is small.
     private var pumpPending = false
 

@@ -111,7 +111,7 @@ extension HTTP1Connection {
     /// Sends what is queued; called at the end of the turn.
     func flush() {
         while canWrite, !output.isEmpty, fd >= 0 {
-            switch transport.send(&output) {
+            switch pipedBytes > 0 ? transport.sendAhead(&output) : transport.send(&output) {
             case .moved(_, let drained):
                 lastActivity = worker.now
                 if drained { canWrite = false }
@@ -163,6 +163,7 @@ extension HTTP1Connection {
     private func nextRequest() {
         reading = .head
         lastActivity = worker.now
+        if sendsFarAhead { sendFarAhead(false) }
         if worker.closesIdleConnections {
             close()
             return

@@ -8,6 +8,15 @@ extension HTTP1Connection {
     /// Fewer bytes than this still to come are read and sent as usual.
     static let spliceMinimum = 32 << 10
 
+    /// A client that has taken so much of one body may have the kernel hold megabytes for it. Only those whose body goes through a
+    /// large pipe: they are few.
+    private static let farAhead = 1 << 20
+
+    func sendFarAhead(_ far: Bool) {
+        sendsFarAhead = far
+        Listening.sendFarAhead(fd, far)
+    }
+
     /// Body bytes that wait in the pipe, behind everything in `output`.
     var pipedBytes: Int {
         guard let runner, runner.hasResponsePipe else { return 0 }
@@ -18,7 +27,7 @@ extension HTTP1Connection {
     func startSplicing(_ runner: ExchangeRunner) {
         guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, !runner.hasResponsePipe, transport.takesPlainBytes, runner.responseBody.isEmpty,
             let origin = runner.originStream, origin.transportIsPlain, !origin.hasBufferedBytes,
-            let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take()
+            let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take(for: left)
         else { return }
         if !origin.pass(through: pipe) { worker.pipes.giveBack(pipe) }
     }
@@ -35,5 +44,6 @@ extension HTTP1Connection {
             case .endOfStream, .failed: return clientGone()
             }
         }
+        if !sendsFarAhead, pipe.isLarge, sent > HTTP1Connection.farAhead { sendFarAhead(true) }
     }
 }

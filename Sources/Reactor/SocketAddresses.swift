@@ -31,6 +31,13 @@ public enum Listening {
 
     /// Bounds what the kernel takes ahead for each connection of a listening socket.
     public static func limitUnsent(_ listener: Int32) { _ = sluice_limit_unsent(listener, unsentLimit) }
+
+    /// The same for a client that has shown that it takes much, while it does: what is sent then goes in larger pieces, and both
+    /// ends wake up less often.
+    public static let unsentLimitFarAhead: Int32 = 4 << 20
+    public static func sendFarAhead(_ connection: Int32, _ far: Bool) {
+        _ = sluice_limit_unsent(connection, far ? unsentLimitFarAhead : unsentLimit)
+    }
 }
 
 /// What the kernel knows of a connection.

@@ -4,6 +4,8 @@ import CLinux
 public final class SplicePipe {
     /// Bytes a pipe is asked to hold; as many as are held of one exchange in one direction.
     public static let size = 256 << 10
+    /// Bytes that a pipe for a large body is asked to hold.
+    public static let largeSize = 1 << 20
 
     private let reading: Int32
     private let writing: Int32
@@ -13,11 +15,16 @@ public final class SplicePipe {
     public var byteCount: Int { held }
     /// Bytes the kernel agreed to hold.
     public let capacity: Int
+    /// Made to hold `largeSize`, whatever the kernel agreed to.
+    public let isLarge: Bool
+    /// The socket had bytes behind the body. They stay in the pipe, which nobody else may use then.
+    public private(set) var hasExcess = false
 
-    public init(reactor: Reactor) throws(SystemError) {
+    public init(reactor: Reactor, large: Bool = false) throws(SystemError) {
+        isLarge = large
         var ends: [Int32] = [0, 0]
         // SAFETY: C writes two descriptors into room for two.
-        let result = unsafe ends.withUnsafeMutableBufferPointer { unsafe sluice_pipe($0.baseAddress, Int32(SplicePipe.size)) }
+        let result = unsafe ends.withUnsafeMutableBufferPointer { unsafe sluice_pipe($0.baseAddress, Int32(large ? SplicePipe.largeSize : SplicePipe.size)) }
         guard result > 0 else { throw SystemError(call: "pipe2", code: -result) }
         reading = ends[0]
         writing = ends[1]
@@ -32,17 +39,26 @@ public final class SplicePipe {
 
     public var isEmpty: Bool { byteCount == 0 }
 
-    /// Moves up to `limit` bytes from a socket into the pipe.
+    /// Moves bytes from a socket into the pipe: at most `room`, and not more than the `body` bytes that are still to come.
     ///
-    /// `.wouldBlock` means that the socket has none or that the pipe is full; with an empty pipe it is the socket.
-    public func fill(from socket: Int32, limit: Int) -> IOResult {
-        guard limit > 0 else { return .moved(0, drained: false) }
+    /// Where the rest of the body fits, one byte more is asked for: that the socket does not have it says that the socket is empty,
+    /// which would cost another call to find out; `hasExcess` that it does. `.wouldBlock` means that the socket has none or that
+    /// the pipe is full; with an empty pipe it is the socket.
+    public func fill(from socket: Int32, body: Int, room: Int) -> IOResult {
+        guard body > 0, room > 0 else { return .moved(0, drained: false) }
         reactor.counts.splice &+= 1
-        let result = sluice_splice(socket, writing, limit, 0)
+        let ends = body < room
+        let result = sluice_splice(socket, writing, ends ? body + 1 : room, 0)
         if result < 0 { return IOResult(code: Int32(-result)) }
         if result == 0 { return .endOfStream }
+        if result > body {
+            hasExcess = true
+            held += body
+            return .moved(body, drained: false)
+        }
         held += result
-        return .moved(result, drained: false)
+        // A shorter one may mean that the pipe, which counts pages, is full.
+        return .moved(result, drained: ends && result == body)
     }
 
     /// Moves bytes from the pipe to a socket. Only `.wouldBlock` says that the socket is full: the kernel may stop
@@ -59,32 +75,50 @@ public final class SplicePipe {
     }
 }
 
-/// Pipes for reuse: making one costs five system calls. One pool belongs to one worker thread.
+/// Pipes for reuse: making one costs three system calls, closing it two. One pool belongs to one worker thread.
 public final class PipePool {
     /// Pipes in use at a time; further bodies are copied to user space and back. The kernel gives one user 64 MiB
     /// of pipes before it makes them small (pipe-user-pages-soft).
     public static let limit = 64
-    private static let kept = 16
+    /// Large ones among them.
+    public static let largeLimit = 16
+    /// Bodies with less than this to come get a pipe of the usual size.
+    public static let largeBody = 2 << 20
 
     private unowned let reactor: Reactor
     private var free: [SplicePipe] = []
+    private var freeLarge: [SplicePipe] = []
     public private(set) var inUse = 0
+    public private(set) var largeInUse = 0
 
     public init(reactor: Reactor) { self.reactor = reactor }
 
-    /// An empty pipe; nil when there are too many already or the system has none.
-    public func take() -> SplicePipe? {
+    /// An empty pipe for a body with `bytes` to come; nil when there are too many already or the system has none.
+    public func take(for bytes: Int = 0) -> SplicePipe? {
         guard inUse < PipePool.limit else { return nil }
-        guard let pipe = free.popLast() ?? (try? SplicePipe(reactor: reactor)) else { return nil }
-        // A user with many pipes gets small ones, which bring less at a time than a read would.
-        guard pipe.capacity * 4 >= SplicePipe.size else { return nil }
+        if bytes >= PipePool.largeBody, largeInUse < PipePool.largeLimit,
+            let pipe = PipePool.usable(freeLarge.popLast() ?? (try? SplicePipe(reactor: reactor, large: true)))
+        {
+            inUse += 1
+            largeInUse += 1
+            return pipe
+        }
+        guard let pipe = PipePool.usable(free.popLast() ?? (try? SplicePipe(reactor: reactor))) else { return nil }
         inUse += 1
+        return pipe
+    }
+
+    /// A user with many pipes gets small ones, which bring less at a time than a read would.
+    private static func usable(_ pipe: SplicePipe?) -> SplicePipe? {
+        guard let pipe, pipe.capacity * 4 >= SplicePipe.size else { return nil }
         return pipe
     }
 
     /// Takes a pipe back. One that still holds bytes is closed: they must not reach another exchange.
     public func giveBack(_ pipe: SplicePipe) {
         inUse -= 1
-        if pipe.isEmpty, free.count < PipePool.kept { free.append(pipe) }
+        if pipe.isLarge { largeInUse -= 1 }
+        guard pipe.isEmpty, !pipe.hasExcess else { return }
+        if pipe.isLarge { freeLarge.append(pipe) } else { free.append(pipe) }
     }
 }

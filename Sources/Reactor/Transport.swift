@@ -28,6 +28,9 @@ open class Transport {
     /// Sends as much of `output` as goes at once and drops it there.
     open func send(_ output: inout OutputBuffer) -> IOResult { .failed(0) }
 
+    /// `send`, and further bytes go to the same socket by another way at once: the kernel may fill its segments with both.
+    open func sendAhead(_ output: inout OutputBuffer) -> IOResult { send(&output) }
+
     /// Says that no more will be sent (TCP FIN, TLS close_notify).
     open func finishSending() {}
 }
@@ -59,11 +62,15 @@ public final class SocketTransport: Transport {
         return result == 0 ? .endOfStream : IOResult(code: Int32(-result))
     }
 
-    public override func send(_ output: inout OutputBuffer) -> IOResult {
+    public override func send(_ output: inout OutputBuffer) -> IOResult { send(&output, more: false) }
+    public override func sendAhead(_ output: inout OutputBuffer) -> IOResult { send(&output, more: true) }
+
+    @inline(__always)
+    private func send(_ output: inout OutputBuffer, more: Bool) -> IOResult {
         let total = output.byteCount
         guard total > 0 else { return .moved(0, drained: false) }
         reactor.counts.send &+= 1
-        let (result, offered) = output.chain.sendOnce(fd)
+        let (result, offered) = output.chain.sendOnce(fd, more: more)
         guard result >= 0 else { return IOResult(code: Int32(-result)) }
         output.dropFirst(result)
         return .moved(result, drained: result < offered)
@@ -82,14 +89,14 @@ let EAGAIN_CODE: Int32 = 11
 
 extension Chain {
     /// One send of the front slices: the result (a count or a negative errno) and the bytes offered.
-    borrowing func sendOnce(_ fd: Int32) -> (result: Int, offered: Int) {
+    borrowing func sendOnce(_ fd: Int32, more: Bool) -> (result: Int, offered: Int) {
         var offered = 0
         // SAFETY: the slices are alive while the chain is borrowed; the kernel only reads them.
         let result = unsafe withIOVectors { (vectors: UnsafeMutableBufferPointer<iovec>, bytes: Int) -> Int in
             offered = bytes
             guard let base = vectors.baseAddress else { return 0 }
-            if vectors.count == 1 { return unsafe sluice_send(fd, base.pointee.iov_base, base.pointee.iov_len, 0) }
-            return unsafe sluice_sendmsg(fd, base, Int32(vectors.count), 0)
+            if vectors.count == 1 { return unsafe sluice_send(fd, base.pointee.iov_base, base.pointee.iov_len, more ? 1 : 0) }
+            return unsafe sluice_sendmsg(fd, base, Int32(vectors.count), more ? 1 : 0)
         }
         return (result, offered)
     }

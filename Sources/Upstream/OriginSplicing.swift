@@ -17,18 +17,22 @@ extension OriginConnection {
     /// Moves what the socket has into the pipe, as far as it has room.
     func fill(_ pipe: SplicePipe, _ exchange: ForwardedExchange) -> Bool {
         guard canRead, let left = decoder.remainingKnown else { return false }
-        isPaused = pipe.byteCount >= pipe.capacity
+        let held = pipe.byteCount
+        // A large pipe is for a client that has taken much already.
+        let room = min(pipe.capacity, max(SplicePipe.size, (received &- held) / 4)) - held
+        isPaused = room <= 0
         guard !isPaused else { return false }
-        let room = min(left, pipe.capacity - pipe.byteCount)
-        switch pipe.fill(from: fd, limit: room) {
-        case .moved(let count, _):
+        switch pipe.fill(from: fd, body: left, room: room) {
+        case .moved(let count, let drained):
+            if drained, !sawHangup { canRead = false }
+            if pipe.hasExcess { keepsAlive = false }
             decoder.skipKnown(count)
             received &+= count
             context.metrics.add(.splicedResponse, count)
             noteReceived()
             // Fewer than there was room for: either the socket is empty, or the pipe, which counts pages, is full.
             // Both are found out when the client has emptied it.
-            isPaused = count < room
+            isPaused = count < min(left, room)
             if decoder.isDone { bodyEnded(exchange) }
             exchange.originBodyArrived()
             return self.exchange === exchange && !isPaused

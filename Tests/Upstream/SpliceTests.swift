@@ -146,6 +146,68 @@ import Upstream
         try world.end()
     }
 
+    @Test func bytesBehindTheBodyStayInThePipeAndCostTheConnection() throws {
+        let world = try World()
+        let pool = PipePool(reactor: world.reactor)
+        let origin = try world.origin()
+        let body = pattern(200_000)
+        origin.onRequest = { peer in
+            peer.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body + Array("HTTP/1.1 200 OK\r\n\r\n".utf8))
+        }
+        try world.serve(origin)
+        for _ in 0..<2 {
+            let client = Client()
+            let exchange = TestExchange()
+            try world.run(in: exchange) { splice($0, pool, client) }
+            #expect(exchange.failure == nil)
+            #expect(same(exchange.received + client.received, body))
+            if let pipe = exchange.responsePipe { pool.giveBack(pipe) }
+        }
+        #expect(origin.accepted == 2)
+        try world.end()
+    }
+
+    @Test func theEndOfABodyTellsThatTheSocketIsEmpty() throws {
+        let reactor = try Reactor()
+        let pool = PipePool(reactor: reactor)
+        let source = Client()
+        // SAFETY: four bytes of a static string.
+        #expect(unsafe write(source.theirs, "body", 4) == 4)
+        let exact = try #require(pool.take())
+        #expect(exact.fill(from: source.ours, body: 4, room: 1000) == .moved(4, drained: true))
+        #expect(!exact.hasExcess && exact.byteCount == 4)
+        // SAFETY: as above.
+        #expect(unsafe write(source.theirs, "more", 4) == 4)
+        let longer = try #require(pool.take())
+        #expect(longer.fill(from: source.ours, body: 3, room: 1000) == .moved(3, drained: false))
+        #expect(longer.hasExcess && longer.byteCount == 3)
+        let client = Client()
+        #expect(longer.drain(to: client.theirs, more: false) == .moved(3, drained: false))
+        #expect(longer.isEmpty)
+        pool.giveBack(longer)
+        let next = try #require(pool.take())
+        #expect(next !== longer)
+        pool.giveBack(next)
+        pool.giveBack(exact)
+    }
+
+    @Test func largeBodiesGetLargePipesAsLongAsThereAreSome() throws {
+        let reactor = try Reactor()
+        let pool = PipePool(reactor: reactor)
+        let small = try #require(pool.take(for: PipePool.largeBody - 1))
+        #expect(!small.isLarge)
+        var large: [SplicePipe] = []
+        while let pipe = pool.take(for: PipePool.largeBody) {
+            large.append(pipe)
+            guard pipe.isLarge else { break }
+        }
+        #expect(pool.largeInUse <= PipePool.largeLimit)
+        #expect(large.last.map { !$0.isLarge } ?? false)
+        for pipe in large { pool.giveBack(pipe) }
+        #expect(pool.largeInUse == 0)
+        if let pipe = large.first, pipe.isLarge { #expect(pool.take(for: PipePool.largeBody).map { $0.isLarge } ?? false) }
+    }
+
     @Test func pipesAreReusedBoundedAndNeverPassLeftoversOn() throws {
         let reactor = try Reactor()
         let pool = PipePool(reactor: reactor)
@@ -154,8 +216,8 @@ import Upstream
         // SAFETY: four bytes of a static string.
         let written = unsafe write(source.theirs, "left", 4)
         #expect(written == 4)
-        #expect(first.fill(from: source.ours, limit: 100) == .moved(4, drained: false))
-        #expect(first.fill(from: source.ours, limit: 100) == .wouldBlock)
+        #expect(first.fill(from: source.ours, body: 100, room: 1000) == .moved(4, drained: false))
+        #expect(first.fill(from: source.ours, body: 96, room: 1000) == .wouldBlock)
         pool.giveBack(first)
         let second = try #require(pool.take())
         #expect(second !== first)
