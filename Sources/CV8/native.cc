@@ -97,8 +97,27 @@ using cv8::argument;
 int32_t cv8_argument_count(const cv8_call *call) { return call->info->Length(); }
 int32_t cv8_argument_kind(cv8_call *call, int32_t index) { return cv8::kind_of(argument(call, index)); }
 
+/// Small integers are in the word itself: no need to ask V8.
+static bool small_integer(v8::Local<v8::Value> value, int32_t *out) {
+  using v8::internal::Internals;
+  const v8::internal::Address word = *reinterpret_cast<const v8::internal::Address *>(*value);
+  if (Internals::HasHeapObjectTag(word)) return false;
+  *out = Internals::SmiValue(word);
+  return true;
+}
+
+bool cv8_argument_triple(cv8_call *call, cv8_triple *out) {
+  if (small_integer(argument(call, 0), &out->first) && small_integer(argument(call, 1), &out->second) &&
+      small_integer(argument(call, 2), &out->third)) {
+    return true;
+  }
+  return cv8_argument_int(call, 0, &out->first) && cv8_argument_int(call, 1, &out->second) &&
+         cv8_argument_int(call, 2, &out->third);
+}
+
 bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out) {
   v8::Local<v8::Value> value = argument(call, index);
+  if (small_integer(value, out)) return true;
   if (!value->IsInt32()) return false;
   *out = value.As<v8::Int32>()->Value();
   return true;

@@ -34,17 +34,23 @@ extension ExchangeRunner {
             worker.bug("a run action without its function")
             return true
         }
+        return run(bound, step, generation, hooks)
+    }
+
+    /// A function of its own: what it is lent needs no retain around each of its calls.
+    @inline(never)
+    private func run(_ bound: BoundHook, _ step: Rules.HookCall, _ generation: ServingGeneration, _ hooks: WorkerHooks) -> Bool {
         let function = bound.shared
         if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
         let phase = hookPhase(function)
         // It looks at messages only.
         if phase == .webSocket { return true }
         countHookCall(phase)
-        if !hooks.fenced.isEmpty, hooks.fenced.contains(function.key.name) {
+        if hooks.hasFenced, hooks.fenced.contains(function.key.name) {
             let failure = HookFailure(.unavailable, function: function.key.name, message: "the function is fenced: it stopped workers before")
             return hookFailed(failure, step.function, .hookFenced)
         }
-        let call = hooks.takeCall(self, bound, rule: step.rule)
+        let call = hooks.takeCall(self, generation, bound, rule: step.rule)
         call.requestID = requestID
         if phase != .request && phase != .fetch, !self.hooks.state.isEmpty { call.state = self.hooks.state }
         self.hooks.call = call
@@ -52,7 +58,7 @@ extension ExchangeRunner {
         let inspected = self.hooks.isInspected ? function.startInspected(call, bound.binding, phase, self) : nil
         switch inspected ?? function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
-        case .finished(let outcome): return hookEnded(call, outcome)
+        case .finished(let outcome): return hookEnded(call, bound, outcome, generation, hooks)
         }
     }
 
@@ -78,20 +84,21 @@ extension ExchangeRunner {
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         if let tunnelEnd, tunnelEnd.finished(call, outcome) { return }
-        guard hooks.call === call else { return }
-        if hookEnded(call, outcome) { advance() }
+        guard hooks.call === call, let bound = call.bound, let generation, let workerHooks = worker.hooks else { return }
+        if hookEnded(call, bound, outcome, generation, workerHooks) { advance() }
     }
 
     /// Puts a result into effect. True when the walk goes on with the next rule.
-    private func hookEnded(_ call: GatewayHookCall, _ outcome: HookOutcome) -> Bool {
+    private func hookEnded(
+        _ call: GatewayHookCall, _ bound: BoundHook, _ outcome: HookOutcome, _ generation: ServingGeneration, _ workerHooks: WorkerHooks
+    ) -> Bool {
         hooks.call = nil
         let fromOrigin = hooks.awaitsOrigin
         hooks.awaitsOrigin = false
-        recordHook(call, outcome)
-        if station == .requestRules || station == .origin { hooks.state = call.state }
-        let function = call.bound?.functionIndex ?? -1
-        let place = call.bound?.place ?? "", cpu = call.cpuNanoseconds
-        worker.hooks?.giveBack(call)
+        recordHook(call, bound, outcome, generation, workerHooks)
+        if station == .requestRules || station == .origin { keepState(of: call) }
+        let cpu = call.cpuNanoseconds
+        workerHooks.giveBack(call)
         if !call.laterFields.isEmpty { keepLaterFields(call, outcome) }
         switch outcome {
         case .proceed(let body):
@@ -105,9 +112,15 @@ extension ExchangeRunner {
             return false
         case .failed(var failure):
             let intact = passOn(call, station == .requestRules ? .request : .response)
-            (failure.rulePlace, failure.cpuNanoseconds) = (place, cpu)
-            return hookFailed(failure, function, failure.errorKind, canContinue: intact)
+            (failure.rulePlace, failure.cpuNanoseconds) = (bound.place, cpu)
+            return hookFailed(failure, bound.functionIndex, failure.errorKind, canContinue: intact)
         }
+    }
+
+    /// What the request phase leaves for the response phase. Mostly nothing was there and nothing is.
+    private func keepState(of call: GatewayHookCall) {
+        guard call.hasState || !hooks.state.isEmpty else { return }
+        hooks.state = call.state
     }
 
     /// The status by which `ctx.drop()` asks for no answer at all.
@@ -133,13 +146,13 @@ extension ExchangeRunner {
         return false
     }
 
-    private func recordHook(_ call: GatewayHookCall, _ outcome: HookOutcome) {
+    private func recordHook(
+        _ call: GatewayHookCall, _ bound: BoundHook, _ outcome: HookOutcome, _ generation: ServingGeneration, _ workerHooks: WorkerHooks
+    ) {
         let microseconds = call.cpuNanoseconds / 1000
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
         worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1000)
-        if microseconds >= SharedFunction.slowMicroseconds, let shared = call.bound?.shared {
-            worker.hooks?.noteCost(shared, microseconds: microseconds)
-        }
+        if microseconds >= SharedFunction.slowMicroseconds { workerHooks.noteCost(bound.shared, microseconds: microseconds) }
         let word: String
         switch outcome {
         case .proceed: word = "continue"
@@ -148,16 +161,16 @@ extension ExchangeRunner {
         case .failed(let failure): word = failure.kind.word
         }
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
-        let function = call.bound?.functionIndex ?? 0
+        let function = bound.functionIndex
         let record = HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds)
         hookCalls.append(record)
         if let spans { spans.hookEnded(record, at: worker.preciseNow) }
-        if let trace = rules.trace, let bound = call.bound {
-            let compat = generation?.configuration.functions[bound.functionIndex].compat.map { ", compat \($0)" } ?? ""
+        if let trace = rules.trace {
+            let compat = generation.configuration.functions[bound.functionIndex].compat.map { ", compat \($0)" } ?? ""
             trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time\(compat)")
         }
         let failed = if case .failed = outcome { true } else { false }
-        generation?.series.countCall(function: function, microseconds: microseconds, failed: failed)
+        generation.series.countCall(function: function, microseconds: microseconds, failed: failed)
     }
 
     // MARK: Failure is a policy

@@ -13,7 +13,14 @@ final class GatewayHookCall: Hooks.HookCall {
     var runner: ExchangeRunner?
     /// In the place of a runner, for a run by the clock.
     var scheduled: ScheduledRun?
-    var generation: ServingGeneration?
+    /// That of its exchange; kept once the exchange may end before the call.
+    var generation: ServingGeneration? {
+        get { kept ?? runner?.generation }
+        set { kept = newValue }
+    }
+    private var kept: ServingGeneration?
+    var generationNumber: UInt64 = 0
+    /// An idle call keeps what it was bound to for its next use, until functions are swept.
     var bound: BoundHook?
     var ruleIndex: Int32 = 0
     var requestID = RequestID()
@@ -23,23 +30,41 @@ final class GatewayHookCall: Hooks.HookCall {
     var socket: HookSocket?
     private var early: [HookSocketAction] = []
     private var subrequests: [Subrequest] = []
+    private let running: RunningSlot
 
     init(worker: Worker) {
         self.worker = worker
+        running = worker.context.running
         super.init()
     }
 
     func forget() {
-        runner = nil
-        producesFor = nil
-        socket = nil
+        if runner != nil { runner = nil }
+        if producesFor != nil { producesFor = nil }
+        if socket != nil { socket = nil }
         if !early.isEmpty { early.removeAll() }
-        generation = nil
-        bound = nil
+        kept = nil
         if !state.isEmpty { state = [] }
+        guard !subrequests.isEmpty else { return }
         for subrequest in subrequests { subrequest.stop() }
         subrequests.removeAll()
     }
+
+    /// The exchange goes on without it, or ends, and the call is not over.
+    func outlives(_ runner: ExchangeRunner?) { if kept == nil { kept = runner?.generation } }
+
+    // What the host would do; here nothing has to be looked up.
+    @discardableResult
+    override func willRun(in function: HookFunction) -> UInt64 {
+        guard let bound else { return super.willRun(in: function) }
+        let now = worker.preciseNow, digits = requestID.digits
+        running.enter(
+            bound.label, request: digits.span, started: now, deadline: now + bound.patience, generation: generationNumber)
+        // The watchdog's clock is the real one, whatever a rehearsal plays.
+        return worker.stage == nil ? now : 0
+    }
+
+    override func didRun(in function: HookFunction) { running.leave() }
 
     override func finished(_ outcome: HookOutcome) {
         if let scheduled { return scheduled.finished(self, outcome) }

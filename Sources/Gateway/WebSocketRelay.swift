@@ -203,7 +203,7 @@ final class WebSocketRelay: TunnelEnd {
 
     /// Gives the message to one hook after the other, until one has to be waited for.
     private func runHooks(_ lane: Lane) {
-        guard let workerHooks = runner.worker.hooks else { return }
+        guard let workerHooks = runner.worker.hooks, let generation = runner.generation else { return }
         while !isClosed, let message = lane.message, lane.hook < hooks.count {
             let bound = hooks[lane.hook]
             guard bound.shared.handles(.webSocket) else {
@@ -215,7 +215,7 @@ final class WebSocketRelay: TunnelEnd {
                 failed(failure, bound, message, lane, fenced: true)
                 continue
             }
-            let call = workerHooks.takeCall(runner, bound, rule: 0)
+            let call = workerHooks.takeCall(runner, generation, bound, rule: 0)
             call.requestID = runner.requestID
             call.message = message
             call.state = state

@@ -70,7 +70,8 @@ final class WorkerHooks {
     /// WebSockets to origins whose close frame is on its way.
     var leaving: [ObjectIdentifier: HookLink] = [:]
     /// Functions that must not run, by name.
-    var fenced: Set<String> = []
+    var fenced: Set<String> = [] { didSet { hasFenced = !fenced.isEmpty } }
+    private(set) var hasFenced = false
     /// Functions that run in a cordon unless they are pinned, by name.
     private var moved: Set<String> = []
     /// nil in a rehearsal.
@@ -152,30 +153,40 @@ final class WorkerHooks {
         return max(labels, 1)
     }
 
-    func takeCall(_ runner: ExchangeRunner, _ bound: BoundHook, rule: Int32) -> GatewayHookCall {
-        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+    func takeCall(_ runner: ExchangeRunner, _ generation: ServingGeneration, _ bound: BoundHook, rule: Int32) -> GatewayHookCall {
+        let call = idleCall(bound)
         call.runner = runner
-        call.generation = runner.generation
-        call.bound = bound
+        call.generationNumber = generation.number
         call.ruleIndex = rule
+        return call
+    }
+
+    /// An idle call, if there is one of the two used last that was bound to the same.
+    private func idleCall(_ bound: BoundHook) -> GatewayHookCall {
+        let count = idleCalls.count
+        if count > 1, idleCalls[count - 1].bound !== bound, idleCalls[count - 2].bound === bound { idleCalls.swapAt(count - 1, count - 2) }
+        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        if call.bound !== bound { call.bound = bound }
         return call
     }
 
     /// The same for a run that no request asks for.
     func takeCall(_ run: ScheduledRun, _ bound: BoundHook, _ generation: ServingGeneration) -> GatewayHookCall {
-        let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
+        let call = idleCall(bound)
         call.scheduled = run
         call.generation = generation
-        call.bound = bound
+        call.generationNumber = generation.number
         return call
     }
 
     /// Takes a call back; it is reused once the runtime is done with it (`released`).
     func giveBack(_ call: GatewayHookCall) {
+        let isIdle = call.isIdle
+        if !isIdle { call.outlives(call.runner) }
         if call.isStreaming { call.producesFor = call.runner ?? call.producesFor }
         call.runner = nil
-        call.scheduled = nil
-        guard call.isIdle else { return }
+        if call.scheduled != nil { call.scheduled = nil }
+        guard isIdle else { return }
         call.forget()
         if idleCalls.count < 256 { idleCalls.append(call) }
     }
@@ -184,6 +195,10 @@ final class WorkerHooks {
         pool?.refill()
         guard sweepSoon else { return }
         sweepSoon = false
+        for call in idleCalls {
+            call.bound = nil
+            call.forgetFunction()
+        }
         for key in Array(loaded.keys) {
             guard var shared = loaded.removeValue(forKey: key) else { continue }
             if isKnownUniquelyReferenced(&shared) {
@@ -247,19 +262,10 @@ final class GatewayHookHost: HookHost {
 
     @discardableResult
     override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) -> UInt64 {
-        let now = worker.preciseNow
-        guard let call = call as? GatewayHookCall, let bound = call.bound else {
-            let none = Span<UInt8>()
-            worker.context.running.enter(
-                loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
-            return 0
-        }
-        let digits = call.requestID.digits
+        let now = worker.preciseNow, none = Span<UInt8>()
         worker.context.running.enter(
-            bound.label, request: digits.span, started: now, deadline: now + bound.patience,
-            generation: call.generation?.number ?? 0)
-        // The watchdog's clock is the real one, whatever a rehearsal plays.
-        return worker.stage == nil ? now : 0
+            loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
+        return 0
     }
 
     override func didRun(_ function: HookFunction, _ call: Hooks.HookCall?) { worker.context.running.leave() }

@@ -48,12 +48,21 @@ open class HookCall {
     public internal(set) final var cpuNanoseconds: UInt64 { get { values.cpu } set { values.cpu = newValue } }
     /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
     public final var state: [UInt8] { get { values.state } set { values.state = newValue } }
+    public final var hasState: Bool { !values.state.isEmpty }
     final var binding: Int32 { get { values.binding } set { values.binding = newValue } }
 
     public init() {}
 
     /// True when the object may be given to `HookRuntime.start`.
     public final var isIdle: Bool { slot < 0 && remote.owner == nil }
+
+    /// Around every turn of this call: `HookHost.willRun` and `didRun`, for a subclass that knows at once what they look up.
+    @discardableResult
+    open func willRun(in function: HookFunction) -> UInt64 { function.host.willRun(function, self) }
+    open func didRun(in function: HookFunction) { function.host.didRun(function, self) }
+
+    /// Lets go of the function that it ran last, which an idle call keeps for its next use.
+    public final func forgetFunction() { values.function = nil }
 
     /// The staged edits are about to be applied. For a cordon, which sends them on.
     func willApplyEdits() {}

@@ -239,12 +239,10 @@ public final class HookFunction {
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
         call.slot = -1
         if call.world >= 0 { takeWorld(from: call) }
-        call.exchange = nil
+        call.values.exchange = nil
         call.edits.reset()
-        call.streams.pulls = 0
-        call.streams.outputs = 0
-        call.streams.full = 0
-        call.socket.isOpen = false
+        if call.streams.isBusy { call.streams.rest() }
+        if call.socket.isOpen { call.socket.isOpen = false }
         if !call.links.isEmpty { call.links.removeAll() }
     }
 

@@ -11,19 +11,20 @@ extension HookOperations {
 
     // MARK: Reading
 
-    /// `header(slot, epoch, side, name)`: the values of one name, combined as the Fetch standard does; null when absent.
-    /// The name is a text or its number in the function's table.
+    /// `header(slot, epoch, side | number << 1)` or `header(slot, epoch, side, name)`: the values of one name, combined as the Fetch
+    /// standard does; null when absent. The number is the name's in the function's table.
     func header(_ native: borrowing NativeCall) throws(NativeFailure) {
-        let exchange = try exchange(native)
-        if try native.int32(2) == HookSide.request.rawValue {
-            try named(in: exchange.request, native)
+        let (slot, epoch, code) = try native.triple()
+        guard let exchange = function.call(slot, epoch)?.exchange else { throw HookOperations.ended }
+        if code & 1 == HookSide.request.rawValue {
+            try named(code >> 1, in: exchange.request, native)
         } else {
-            try named(in: exchange.response, native)
+            try named(code >> 1, in: exchange.response, native)
         }
     }
 
-    private func named(in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) {
-        if let number = native.number(3) {
+    private func named(_ number: Int32, in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) {
+        if native.argumentCount == 3 {
             let found: Void? = try function.names.withName(number) { (id, name) throws(NativeFailure) in
                 try value(of: id, name, in: head, native)
             }
@@ -134,16 +135,17 @@ extension HookOperations {
 
     // MARK: Writing: recorded, and applied when the hook is done
 
-    /// `edit(slot, epoch, side, action, name, value)`: the name is a text or its number in the function's table.
+    /// `edit(slot, epoch, side | action << 1 | (number + 1) << 3, value)`, or with the name behind the value and 0 in the number's
+    /// place. The number is the name's in the function's table.
     func edit(_ native: borrowing NativeCall) throws(NativeFailure) {
-        let call = try call(native)
-        let (sideNumber, actionNumber) = try native.pair(2)
-        guard call.exchange != nil, let side = HookSide(rawValue: sideNumber), let action = StagedEdits.Action(rawValue: actionNumber)
+        let (slot, epoch, code) = try native.triple()
+        guard let call = function.call(slot, epoch) else { throw HookOperations.ended }
+        guard call.exchange != nil, let side = HookSide(rawValue: code & 1), let action = StagedEdits.Action(rawValue: code >> 1 & 3)
         else { throw .typeError("not an edit") }
-        let value = try native.latin1(5)
+        let value = try native.latin1(3)
         var verdict: StagedEdits.Verdict?
-        if let number = native.number(4) {
-            verdict = try function.names.withName(number) { (id, name) throws(NativeFailure) in
+        if code >> 3 > 0 {
+            verdict = try function.names.withName(code >> 3 - 1) { (id, name) throws(NativeFailure) in
                 call.edits.add(action, side, id, token: name, value)
             }
         }

@@ -23,6 +23,9 @@ struct StreamProgress {
     var outputs: UInt8 = 0
     /// Sides among `outputs` for which the gateway has no room at present.
     var full: UInt8 = 0
+    var isBusy: Bool { pulls | outputs | full != 0 }
+    mutating func rest() { (pulls, outputs, full) = (0, 0, 0) }
+
     /// Bytes that the hook may make before it has to be told again that there is room.
     var room = Pair(0)
     /// Of a call in a cordon: bytes that the cordon asked for and that have not been sent to it.

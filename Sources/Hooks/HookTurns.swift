@@ -34,13 +34,19 @@ extension HookFunction {
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
         }
+        return start(call, isolate, binding.index, phase)
+    }
+
+    /// A function of its own: the isolate that it is lent needs no retain around each of its calls.
+    @inline(never)
+    private func start(_ call: HookCall, _ isolate: LoadedIsolate, _ binding: Int32, _ phase: HookPhase) -> HookStart {
         if source.isolation == .request, !giveWorld(to: call, isolate) {
             tally.countFailure(.unavailable)
             return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         beginTurn(call, isolate)
-        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding.index)
+        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding)
         endTurn(call, isolate, settled: true)
         call.progress.starting = false
         if let outcome = takeOutcome(of: call) {
@@ -59,8 +65,12 @@ extension HookFunction {
     }
 
     private func begin(_ call: HookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange) {
-        call.values = CallValues(
-            function: self, exchange: exchange, phase: phase, binding: binding.index, cpu: 0, state: call.values.state)
+        // One at a time: an idle call keeps its function, and most calls are of the function that they were of before.
+        if call.values.function !== self { call.values.function = self }
+        call.values.exchange = exchange
+        call.values.phase = phase
+        call.values.binding = binding.index
+        call.values.cpu = 0
         call.uses &+= 1
         if !call.laterFields.isEmpty { call.laterFields = [] }
         var progress = CallProgress()
@@ -79,7 +89,6 @@ extension HookFunction {
             call.socket = SocketProgress()
             call.socketActions.removeAll()
         }
-        if !call.links.isEmpty { call.links.removeAll() }
     }
 
     /// The outcome that operations reported while `start` ran.
@@ -114,7 +123,7 @@ extension HookFunction {
     }
 
     func beginTurn(_ call: HookCall, _ loaded: LoadedIsolate) {
-        let now = host.willRun(self, call)
+        let now = call.willRun(in: self)
         if call.world >= 0 { loaded.isolate.enterWorld(call.world) }
         let used = (call.cpuNanoseconds &- cpuForgiven(call)) / 1_000, limit = cpuLimit(call)
         let left = limit > used ? min(limit - used, source.limits.cpuMicroseconds) : 1
@@ -129,7 +138,7 @@ extension HookFunction {
             _ = loaded.isolate.runMicrotasks()
         }
         let report = loaded.isolate.endTurn()
-        host.didRun(self, call)
+        call.didRun(in: self)
         call.cpuNanoseconds &+= report.cpuNanoseconds
         tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
         if let termination = report.termination { stopped(call, loaded, termination) }

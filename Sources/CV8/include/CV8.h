@@ -212,6 +212,9 @@ bool cv8_has_rejections(const cv8_isolate *isolate);
 int32_t cv8_argument_count(const cv8_call *call);
 int32_t cv8_argument_kind(cv8_call *call, int32_t index);
 bool cv8_argument_int(cv8_call *call, int32_t index, int32_t *out);
+typedef struct { int32_t first, second, third; } cv8_triple;
+/// The first three arguments.
+bool cv8_argument_triple(cv8_call *call, cv8_triple *out);
 bool cv8_argument_pair(cv8_call *call, int32_t index, int32_t *first, int32_t *second);
 bool cv8_argument_double(cv8_call *call, int32_t index, double *out);
 bool cv8_argument_bool(cv8_call *call, int32_t index, bool *out);

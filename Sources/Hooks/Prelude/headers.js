@@ -15,24 +15,32 @@
 
   // Hooks use few names, again and again: lower case and validity are worked out once, and the host is told a number.
   const names = new Map();
-  function nameRecord(name) {
-    const known = names.get(name);
-    if (known !== undefined) return known;
+  function nameRecord(name) { return names.get(name) ?? newName(name); }
+  function newName(name) {
     const text = `${name}`;
     if (!token.test(text)) throw new TypeError(`"${realm.clip(text, 60)}" is not a header name`);
     const lower = text.toLowerCase();
     if (names.size >= 512) names.clear();
-    const made = { lower, number: notAsked };
+    const made = names.get(lower) ?? { lower, number: notAsked, isOwned: gatewayOnly.has(lower), isHost: lower === "host" };
+    names.set(lower, made);
     names.set(text, made);
     return made;
   }
   const notAsked = -1;
   const fieldName = (name) => nameRecord(name).lower;
-  /// What the host is to be told for a lower-case name: its number there, or the name once the table is full.
-  function forHost(lower) {
-    const known = nameRecord(lower);
-    if (known.number === notAsked) known.number = native.fieldNumber(lower);
-    return known.number < 0 ? lower : known.number;
+  /// The number by which the host knows a name; negative once its table is full: the name itself is handed over then.
+  function numberOf(known) {
+    if (known.number === notAsked) known.number = native.fieldNumber(known.lower);
+    return known.number;
+  }
+  function fromHost(slot, epoch, side, known) {
+    const number = numberOf(known);
+    return number < 0 ? native.header(slot, epoch, side, known.lower) : native.header(slot, epoch, side | number << 1);
+  }
+  function editHost(slot, epoch, side, action, known, value) {
+    const number = numberOf(known);
+    if (number < 0) native.edit(slot, epoch, side | action << 1, value, known.lower);
+    else native.edit(slot, epoch, side | action << 1 | number + 1 << 3, value);
   }
 
   const isSpace = (code) => code === 32 || code === 9 || code === 10 || code === 13;
@@ -42,6 +50,12 @@
   // This runs for every header that a hook sets. Searches for one character are V8's fastest look at a long text, a loop the
   // fastest at a short one.
   function fieldValue(value) {
+    // What was read of a head is a field's value already, and hooks set the same one again and again.
+    if (typeof value === "string" && (value === lastRead || value === lastChecked)) return value;
+    return (lastChecked = checkedValue(value));
+  }
+  let lastRead = null, lastChecked = null;
+  function checkedValue(value) {
     let text = typeof value === "string" ? value : `${value}`;
     if (isSpace(text.charCodeAt(0)) || isSpace(text.charCodeAt(text.length - 1))) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
     if (text.length > 16) {
@@ -58,7 +72,7 @@
   }
 
   function findEdit(edits, name) {
-    for (let i = 0; i < edits.length; i++) if (edits[i].name === name) return edits[i];
+    for (let i = 0; i < edits.length; i++) if (edits[i].known.lower === name) return edits[i];
     return undefined;
   }
 
@@ -91,7 +105,7 @@
   class Headers {
     #list = null;          // [[lower-case name, value]...] of an object of its own
     #slot = -1; #epoch = 0; #side = 0;
-    #edits = null;         // of a view: [{name, replace, values}], one for each name; replace: instead of what is there
+    #edits = null;         // of a view: [{known, replace, values}], one for each name; replace: instead of what is there
     #immutable = false;
     constructor(init, slot, epoch, side) {
       if (init === live) {
@@ -106,9 +120,9 @@
 
     #check(name) {
       if (this.#immutable) throw new TypeError("these headers are immutable; change a copy: new Headers(headers)");
-      const lower = fieldName(name);
+      const known = nameRecord(name);
       if (this.#slot >= 0) realm.alive(this.#slot, this.#epoch);
-      return lower;
+      return known;
     }
 
     /// The values of one name, in order; of a view without edits this is what the host combined.
@@ -124,7 +138,7 @@
       return edit ? [...base, ...edit.values] : base;
     }
     #base(lower) {
-      const value = native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
+      const value = fromHost(this.#slot, this.#epoch, this.#side, nameRecord(lower));
       return value === null ? [] : [value];
     }
     #cookies() { return this.#all().filter((pair) => pair[0] === "set-cookie").map((pair) => pair[1]); }
@@ -142,15 +156,15 @@
       const pairs = this.#all();
       if (this.#edits === null) return pairs;
       const kept = pairs.filter((pair) => !findEdit(this.#edits, pair[0])?.replace);
-      for (const edit of this.#edits) for (const value of edit.values) kept.push([edit.name, value]);
+      for (const edit of this.#edits) for (const value of edit.values) kept.push([edit.known.lower, value]);
       return kept;
     }
 
     get(name) {
       needs(arguments.length, 1, "Headers.get");
-      const lower = fieldName(name);
-      if (this.#slot >= 0 && this.#edits === null) return native.header(this.#slot, this.#epoch, this.#side, forHost(lower));
-      const values = this.#values(lower);
+      const known = nameRecord(name);
+      if (this.#slot >= 0 && this.#edits === null) return (lastRead = fromHost(this.#slot, this.#epoch, this.#side, known));
+      const values = this.#values(known.lower);
       return values.length === 0 ? null : combine(values);
     }
     has(name) {
@@ -159,8 +173,9 @@
     }
     set(name, value) {
       needs(arguments.length, 2, "Headers.set");
-      const lower = this.#check(name), text = fieldValue(value);
-      if (this.#list === null) return this.#edit(lower, true, [text]);
+      const known = this.#check(name), text = fieldValue(value);
+      if (this.#list === null) return this.#edit(known, true, [text]);
+      const { lower } = known;
       const first = this.#list.find((pair) => pair[0] === lower);
       if (!first) { this.#list.push([lower, text]); return; }
       first[1] = text;
@@ -168,27 +183,28 @@
     }
     append(name, value) {
       needs(arguments.length, 2, "Headers.append");
-      const lower = this.#check(name), text = fieldValue(value);
-      if (this.#list !== null) { this.#list.push([lower, text]); return; }
-      const before = this.#edits === null ? undefined : findEdit(this.#edits, lower);
-      this.#edit(lower, before?.replace ?? false, [...(before?.values ?? []), text]);
+      const known = this.#check(name), text = fieldValue(value);
+      if (this.#list !== null) { this.#list.push([known.lower, text]); return; }
+      const before = this.#edits === null ? undefined : findEdit(this.#edits, known.lower);
+      this.#edit(known, before?.replace ?? false, [...(before?.values ?? []), text]);
     }
     delete(name) {
       needs(arguments.length, 1, "Headers.delete");
-      const lower = this.#check(name);
-      if (this.#list !== null) this.#list = this.#list.filter((pair) => pair[0] !== lower);
-      else if (!gatewayOnly.has(lower)) this.#record(lower, true, []);
+      const known = this.#check(name);
+      if (this.#list !== null) this.#list = this.#list.filter((pair) => pair[0] !== known.lower);
+      else if (!known.isOwned) this.#record(known, true, []);
     }
-    #edit(lower, replace, values) {
-      if (gatewayOnly.has(lower) || (lower === "host" && this.#side === 0)) {
-        const remedy = lower === "host" ? "; return a Request with another url instead" : "";
-        throw new TypeError(`the header "${lower}" belongs to the gateway${remedy}`);
+    #edit(known, replace, values) {
+      if (known.isOwned || (known.isHost && this.#side === 0)) {
+        const remedy = known.isHost ? "; return a Request with another url instead" : "";
+        throw new TypeError(`the header "${known.lower}" belongs to the gateway${remedy}`);
       }
-      this.#record(lower, replace, values);
+      this.#record(known, replace, values);
     }
-    #record(name, replace, values) {
-      const before = this.#edits === null ? undefined : findEdit(this.#edits, name);
-      if (before === undefined) (this.#edits ??= []).push({ name, replace, values });
+    #record(known, replace, values) {
+      if (this.#edits === null) { this.#edits = [{ known, replace, values }]; return; }
+      const before = findEdit(this.#edits, known.lower);
+      if (before === undefined) this.#edits.push({ known, replace, values });
       else { before.replace = replace; before.values = values; }
     }
     getSetCookie() { return [...this.#values("set-cookie")]; }
@@ -243,17 +259,19 @@
       stage = (headers, slot, epoch, side) => {
         const ours = headers.#slot === slot && headers.#epoch === epoch && headers.#side === side;
         if (!ours) {
-          native.edit(slot, epoch, side, 0, "", "");
+          native.edit(slot, epoch, side, "", "");
           for (const [name, value] of headers.#pairs()) {
-            if (!gatewayOnly.has(name)) native.edit(slot, epoch, side, 2, name, value);
+            const known = nameRecord(name);
+            if (!known.isOwned) editHost(slot, epoch, side, 2, known, value);
           }
           return true;
         }
-        if (headers.#edits === null) return false;
-        for (const { name, replace, values } of headers.#edits) {
-          const told = forHost(name);
-          if (replace) native.edit(slot, epoch, side, values.length === 0 ? 3 : 1, told, values[0] ?? "");
-          for (let i = replace ? 1 : 0; i < values.length; i++) native.edit(slot, epoch, side, 2, told, values[i]);
+        const edits = headers.#edits;
+        if (edits === null) return false;
+        for (let at = 0; at < edits.length; at++) {
+          const { known, replace, values } = edits[at];
+          if (replace) editHost(slot, epoch, side, values.length === 0 ? 3 : 1, known, values.length === 0 ? "" : values[0]);
+          for (let i = replace ? 1 : 0; i < values.length; i++) editHost(slot, epoch, side, 2, known, values[i]);
         }
         return true;
       };

@@ -193,6 +193,7 @@ extension Isolate {
         let status = unsafe arguments.span.withUnsafeBufferPointer { buffer in
             unsafe cv8_call_integers(raw, checked(entry), buffer.baseAddress, count, settle, &value, &error)
         }
+        if status == CV8_RETURNED, unsafe value.kind == Int32(CV8_INT.rawValue) { return unsafe .int(value.integer) }
         return unsafe RawResult(core: core, status: status, value: value, error: error).result
     }
 }

@@ -48,6 +48,13 @@ extension NativeCall {
         return (first, second)
     }
 
+    /// The first three arguments, integral numbers within Int32: for operations that are called more than once a request.
+    public func triple() throws(NativeFailure) -> (Int32, Int32, Int32) {
+        var numbers = cv8_triple()
+        guard unsafe cv8_argument_triple(raw, &numbers) else { throw .typeError("arguments 0 to 2 must be 32-bit integers") }
+        return (numbers.first, numbers.second, numbers.third)
+    }
+
     public func int(_ index: Int) throws(NativeFailure) -> Int { Int(try int32(index)) }
 
     public func double(_ index: Int) throws(NativeFailure) -> Double {
