@@ -1,6 +1,7 @@
 // ES modules. Swift walks the graph; this compiles, links what it was told, and evaluates.
 #include "internal.h"
 
+#include <shared_mutex>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,30 @@ static cv8_status evaluate(cv8_isolate *isolate, v8::Local<v8::Context> context,
 
 }  // namespace cv8
 
+namespace cv8 {
+
+/// The flags are the process's and part of what names a cache: who changes them is alone, who goes by them is not disturbed.
+static std::shared_mutex flags_lock;
+static thread_local bool holds_flags = false;
+
+/// Held while a cache is made or used; nothing where this thread has the flags for itself.
+class SteadyFlags {
+ public:
+  SteadyFlags() : locked_(!holds_flags) {
+    if (locked_) flags_lock.lock_shared();
+  }
+  ~SteadyFlags() {
+    if (locked_) flags_lock.unlock_shared();
+  }
+  SteadyFlags(const SteadyFlags &) = delete;
+  SteadyFlags &operator=(const SteadyFlags &) = delete;
+
+ private:
+  const bool locked_;
+};
+
+}  // namespace cv8
+
 void cv8_modules_reset(cv8_isolate *isolate) { isolate->modules.clear(); }
 
 int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes source, cv8_bytes cache, bool *cache_used,
@@ -92,6 +117,7 @@ int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes sourc
   *cache_used = false;
   cv8::Reaper reaper{isolate};
   cv8::Entered entered(isolate);
+  cv8::SteadyFlags steady;
   v8::TryCatch caught(isolate->v8);
   v8::Local<v8::String> file, text;
   v8::Local<v8::Module> module;
@@ -113,15 +139,20 @@ int32_t cv8_module_compile(cv8_isolate *isolate, cv8_bytes name, cv8_bytes sourc
 }
 
 void cv8_compile_eagerly(bool eagerly) {
-  // V8 refuses to be told so for one module. The flag is part of what names a cache: it is back before one is made or used.
+  // V8 refuses to be told so for one module. The flag is back before a cache is made or used.
+  if (eagerly == cv8::holds_flags) return;
+  if (eagerly) cv8::flags_lock.lock();
   const char *flag = eagerly ? "--no-lazy" : "--lazy";
   v8::V8::SetFlagsFromString(flag, strlen(flag));
+  cv8::holds_flags = eagerly;
+  if (!eagerly) cv8::flags_lock.unlock();
 }
 
 uint8_t *cv8_module_cache(cv8_isolate *isolate, int32_t module, size_t *count) {
   *count = 0;
   if (module < 0 || static_cast<size_t>(module) >= isolate->modules.size()) return nullptr;
   cv8::Entered entered(isolate);
+  cv8::SteadyFlags steady;
   v8::Local<v8::Module> one = isolate->modules[static_cast<size_t>(module)].module.Get(isolate->v8);
   if (!one->IsSourceTextModule() || one->GetStatus() == v8::Module::kErrored) return nullptr;
   std::unique_ptr<v8::ScriptCompiler::CachedData> made(v8::ScriptCompiler::CreateCodeCache(one->GetUnboundModuleScript()));

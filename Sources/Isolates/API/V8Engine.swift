@@ -72,7 +72,8 @@ public enum V8Engine {
     /// Bytes of text that are worth being compiled as a whole.
     public static let eagerLimit = 64 << 10
 
-    /// Whether what is compiled from now on, on any thread, is compiled with all functions in it; to be taken back at once.
+    /// Whether what this thread compiles from now on is compiled with all functions in it; to be taken back at once: other threads
+    /// that use bytecode wait meanwhile.
     public static func compileEagerly(_ eagerly: Bool) { cv8_compile_eagerly(eagerly) }
 
     /// For instance `10.2.154.26-node.37`.
