@@ -29,11 +29,13 @@ struct StreamProgress {
     var asked = Pair(0)
     /// The same: bytes that are still to come of a body whose length was announced; negative for one without.
     var left = Pair(-1)
+    /// Answers of sub-requests that the hook has asked a chunk of.
+    var parts = 0
     /// Bytes that crossed into and out of JavaScript.
     var bytes: UInt64 = 0
 
     /// The call waits for the gateway: no wall limit runs meanwhile.
-    var waitsForGateway: Bool { pulls != 0 || (outputs != 0 && full == outputs) }
+    var waitsForGateway: Bool { pulls != 0 || parts != 0 || (outputs != 0 && full == outputs) }
 }
 
 extension HookSide {
@@ -57,14 +59,14 @@ extension HookCall {
             owner.pool.copied.hook += slice.count
             return owner.chunk(self, side, slice.bytes)
         }
-        function?.enter(chunk: slice, side, for: self)
+        function?.enter(chunk: slice, .bodyChunk, side.rawValue, for: self)
     }
 
     /// The same with bytes that are nobody's; they are copied.
     final func bodyChunk(_ side: HookSide, _ bytes: Span<UInt8>) {
         guard takesChunk(side, bytes.count) else { return }
         if let owner = remote.owner { return owner.chunk(self, side, bytes) }
-        function?.enter(chunk: bytes, side, for: self)
+        function?.enter(chunk: bytes, .bodyChunk, side.rawValue, for: self)
     }
 
     private func takesChunk(_ side: HookSide, _ count: Int) -> Bool {
@@ -107,32 +109,33 @@ extension HookCall {
 
 extension HookFunction {
     /// A turn that brings one chunk.
-    func enter(chunk: Span<UInt8>, _ side: HookSide, for call: HookCall) {
+    func enter(chunk: Span<UInt8>, _ entry: HookEntry, _ number: Int32, for call: HookCall) {
         guard let loaded else { return }
         // A span cannot be captured, so the turn's steps stand here.
         beginTurn(call, loaded)
-        copyIn(chunk, side, call, loaded)
+        copyIn(chunk, entry, number, call, loaded)
         endTurn(call, loaded)
         deliver()
     }
 
     /// A chunk that finds no room ends the body for the hook: nothing else would settle the promise it waits for.
-    private func copyIn(_ chunk: Span<UInt8>, _ side: HookSide, _ call: HookCall, _ loaded: LoadedIsolate) {
-        let result = loaded.isolate.call(HookEntry.bodyChunk.rawValue, call.slot, call.epoch, side.rawValue, bytes: chunk)
+    private func copyIn(_ chunk: Span<UInt8>, _ entry: HookEntry, _ number: Int32, _ call: HookCall, _ loaded: LoadedIsolate) {
+        let result = loaded.isolate.call(entry.rawValue, call.slot, call.epoch, number, bytes: chunk)
         guard case .threw = result else { return }
-        _ = loaded.isolate.call(HookEntry.bodyFailed.rawValue, with: [
-            .int(call.slot), .int(call.epoch), .int(side.rawValue),
+        let failed: HookEntry = entry == .bodyChunk ? .bodyFailed : .answerFailed
+        _ = loaded.isolate.call(failed.rawValue, with: [
+            .int(call.slot), .int(call.epoch), .int(number),
             .string("a chunk of the body has no room: the function's buffers are full (limits.memory)"),
         ])
     }
 
     /// The same without a copy, where the bytes can be lent.
-    func enter(chunk slice: borrowing Slice, _ side: HookSide, for call: HookCall) {
+    func enter(chunk slice: borrowing Slice, _ entry: HookEntry, _ number: Int32, for call: HookCall) {
         guard let loaded else { return }
         beginTurn(call, loaded)
-        if loaded.isolate.call(HookEntry.bodyChunk.rawValue, call.slot, call.epoch, side.rawValue, lending: slice) == nil {
+        if loaded.isolate.call(entry.rawValue, call.slot, call.epoch, number, lending: slice) == nil {
             host.pool.copied.hook += slice.count
-            copyIn(slice.bytes, side, call, loaded)
+            copyIn(slice.bytes, entry, number, call, loaded)
         }
         endTurn(call, loaded)
         deliver()
@@ -224,7 +227,7 @@ extension HookOperations {
     }
 
     /// A chunk that the hook was lent goes on where it lies. Any other is copied: a script may use its own buffer again.
-    private func append(_ bytes: Span<UInt8>, _ native: borrowing NativeCall, to chain: inout Chain) {
+    func append(_ bytes: Span<UInt8>, _ native: borrowing NativeCall, to chain: inout Chain) {
         if bytes.count >= 1024, let slice = native.loan(3) { return chain.append(slice) }
         chain.append(copying: bytes, from: function.host.pool)
         function.host.pool.copied.hook += bytes.count
