@@ -129,7 +129,7 @@ let package = Package(
         tests("Buffers", ["Buffers"]),
         tests("HTTP", ["HTTP", "Buffers"]),
         tests("HTTP1", ["HTTP1", "HTTP", "Buffers"]),
-        tests("Isolates", ["Isolates"]),
+        tests("Isolates", ["Isolates", "Buffers"]),
         tests("KeyValue", ["KeyValue"]),
         tests("Stores", ["Stores", "KeyValue", "Reactor", "Buffers"]),
         tests("Hooks", ["Hooks", "Rules", "KeyValue", "HTTP", "Buffers"]),

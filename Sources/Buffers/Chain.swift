@@ -96,7 +96,7 @@ public import CLinux
         return slice
     }
 
-    /// A second slice of the first slice's bytes.
+    /// A second hold on the first slice's bytes, for a parser that gives parts of it away that do not overlap.
     /// - Precondition: not empty.
     public borrowing func shareFirst() -> Slice {
         let first = unsafe entry(0)

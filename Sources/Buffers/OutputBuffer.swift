@@ -134,7 +134,8 @@
         isOpen = false
         guard let slab = unsafe tail, unsafe slab.pointee.count == 1 else { return }
         tailEnd = 0
-        // SAFETY: the buffer owns a count on its tail slab.
+        // SAFETY: the buffer owns the only count on its tail slab.
+        unsafe slab.pointee.soleFrom = 0
         room = unsafe slab.pointee.capacity
     }
 

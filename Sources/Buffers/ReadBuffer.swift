@@ -69,6 +69,8 @@
     /// With nothing unread and no slice of the slab alive, its whole room can be used again.
     private mutating func rewind() {
         guard let slab = unsafe slab, unsafe slab.pointee.count == 1 else { return }
+        // SAFETY: nobody else holds any of it.
+        unsafe slab.pointee.soleFrom = 0
         start = 0
         end = 0
     }

@@ -91,6 +91,11 @@ public enum SlabSize: Int, Sendable {
     var capacity: Int
     var nextFree: SlabPointer?
     var size: SlabSize
+    /// Bytes before this offset may be in two hands; each of those behind it is in one at most (Loans.swift).
+    var soleFrom: Int32 = 0
+    /// Ranges lent and not given back, all to `borrower`.
+    var loans: Int32 = 0
+    var borrower: UnsafeRawPointer?
 }
 
 typealias SlabPointer = UnsafeMutablePointer<SlabHeader>
@@ -132,6 +137,7 @@ extension UnsafeMutablePointer where Pointee == SlabHeader {
             unsafe state.pointee.counters.allocated += 1
         }
         unsafe slab.pointee.count = 1
+        unsafe slab.pointee.soleFrom = 0
         unsafe state.pointee.counters.live += 1
         unsafe state.pointee.counters.liveBytes += size.rawValue
         if unsafe state.pointee.counters.live > state.pointee.counters.highWater {

@@ -33,8 +33,15 @@
         }
     }
 
-    /// A second slice of the same bytes.
+    /// A second slice of the same bytes, which nobody may be lent from now on.
     public borrowing func shared() -> Slice {
+        // SAFETY: the slice holds its slab.
+        unsafe slab.noteSecondHand(upTo: offset + count)
+        return handOver()
+    }
+
+    /// A second hold on the same bytes for somebody who is about to let go of this one, or gives parts away that do not overlap.
+    public borrowing func handOver() -> Slice {
         // SAFETY: the new slice owns the count taken here.
         unsafe slab.retain()
         return unsafe Slice(adopting: slab, offset: offset, count: count)

@@ -26,6 +26,9 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   void *obtain(size_t length, bool zeroed);
   /// Before anybody uses the isolate.
   void set_quota(size_t quota) { quota_ = quota; }
+  /// Counts memory that is somebody else's; false when the quota has no room.
+  bool charge(size_t length) { return take(length); }
+  void discharge(size_t length) { used_.fetch_sub(length, std::memory_order_relaxed); }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
   size_t peak() const { return peak_.load(std::memory_order_relaxed); }
 
@@ -67,6 +70,7 @@ v8::Platform *with_our_clock(v8::Platform *inner);
 void turn_begins();
 
 class Inspector;
+class LoanBook;
 
 /// The times of the turn that is open, in nanoseconds.
 struct Turn {
@@ -144,6 +148,10 @@ struct cv8_isolate {
   int resource_count = 0;
   v8::CpuProfiler *profiler = nullptr;  // while a profile is taken
   cv8::Inspector *inspector = nullptr;  // when it may be debugged
+  // What is lent to scripts, from the first loan on (loans.cc).
+  std::shared_ptr<cv8::LoanBook> loans;
+  uint64_t scavenges = 0;
+  size_t young_bytes = 0;  // of buffers for chunks since the last scavenge
   cv8::Scratch scratch;
 };
 
@@ -271,7 +279,15 @@ v8::MaybeLocal<v8::String> latin1_string(v8::Isolate *isolate, cv8_bytes bytes);
 v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes bytes);
 int32_t kind_of(v8::Local<v8::Value> value);
 int32_t keep(cv8_isolate *isolate, v8::Local<v8::Value> value);
+cv8_status invoke(cv8_isolate *isolate, v8::Local<v8::Context> context, int32_t callee, v8::Local<v8::Value> *arguments,
+                  size_t count, bool keep_it, cv8_value *result, v8::TryCatch *caught, cv8_error **error);
 char *to_text(v8::Isolate *isolate, v8::Local<v8::String> string, size_t limit, size_t *count);
+
+// loans.cc
+/// Ends the loans that V8 let go of. On the isolate's thread.
+void end_loans(cv8_isolate *isolate);
+/// Has the young generation collected when chunks lie in it that nobody holds any more.
+void note_young_bytes(cv8_isolate *isolate, size_t count);
 
 // errors.cc
 cv8_error *plain_error(const char *message, const char *file);

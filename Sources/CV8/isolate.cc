@@ -58,6 +58,12 @@ static size_t on_near_heap_limit(void *data, size_t current, size_t initial) {
   return std::max(current, initial + isolate->limits.heap_headroom_bytes);
 }
 
+static void on_scavenge(v8::Isolate *, v8::GCType, v8::GCCallbackFlags, void *data) {
+  auto *isolate = static_cast<cv8_isolate *>(data);
+  isolate->scavenges++;
+  isolate->young_bytes = 0;
+}
+
 static bool may_compile_wasm(v8::Local<v8::Context> context, v8::Local<v8::String>) {
   const cv8_isolate *isolate = owner(context->GetIsolate());
   return isolate != nullptr && isolate->limits.wasm_bytes != 0;
@@ -219,6 +225,7 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   cv8::isolates_changed(1);
   cv8::configure(isolate->v8);
   isolate->v8->AddNearHeapLimitCallback(cv8::on_near_heap_limit, isolate);
+  isolate->v8->AddGCEpilogueCallback(cv8::on_scavenge, isolate, v8::kGCTypeScavenge);
   *error = cv8::boot(isolate);
   if (*error == nullptr) return isolate;
   cv8_isolate_free(isolate);
@@ -258,6 +265,7 @@ void cv8_isolate_free(cv8_isolate *isolate) {
   }
   v8::platform::NotifyIsolateShutdown(cv8::platform(), isolate->v8);
   isolate->v8->Dispose();
+  cv8::end_loans(isolate);
   cv8::isolates_changed(-1);
   isolate->release(isolate->operations);
   delete isolate;
@@ -298,6 +306,7 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
 void cv8_isolate_low_memory(cv8_isolate *isolate) {
   cv8::IsolateEntry entry(isolate);
   isolate->v8->LowMemoryNotification();
+  cv8::end_loans(isolate);
 }
 
 bool cv8_isolate_idle(cv8_isolate *isolate, uint32_t milliseconds) {

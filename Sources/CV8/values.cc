@@ -31,6 +31,7 @@ static void give_back(void *data, size_t length, void *allocator) {
 
 v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes bytes) {
   if (bytes.count == 0) return v8::Uint8Array::New(v8::ArrayBuffer::New(isolate->v8, 0), 0, 0);
+  if (bytes.count >= 4096) note_young_bytes(isolate, bytes.count);
   void *data = isolate->allocator->obtain(bytes.count, false);
   if (data == nullptr) {
     // Garbage may hold the quota. V8 does the same before it refuses `new ArrayBuffer`.
@@ -126,9 +127,8 @@ static void classify(cv8_isolate *isolate, v8::Local<v8::Value> value, bool keep
   result->handle = keep_it ? keep(isolate, value) : -1;
 }
 
-static cv8_status invoke(cv8_isolate *isolate, v8::Local<v8::Context> context, int32_t callee,
-                         v8::Local<v8::Value> *arguments, size_t count, bool keep_it, cv8_value *result,
-                         v8::TryCatch *caught, cv8_error **error) {
+cv8_status invoke(cv8_isolate *isolate, v8::Local<v8::Context> context, int32_t callee, v8::Local<v8::Value> *arguments,
+                  size_t count, bool keep_it, cv8_value *result, v8::TryCatch *caught, cv8_error **error) {
   v8::Local<v8::Value> function = handle_value(isolate, callee), value;
   if (!function->IsFunction()) {
     *error = plain_error("what Swift wants to call is not a function", "");

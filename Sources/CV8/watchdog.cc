@@ -316,6 +316,7 @@ void cv8_turn_end(cv8_isolate *isolate, cv8_turn *out) {
   const uint64_t now = cv8::monotonic_ns();
   cv8::disarm(slot, isolate, now);
   cv8::check_wasm_memory(isolate);
+  cv8::end_loans(isolate);
   cv8::Turn &turn = isolate->turn;
   turn.open = false;
   isolate->rejections.clear();  // nobody asked; the next turn is someone else's

@@ -142,6 +142,7 @@ final class GatewayHookCall: Hooks.HookCall {
         subrequests.append(exchange)
         exchange.origin.upstream = granted[exchange.grantIndex]
         generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
+        exchange.fill()
     }
 
     override func store(_ request: HookStoreRequest) {
@@ -162,76 +163,14 @@ final class GatewayHookCall: Hooks.HookCall {
 
     func keep(_ subrequest: Subrequest) { subrequests.append(subrequest) }
 
-    func forget(_ subrequest: Subrequest) { subrequestEnded(subrequest) }
+    func forget(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
 
-    fileprivate func subrequestEnded(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
+    override func pullAnswer(_ id: Int32) {
+        guard let subrequest = subrequests.first(where: { $0.id == id }) else { return subrequestFailed(id, "the answer is over") }
+        subrequest.pull()
+    }
+
+    override func askMade(_ id: Int32) { subrequests.first { $0.id == id }?.made(done: false) }
+
+    override func askDone(_ id: Int32) { subrequests.first { $0.id == id }?.made(done: true) }
 }
-
-/// A request that a hook makes: an exchange without a client, its answer collected in memory.
-class Subrequest: ForwardedExchange {
-    final let id: Int32
-    final let grantIndex: Int
-    private(set) final weak var call: GatewayHookCall?
-    final unowned let worker: Worker
-    private final var collected = Chain()
-
-    init(call: GatewayHookCall, request subrequest: HookSubrequest, worker: Worker) {
-        id = subrequest.id
-        grantIndex = subrequest.upstream
-        self.call = call
-        self.worker = worker
-        super.init()
-        request.copy(from: subrequest.head)
-        requestBodyEnded = true
-        requestBody.append(copying: subrequest.body.span, from: worker.pool)
-        worker.pool.copied.hook += subrequest.body.count
-        keepOriginal()
-        request.add(.via, "1.1 sluice")
-        started = worker.nowNanoseconds
-    }
-
-    func stop() {
-        call = nil
-        cancelOrigin()
-    }
-
-    /// Nobody waits for it any more.
-    final func detach() { call = nil }
-
-    override func originBodyArrived() {
-        collected.append(contentsOf: &responseBody)
-        if collected.byteCount > Limits_bufferedBody {
-            return end("the answer is larger than 1 MiB")
-        }
-        if responseBodyEnded { return deliver() }
-        originStream?.responseBodyDrained()
-    }
-
-    override func originResponded() {
-        if responseBodyEnded, responseBody.isEmpty { deliver() }
-    }
-
-    override func originFailed(_ error: GatewayError) {
-        // Not the address itself: what names lead to inside is nobody's business who may only name them.
-        if error.note.contains("egress: ") { return end("the host's address is refused: it is not public") }
-        end("upstream failed: \(error.kind.name)")
-    }
-
-    private func deliver() {
-        guard let call else { return }
-        self.call = nil
-        worker.pool.copied.hook += collected.byteCount
-        call.subrequestEnded(self)
-        call.subrequestFinished(id, response, body: collected.copyBytes())
-    }
-
-    private func end(_ reason: String) {
-        guard let call else { return }
-        stop()
-        call.subrequestEnded(self)
-        call.subrequestFailed(id, reason)
-    }
-}
-
-/// The largest answer to a sub-request, in bytes.
-private let Limits_bufferedBody = 1 << 20

@@ -183,7 +183,7 @@ extension ExchangeRunner {
             if let slice = stage.intake.popFirst() {
                 stage.wanted = false
                 keep(slice, stage)
-                stage.call.bodyChunk(stage.side, slice.bytes)
+                stage.call.bodyChunk(stage.side, slice)
                 if stage.call.takesMore(stage.side) { stage.wanted = true }
             } else if stage.ended {
                 stage.wanted = false
@@ -195,7 +195,6 @@ extension ExchangeRunner {
     }
 
     private func keep(_ slice: borrowing Slice, _ stage: BodyStage) {
-        worker.pool.copied.hook += slice.count
         guard stage.keepsGiven else { return }
         if stage.produces || stage.given.byteCount + slice.count > worker.bufferedBodyLimit(self) {
             stage.given.removeAll()

@@ -52,6 +52,7 @@ extension GatewayHookCall {
         keep(exchange)
         do throws(TLSConfigurationError) {
             try generation.egress.open(exchange, to: target)
+            exchange.fill()
         } catch {
             exchange.stop()
             subrequestFailed(request.id, "\(error)")

@@ -121,7 +121,7 @@ extension ExchangeRunner {
     private func shareBody(with copy: MirroredRequest) {
         var kept = Chain()
         while let slice = requestBody.popFirst() {
-            copy.take(slice.shared())
+            copy.take(slice.steady())
             kept.append(slice)
         }
         requestBody.append(contentsOf: &kept)

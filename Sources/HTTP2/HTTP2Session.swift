@@ -111,7 +111,7 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Takes the slice as its own: kept in a local variable of `receive` it would be put into a box on the heap, for each read.
     private func take(_ slice: consuming Slice) -> HTTP2ReceiveResult {
         let (allowed, refusal) = account(for: slice.bytes)
-        input.append(slice.shared())
+        input.append(slice.handOver())
         busy = true
         let result = feed(slice.bytes, allowed)
         input.removeAll()

@@ -16,6 +16,11 @@ open class HookCall {
     final var values = CallValues()
     final var progress = CallProgress()
     final var openSubrequests: [Int32] = []
+    /// Those among them whose answer's head is there and whose body is on its way, and those of which the hook wants a chunk.
+    final var flowing: [Int32] = []
+    final var partsWanted: [Int32] = []
+    /// Sub-requests whose body the hook makes while they are under way.
+    final var asks: [HookSubrequest] = []
     final var edits = StagedEdits()
     final var slot: Int32 = -1
     final var epoch: Int32 = 0
@@ -103,10 +108,18 @@ open class HookCall {
     /// `fetch()`: send `exchange.request` with this body; answer with `originArrived` or `originFailed`.
     open func sendToOrigin(_ body: HookBody) { originFailed("the origin cannot be called here") }
 
-    /// Answer with `subrequestFinished` or `subrequestFailed`.
+    /// Answer with `subrequestFinished`, `subrequestAnswered` or `subrequestFailed`. With `request.flows` its body follows: call
+    /// `askRoom` when there is room.
     open func subrequest(_ request: HookSubrequest) {
         subrequestFailed(request.id, "sub-requests cannot be made here")
     }
+
+    /// The hook wants a chunk of an answer: `answerChunk`, `answerEnded` or `subrequestFailed`.
+    open func pullAnswer(_ id: Int32) { subrequestFailed(id, "answers cannot be read here") }
+
+    /// `takeAsk` has bytes for a sub-request, and that was all of its body.
+    open func askMade(_ id: Int32) {}
+    open func askDone(_ id: Int32) {}
 
     /// The hook asks one of its namespaces: answer with `storeFinished`, not before this returns.
     open func store(_ request: HookStoreRequest) {

@@ -191,7 +191,7 @@ extension HookOperations {
         if let query = parts.query { request.head.setQuery(url.extracting(query)) }
         try addFields(try native.latin1(5), to: &request.head)
         switch native.kind(6) {
-        case .null: return
+        case .null, .number: return
         case .string: request.body = try native.utf8(6).array()
         default: request.body = try native.bytes(6).array()
         }

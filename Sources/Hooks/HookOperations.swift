@@ -59,6 +59,7 @@ final class HookOperations: NativeOperations {
         case .setMessage: try setMessage(native)
         case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
         case .budget: try budget(native)
+        case .pullAnswer, .writeAsk, .endAsk: try performAnswer(operation, native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }
@@ -156,10 +157,12 @@ final class HookOperations: NativeOperations {
         guard function.source.mayAsk(upstream) else { throw .typeError("no such upstream") }
         let request = HookSubrequest(id: call.progress.nextSubrequest, upstream: upstream)
         try fill(request, native)
+        if native.kind(6) == .number { announce(try native.double(6), request, call.exchange) }
         request.upgrades = try native.bool(7)
         call.progress.nextSubrequest += 1
         call.progress.subrequests += 1
         call.openSubrequests.append(request.id)
+        if request.flows { call.asks.append(request) }
         function.tally.subrequests += 1
         function.events.append(.subrequest(call, call.epoch, request))
         native.returnInt(request.id)
@@ -168,7 +171,7 @@ final class HookOperations: NativeOperations {
     private func cancelSubrequest(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native), id = try native.int32(2)
         guard call.openSubrequests.contains(id) else { return }
-        call.openSubrequests.removeAll { $0 == id }
+        call.closeSubrequest(id)
         function.events.append(.cancelSubrequest(call, id))
     }
 

@@ -16,6 +16,7 @@ enum HookOperation: Int, CaseIterable {
     case fieldNumber
     case acceptSocket, sendSocket, closeSocket, socketReady, socketBuffered, failSocket
     case budget
+    case pullAnswer, writeAsk, endAsk
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.
@@ -25,6 +26,7 @@ enum HookEntry: Int, CaseIterable {
     case stored
     case webAssembly
     case socketOpened, socketMessage, socketClosed, upgraded
+    case answering, answerChunk, answerEnd, askRoom
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.

@@ -32,11 +32,13 @@ struct StreamProgress {
     var asked = Pair(0)
     /// The same: bytes that are still to come of a body whose length was announced; negative for one without.
     var left = Pair(-1)
+    /// Answers of sub-requests that the hook has asked a chunk of.
+    var parts = 0
     /// Bytes that crossed into and out of JavaScript.
     var bytes: UInt64 = 0
 
     /// The call waits for the gateway: no wall limit runs meanwhile.
-    var waitsForGateway: Bool { pulls != 0 || (outputs != 0 && full == outputs) }
+    var waitsForGateway: Bool { pulls != 0 || parts != 0 || (outputs != 0 && full == outputs) }
 }
 
 extension HookSide {
@@ -52,15 +54,32 @@ extension HookCall {
 
     // MARK: The body that the hook reads
 
-    /// One chunk, the answer to `pullBody`. The bytes are copied into the isolate.
-    public final func bodyChunk(_ side: HookSide, _ bytes: Span<UInt8>) {
-        guard streams.pulls & side.bit != 0 else { return }
+    /// One chunk, the answer to `pullBody`. The hook gets it in its slab where nobody else needs the bytes as they are
+    /// (`Slice.lend`), else a copy, which is counted.
+    public final func bodyChunk(_ side: HookSide, _ slice: borrowing Slice) {
+        guard takesChunk(side, slice.count) else { return }
+        if let owner = remote.owner {
+            owner.pool.copied.hook += slice.count
+            return owner.chunk(self, side, slice.bytes)
+        }
+        function?.enter(chunk: slice, .bodyChunk, side.rawValue, for: self)
+    }
+
+    /// The same with bytes that are nobody's; they are copied.
+    final func bodyChunk(_ side: HookSide, _ bytes: Span<UInt8>) {
+        guard takesChunk(side, bytes.count) else { return }
         if let owner = remote.owner { return owner.chunk(self, side, bytes) }
-        guard let function, slot >= 0 else { return }
+        function?.enter(chunk: bytes, .bodyChunk, side.rawValue, for: self)
+    }
+
+    private func takesChunk(_ side: HookSide, _ count: Int) -> Bool {
+        guard streams.pulls & side.bit != 0 else { return false }
+        if remote.owner != nil { return true }
+        guard let function, slot >= 0 else { return false }
         streams.pulls &= ~side.bit
-        streams.bytes &+= UInt64(bytes.count)
-        function.tally.bodyBytesRead &+= UInt64(bytes.count)
-        function.enter(chunk: bytes, side, for: self)
+        streams.bytes &+= UInt64(count)
+        function.tally.bodyBytesRead &+= UInt64(count)
+        return true
     }
 
     /// The body is complete, the answer to `pullBody`.
@@ -93,11 +112,34 @@ extension HookCall {
 
 extension HookFunction {
     /// A turn that brings one chunk.
-    func enter(chunk: Span<UInt8>, _ side: HookSide, for call: HookCall) {
+    func enter(chunk: Span<UInt8>, _ entry: HookEntry, _ number: Int32, for call: HookCall) {
         guard let loaded else { return }
         // A span cannot be captured, so the turn's steps stand here.
         beginTurn(call, loaded)
-        _ = loaded.isolate.call(HookEntry.bodyChunk.rawValue, call.slot, call.epoch, side.rawValue, bytes: chunk)
+        copyIn(chunk, entry, number, call, loaded)
+        endTurn(call, loaded)
+        deliver()
+    }
+
+    /// A chunk that finds no room ends the body for the hook: nothing else would settle the promise it waits for.
+    private func copyIn(_ chunk: Span<UInt8>, _ entry: HookEntry, _ number: Int32, _ call: HookCall, _ loaded: LoadedIsolate) {
+        let result = loaded.isolate.call(entry.rawValue, call.slot, call.epoch, number, bytes: chunk)
+        guard case .threw = result else { return }
+        let failed: HookEntry = entry == .bodyChunk ? .bodyFailed : .answerFailed
+        _ = loaded.isolate.call(failed.rawValue, with: [
+            .int(call.slot), .int(call.epoch), .int(number),
+            .string("a chunk of the body has no room: the function's buffers are full (limits.memory)"),
+        ])
+    }
+
+    /// The same without a copy, where the bytes can be lent.
+    func enter(chunk slice: borrowing Slice, _ entry: HookEntry, _ number: Int32, for call: HookCall) {
+        guard let loaded else { return }
+        beginTurn(call, loaded)
+        if loaded.isolate.call(entry.rawValue, call.slot, call.epoch, number, lending: slice) == nil {
+            host.pool.copied.hook += slice.count
+            copyIn(slice.bytes, entry, number, call, loaded)
+        }
         endTurn(call, loaded)
         deliver()
     }
@@ -171,22 +213,27 @@ extension HookOperations {
     /// `writeBody(slot, epoch, side, chunk)`: true while more may be written in this turn.
     private func write(_ call: HookCall, _ side: HookSide, _ native: borrowing NativeCall) throws(NativeFailure) {
         guard call.streams.outputs & side.bit != 0 else { throw HookOperations.ended }
-        let bytes = try native.bytes(3), pool = function.host.pool
+        let bytes = try native.bytes(3)
         call.streams.room[side] -= bytes.count
-        let first: Bool, more = call.streams.room[side] > 0
+        let more = call.streams.room[side] > 0
+        let first = side == .request ? call.requestOutput.isEmpty : call.responseOutput.isEmpty
         if side == .request {
-            first = call.requestOutput.isEmpty
-            call.requestOutput.append(copying: bytes, from: pool)
+            append(bytes, native, to: &call.requestOutput)
         } else {
-            first = call.responseOutput.isEmpty
-            call.responseOutput.append(copying: bytes, from: pool)
+            append(bytes, native, to: &call.responseOutput)
         }
-        pool.copied.hook += bytes.count
         call.streams.bytes &+= UInt64(bytes.count)
         function.tally.bodyBytesWritten &+= UInt64(bytes.count)
         if first, bytes.count > 0 { function.events.append(.bodyMade(call, side)) }
         if !more { call.streams.full |= side.bit }
         native.returnBool(more)
+    }
+
+    /// A chunk that the hook was lent goes on where it lies. Any other is copied: a script may use its own buffer again.
+    func append(_ bytes: Span<UInt8>, _ native: borrowing NativeCall, to chain: inout Chain) {
+        if bytes.count >= 1024, let slice = native.loan(3) { return chain.append(slice) }
+        chain.append(copying: bytes, from: function.host.pool)
+        function.host.pool.copied.hook += bytes.count
     }
 
     /// `failBody(slot, epoch, side, error)`

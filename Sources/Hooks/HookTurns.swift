@@ -10,6 +10,9 @@ enum HookEvent {
     case sendToOrigin(HookCall, Int32, HookBody)
     case subrequest(HookCall, Int32, HookSubrequest)
     case cancelSubrequest(HookCall, Int32)
+    case pullAnswer(HookCall, Int32, Int32)
+    case askMade(HookCall, Int32, Int32)
+    case askDone(HookCall, Int32, Int32)
     case store(HookCall, Int32, HookStoreRequest)
     case pullBody(HookCall, Int32, HookSide)
     case cancelBody(HookCall, Int32, HookSide)
@@ -79,8 +82,8 @@ extension HookFunction {
         progress.starting = true
         call.progress = progress
         lastUsed = progress.started
-        if !call.openSubrequests.isEmpty { call.openSubrequests.removeAll(keepingCapacity: true) }
-        if call.streams.bytes != 0 {
+        call.closeSubrequests()
+        if call.streams.bytes != 0 || call.streams.parts != 0 {
             call.streams = StreamProgress()
             call.requestOutput.removeAll()
             call.responseOutput.removeAll()
@@ -106,9 +109,7 @@ extension HookFunction {
     /// Brings an answer to a call.
     func enter(_ entry: HookEntry, for call: HookCall, _ arguments: [JSArgument]) {
         guard let loaded else { return }
-        if entry == .answered || entry == .answerFailed, case .int(let id)? = arguments.first {
-            call.openSubrequests.removeAll { $0 == id }
-        }
+        if entry == .answered || entry == .answerFailed || entry == .answerEnd, case .int(let id)? = arguments.first { call.closeSubrequest(id) }
         let all = [.int(call.slot), .int(call.epoch)] + arguments
         _ = turn(call, loaded) { $0.call(entry.rawValue, with: all) }
         deliver()
@@ -235,7 +236,7 @@ extension HookFunction {
     private func cancelSubrequests(_ call: HookCall) {
         guard !call.openSubrequests.isEmpty else { return }
         for id in call.openSubrequests { events.append(.cancelSubrequest(call, id)) }
-        call.openSubrequests.removeAll(keepingCapacity: true)
+        call.closeSubrequests()
     }
 
     /// Tells the gateway what happened in the turn.
@@ -261,6 +262,9 @@ extension HookFunction {
             call.sendToOrigin(body)
         case .subrequest(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.subrequest(request) }
+        case .pullAnswer(let call, let epoch, let id): if isCurrent(call, epoch) { call.pullAnswer(id) }
+        case .askMade(let call, let epoch, let id): if isCurrent(call, epoch) { call.askMade(id) }
+        case .askDone(let call, let epoch, let id): if isCurrent(call, epoch) { call.askDone(id) }
         case .store(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.store(request) }
         case .pullBody(let call, let epoch, let side):

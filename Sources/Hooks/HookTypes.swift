@@ -1,3 +1,4 @@
+import Buffers
 public import HTTP
 
 /// Which handler of a function runs. The numbers are those of `phases` in the prelude.
@@ -230,6 +231,15 @@ public final class HookSubrequest {
     /// Method, authority, path, query and fields. The authority is what the URL named; `body` is set.
     public var head = Head()
     public var body: [UInt8] = []
+    /// The hook makes the body while the request is under way, instead of `body`; `head.body` has its length where it is known.
+    public internal(set) var flows = false
+    /// Bytes that were made and not taken.
+    var output = Chain()
+    /// Bytes that the hook may make, and whether it has made them.
+    var room = 0
+    var isFull = false
+    /// Of a cordon: bytes that are still to come of a body whose length was announced; negative for one without.
+    var left = -1
     /// It asks for a WebSocket: a 101 is answered with `HookCall.subrequestUpgraded`.
     public var upgrades = false
 

@@ -164,7 +164,7 @@ open class ForwardedExchange: Exchange {
             if keepsBody { sentBody.removeAll() }
             return
         }
-        sentBody.append(slice.shared())
+        sentBody.append(slice.steady())
     }
 
     final var bodyIsReplayable: Bool { !lostBody }

@@ -78,6 +78,20 @@ class FakeCall: HookCall {
     override func sendToOrigin(_ body: HookBody) { sent.append(body) }
     override func subrequest(_ request: HookSubrequest) { subrequests.append(request) }
     override func cancelSubrequest(_ id: Int32) { cancelled.append(id) }
+    /// Of sub-requests whose bodies flow.
+    var parts: [Int32] = []
+    var askedFor: [Int32: String] = [:]
+    var asksDone: [Int32] = []
+    override func pullAnswer(_ id: Int32) { parts.append(id) }
+    override func askMade(_ id: Int32) {
+        var chain = Chain()
+        takeAsk(id, into: &chain)
+        askedFor[id, default: ""] += String(decoding: chain.copyBytes(), as: UTF8.self)
+    }
+    override func askDone(_ id: Int32) {
+        askMade(id)
+        asksDone.append(id)
+    }
 }
 
 /// One function and one exchange, ready for a call.

@@ -1,12 +1,15 @@
+import Buffers
 import Isolates
 
 /// Operations that give back what they were given, so that a test sees both directions.
 final class EchoOperations: NativeOperations {
     static let names = [
         "latin1", "utf8", "int", "double", "bool", "bytes", "note", "list", "fill", "keep", "json", "stop", "detach",
-        "kind", "kept", "describe", "lose", "missing",
+        "kind", "kept", "describe", "lose", "pass", "missing",
     ]
     var notes: [String] = []
+    /// Lent chunks that a script passed on.
+    var passed = Chain()
     var keptValue: JSValue?
     var lastError: JSError?
     var bigChunk = [UInt8](repeating: 7, count: 1 << 20)
@@ -39,6 +42,10 @@ final class EchoOperations: NativeOperations {
         case "detach": try call.detach(0)
         case "kind": try call.returnString("\(call.kind(0))")
         case "kept": if let keptValue { call.returnValue(keptValue) } else { call.returnNull() }
+        case "pass":
+            let slice = call.loan(0)
+            call.returnBool(slice != nil)
+            if let slice { passed.append(slice) }
         case "describe": lastError = call.error(0)
         default: throw .error("no operation \(name)")
         }
@@ -64,13 +71,15 @@ final class Rig {
           apply(f, ...rest) { return f(...rest); },
           identity(x) { return x; },
           measure(a, b, c, chunk) { return a + b + c + chunk.length + (chunk.length ? chunk[chunk.length - 1] : 0); },
+          take(a, b, c, chunk) { (globalThis.chunks ??= []).push(chunk); return chunk.length; },
+          drop() { globalThis.chunks = []; },
           spin() { (async () => { for (;;) await 0; })(); return 1; },
         };
         """
-    static let entries = ["invoke", "sum", "apply", "identity", "spin", "measure"]
+    static let entries = ["invoke", "sum", "apply", "identity", "spin", "measure", "take", "drop"]
     static let snapshot = make(snapshot: true)
     static let plain = make(snapshot: false)
-    static let invoke = 0, sum = 1, apply = 2, identity = 3, spin = 4, measure = 5
+    static let invoke = 0, sum = 1, apply = 2, identity = 3, spin = 4, measure = 5, take = 6, drop = 7
 
     let operations = EchoOperations()
     let isolate: Isolate

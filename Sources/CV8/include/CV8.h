@@ -193,6 +193,17 @@ cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_val
 /// microtasks run before it returns; what they do can still turn the result into CV8_TERMINATED.
 cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
                              bool then_microtasks, cv8_value *result, cv8_error **error);
+/// Memory that a script gets as it is, for as long as it likes and at most as long as the isolate lives.
+typedef struct {
+  uint8_t *bytes;
+  size_t count, charge;  // `charge`: bytes of the quota
+  void *token;
+  size_t (*end)(void *token);  // once, on the isolate's thread; bytes of the quota that are free again
+} cv8_loan;
+/// Calls with three integers and a Uint8Array over the loan. Where `*taken` is false the quota had no room: nothing was called, and
+/// `end` is not.
+cv8_status cv8_call_lending(cv8_isolate *isolate, int32_t callee, const int32_t *integers, const cv8_loan *loan, bool *taken,
+                            cv8_value *result, cv8_error **error);
 cv8_status cv8_get_property(cv8_isolate *isolate, int32_t object, cv8_bytes name, cv8_value *result, cv8_error **error);
 /// kind of a kept value; CV8_OTHER when there is none
 int32_t cv8_handle_kind(cv8_isolate *isolate, int32_t handle);
@@ -225,6 +236,8 @@ cv8_text_status cv8_argument_utf8(cv8_call *call, int32_t index, cv8_bytes *out)
 /// The bytes behind a Uint8Array, DataView or ArrayBuffer, in place; valid until the operation ends, whatever the
 /// script does meanwhile.
 bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out);
+/// Whether a view lies over a loan: the loan's token, and the bytes, valid while the operation lasts.
+bool cv8_argument_loan(cv8_call *call, int32_t index, void **token, cv8_bytes *bytes);
 /// Copies into a view or buffer; false when it is none or too small.
 bool cv8_argument_write(cv8_call *call, int32_t index, size_t offset, cv8_bytes source);
 /// Cuts an ArrayBuffer (or a view's buffer) loose: its length becomes 0 for the script.

@@ -34,8 +34,10 @@
       this.stream = rest;
       return mine;
     }
+    /// The next chunk, asked of the host; null at the end.
+    next() { return realm.pullLiveBody(this.slot, this.epoch, this.side); }
     async pull(stream) {
-      const chunk = await realm.pullLiveBody(this.slot, this.epoch, this.side);
+      const chunk = await this.next();
       if (chunk !== null) { stream.controller.enqueue(chunk); return; }
       stream.controller.close();
       if (stream.controller.pendingPulls.length > 0) stream.controller.respond(0);
@@ -43,6 +45,31 @@
     cancel() {
       if (realm.callAt(this.slot, this.epoch) !== null) native.cancelBody(this.slot, this.epoch, this.side);
       return S.resolved(undefined);
+    }
+  }
+
+  /// The body of an answer to a sub-request, on its way: it comes as it is asked for.
+  class AnswerBody extends LiveBody {
+    constructor(call, id) { super(call.slot, call.epoch, -1); this.id = id; this.failure = undefined; }
+    get untouched() { return false; }
+    read() { return collect(this.open()); }
+    next() {
+      const call = realm.callAt(this.slot, this.epoch);
+      if (this.failure !== undefined) return Promise.reject(this.failure.reason);
+      if (call === null) return Promise.reject(new TypeError("this body was read after its request ended"));
+      native.pullAnswer(this.slot, this.epoch, this.id);
+      return call.wait(`part ${this.id}`);
+    }
+    cancel() {
+      const call = realm.callAt(this.slot, this.epoch);
+      if (call !== null) realm.dropAnswer(call, this.id, new TypeError("the body was cancelled"));
+      return S.resolved(undefined);
+    }
+    /// Its request was aborted.
+    abort(reason) {
+      this.failure = { reason };
+      const call = realm.callAt(this.slot, this.epoch);
+      if (call !== null) realm.dropAnswer(call, this.id, reason);
     }
   }
 
@@ -212,5 +239,5 @@
     }
   }
 
-  Object.assign(realm, { LiveBody, BodyHolder: Holder, extractBody: extract, bodyMixin: mixin, bodyBytes: sourceBytes });
+  Object.assign(realm, { LiveBody, AnswerBody, BodyHolder: Holder, extractBody: extract, bodyMixin: mixin, bodyBytes: sourceBytes });
 }

@@ -80,6 +80,7 @@
   /// After the answer the call stays as long as `waitUntil` work or a body of its own is under way.
   realm.endIfDone = (call) => {
     if (call.tail > 0 || !call.finished) return;
+    if (call.outgoing) realm.cancelOutgoing(call, new TypeError("the exchange ended"));
     realm.closeCall(call);
     native.tailDone(call.slot, call.epoch);
   };

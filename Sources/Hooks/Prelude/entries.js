@@ -124,6 +124,7 @@
   function close(call, code) {
     call.finished = true;
     if (call.tail > 0) return code | codes.tail;
+    if (call.outgoing) realm.cancelOutgoing(call, new TypeError("the exchange ended"));
     closeCall(call);
     return code;
   }
@@ -192,6 +193,13 @@
     for (let i = 0; i < 4; i++) heir.current;
   }
 
+  /// The answer is complete, or will not be: nobody takes the rest of what is sent for it.
+  function settleAnswer(slot, epoch, id, key, value, error) {
+    const call = realm.callAt(slot, epoch);
+    if (call !== null) realm.stopAsk(call, id, error ?? new TypeError("the answer came before the whole body was sent"));
+    settleWait(slot, epoch, key, value, error);
+  }
+
   return {
     install,
     bind: realm.bind,
@@ -201,9 +209,16 @@
       settleWait(slot, epoch, `body ${side}`, undefined, new TypeError(message));
       settleWait(slot, epoch, `chunk ${side}`, undefined, new TypeError(message));
     },
-    answered(slot, epoch, id, status, headers, bytes) { settleWait(slot, epoch, `answer ${id}`, { status, headers, bytes }); },
+    answered(slot, epoch, id, status, headers, bytes) { settleAnswer(slot, epoch, id, `answer ${id}`, { status, headers, bytes }); },
+    answering(slot, epoch, id, status, headers) { settleWait(slot, epoch, `answer ${id}`, { status, headers, bytes: null }); },
+    answerChunk(slot, epoch, id, bytes) { settleWait(slot, epoch, `part ${id}`, bytes); },
+    answerEnd(slot, epoch, id) { settleAnswer(slot, epoch, id, `part ${id}`, null); },
+    askRoom(slot, epoch, id) { realm.bodyRoom(slot, epoch, id + 2); },
     upgraded(slot, epoch, id, headers) { settleWait(slot, epoch, `answer ${id}`, { upgraded: true, headers }); },
-    answerFailed(slot, epoch, id, message) { settleWait(slot, epoch, `answer ${id}`, undefined, new TypeError(message)); },
+    answerFailed(slot, epoch, id, message) {
+      settleAnswer(slot, epoch, id, `answer ${id}`, undefined, new TypeError(message));
+      settleWait(slot, epoch, `part ${id}`, undefined, new TypeError(message));
+    },
     originArrived(slot, epoch) {
       const call = realm.callAt(slot, epoch);
       if (call) settleWait(slot, epoch, "origin", call.liveResponse);

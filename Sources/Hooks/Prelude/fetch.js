@@ -70,32 +70,32 @@
     return text;
   }
 
-  async function bodyOf(request) {
-    const source = realm.requestHolder(request).take("fetch");
-    if (source === null || typeof source === "string" || source instanceof Uint8Array) return source;
-    return realm.bodyBytes(source);
-  }
+  /// null, text or bytes to be sent at once, or what flows: a ReadableStream or a LiveBody.
+  const bodyOf = (request) => realm.requestHolder(request).take("fetch");
+  const flows = (body) => body !== null && typeof body === "object" && !(body instanceof Uint8Array);
 
-  function aborted(call, key, id, signal, reject) {
+  /// `answer.body` is set when the head is there.
+  function aborted(call, answer, signal) {
     signal.addEventListener("abort", () => {
-      if (!call.owed(key)) return;
-      native.cancelSubrequest(call.slot, call.epoch, id);
-      reject(signal.reason);
+      if (answer.body !== null) answer.body.abort(signal.reason);
+      else if (call.waiting?.has(`answer ${answer.id}`)) realm.dropAnswer(call, answer.id, signal.reason);
     });
   }
 
-  /// One request and its whole answer.
+  /// One request and its answer, whose body may be on its way still.
   async function ask(call, index, method, target, headers, body, signal, redirected = false) {
     signal?.throwIfAborted();
     const upgrades = headers.get("upgrade")?.toLowerCase() === "websocket";
     if (upgrades && (method !== "GET" || body !== null)) throw new TypeError("fetch: a WebSocket is asked for by a GET without a body");
-    const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), body, upgrades);
-    const key = `answer ${id}`;
-    const answer = call.wait(key);
-    const raced = signal ? Promise.race([answer, new Promise((_, reject) => aborted(call, key, id, signal, reject))]) : answer;
-    const found = await raced;
+    const flowing = flows(body) ? realm.askStream(body) : null;
+    const id = native.subrequest(call.slot, call.epoch, index, method, target, realm.flatHeaders(headers), flowing?.length ?? body, upgrades);
+    if (flowing !== null) realm.askOut(call, id, flowing.stream);
+    const waiting = call.wait(`answer ${id}`), answer = { id, body: null };
+    if (signal) aborted(call, answer, signal);
+    const found = await waiting;
     if (found.upgraded) return realm.upgradedResponse(call, id, target, realm.headersFromText(found.headers));
-    return realm.fetchedResponse(target, found.status, realm.headersFromText(found.headers), found.bytes, redirected);
+    if (found.bytes === null) answer.body = new realm.AnswerBody(call, id);
+    return realm.fetchedResponse(target, found.status, realm.headersFromText(found.headers), answer.body ?? found.bytes, redirected);
   }
 
   const redirects = [301, 302, 303, 307, 308];
@@ -103,7 +103,7 @@
 
   /// A server by its URL. Each step of a redirect is a request of its own to the host, which looks whether it is allowed.
   async function outside(call, request, signal) {
-    let { url, method } = request, body = await bodyOf(request);
+    let { url, method } = request, body = bodyOf(request);
     const headers = new realm.Headers(request.headers);
     for (let step = 0; ; step++) {
       const response = await ask(call, outsideIndex, method, url, headers, body, signal, step > 0);
@@ -111,12 +111,14 @@
       if (location === null || request.redirect === "manual") return response;
       if (request.redirect === "error") throw new TypeError(`fetch: ${new URL(url).host} redirects`);
       if (step >= mostRedirects) throw new TypeError(`fetch: more than ${mostRedirects} redirects`);
-      const next = new URL(location, url);
+      const next = new URL(location, url), unread = realm.responseHolder(response).source;
+      if (unread instanceof LiveBody) unread.cancel();
       if ((response.status === 303 && method !== "HEAD") || (response.status < 303 && method === "POST")) {
         method = "GET";
         body = null;
         for (const name of ["content-encoding", "content-language", "content-location", "content-type"]) headers.delete(name);
       }
+      if (flows(body)) throw new TypeError(`fetch: ${new URL(url).host} redirects, and the body is a stream that was sent already`);
       if (next.origin !== new URL(url).origin) for (const name of ["authorization", "cookie", "proxy-authorization"]) headers.delete(name);
       next.hash = "";
       url = next.href;
@@ -131,7 +133,7 @@
     const request = new Request(url, init);
     const signal = init?.signal ?? (isRequest ? input.signal : undefined);
     signal?.throwIfAborted();
-    return ask(call, index, request.method, request.url, request.headers, await bodyOf(request), signal);
+    return ask(call, index, request.method, request.url, request.headers, bodyOf(request), signal);
   }
 
   class Fetcher {

@@ -139,7 +139,7 @@ declare namespace Sluice {
 
   /** An upstream that the rule file grants: its pool, TLS, retries and health. */
   interface Fetcher {
-    /** One request. A path is enough; the host of a URL is sent as `Host` and decides nothing. The answer has at most 1 MiB. A TypeError when the upstream cannot be had; counts against `limits.subrequests`. */
+    /** One request. A path is enough; the host of a URL is sent as `Host` and decides nothing. Both bodies flow: a stream is sent as it is made, the answer's comes as it is read. A TypeError when the upstream cannot be had; counts against `limits.subrequests`. */
     fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   }
 

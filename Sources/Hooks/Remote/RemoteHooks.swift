@@ -186,7 +186,7 @@ open class RemoteHooks {
             resumeWall(call)
             message(.originFailed, number) { $0.string(text) }
         case .answered(let id, let status, let fields, let body):
-            call.openSubrequests.removeAll { $0 == id }
+            call.closeSubrequest(id)
             message(.answered, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
                 wire.number32(UInt32(clamping: status))
@@ -194,11 +194,12 @@ open class RemoteHooks {
                 wire.array(body)
             }
         case .answerFailed(let id, let text):
-            call.openSubrequests.removeAll { $0 == id }
+            call.closeSubrequest(id)
             message(.answerFailed, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
                 wire.string(text)
             }
+        case .answering, .answerEnd, .askRoom: answerPart(number, call, answer)
         case .stored(let id, let packed):
             message(.stored, number) { wire in
                 wire.number32(UInt32(bitPattern: id))
@@ -378,6 +379,7 @@ extension HookCall {
         socket = SocketProgress()
         socketActions.removeAll()
         links.removeAll()
+        closeSubrequests()
     }
 
     func endElsewhere() {

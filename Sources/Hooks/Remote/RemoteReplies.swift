@@ -68,8 +68,9 @@ extension RemoteHooks {
         case .cancelSubrequest:
             let id = Int32(bitPattern: try wire.number32())
             guard call.openSubrequests.contains(id) else { return }
-            call.openSubrequests.removeAll { $0 == id }
+            call.closeSubrequest(id)
             call.cancelSubrequest(id)
+        case .pullAnswer, .askMade, .askDone: try part(kind, call, &wire)
         case .socketActed, .socketReady, .socketFailed: try ofSocket(kind, call, &wire)
         default: throw WireError("no message of a call")
         }
@@ -201,6 +202,7 @@ extension RemoteHooks {
         try wire.expectEnd()
         call.progress.subrequests += 1
         call.openSubrequests.append(id)
+        if request.flows { call.asks.append(request) }
         call.subrequest(request)
     }
 }
@@ -212,6 +214,7 @@ extension HookSubrequest {
         wire.head(head)
         wire.array(body)
         wire.flag(upgrades)
+        wire.flag(flows)
     }
 
     /// The same checks as `HookOperations.fill` makes of a script's words.
@@ -219,7 +222,14 @@ extension HookSubrequest {
         try wire.head(into: &head)
         body = try wire.array()
         upgrades = try wire.flag()
-        head.body = body.isEmpty && head.body == .none ? .none : .known(body.count)
+        flows = try wire.flag()
+        guard !flows || body.isEmpty && !upgrades else { throw WireError("two bodies") }
+        if flows {
+            isFull = true
+            if case .known(let length) = head.body, length >= 0 { left = length } else { head.body = .unknown }
+        } else {
+            head.body = body.isEmpty && head.body == .none ? .none : .known(body.count)
+        }
         guard isLegal(head) else { throw WireError("a sub-request that HTTP does not allow") }
         for index in head.fields.indices.reversed() {
             let name = head.fields[index].id

@@ -123,6 +123,14 @@ open class RemoteServer: HookHost {
             let id = Int32(bitPattern: try wire.number32()), status = Int(try wire.number32())
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
+        case .answering, .answerChunk, .answerEnd, .askRoom:
+            let id = Int32(bitPattern: try wire.number32())
+            switch kind {
+            case .answering: call.subrequestAnswered(id, status: Int(try wire.number32()), fields: try wire.array())
+            case .answerChunk: call.answerChunk(id, wire.bytes.extracting(try wire.data()))
+            case .answerEnd: call.answerEnded(id)
+            default: call.askRoom(id)
+            }
         case .stored: call.storeArrived(Int32(bitPattern: try wire.number32()), try PackedStoreAnswer(from: &wire))
         case .socketOpened: call.socketOpened()
         case .upgraded:
@@ -267,6 +275,13 @@ final class ServedCall: HookCall {
     }
 
     override func subrequest(_ request: HookSubrequest) { server.message(.subrequest, number) { request.write(to: &$0) } }
+
+    override func pullAnswer(_ id: Int32) { server.message(.pullAnswer, number) { $0.number32(UInt32(bitPattern: id)) } }
+    override func askMade(_ id: Int32) { sendAsk(id) }
+    override func askDone(_ id: Int32) {
+        sendAsk(id)
+        server.message(.askDone, number) { $0.number32(UInt32(bitPattern: id)) }
+    }
 
     override func store(_ request: HookStoreRequest) { server.message(.store, number) { request.write(to: &$0) } }
 

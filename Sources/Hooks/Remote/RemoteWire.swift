@@ -6,6 +6,7 @@ enum RemoteRequest: UInt8 {
     case load = 1, unload, bind, start, body, bodyFailed, originArrived, originFailed, answered, answerFailed, cancel, ping, stored
     case chunk, bodyEnd, bodyRoom
     case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
+    case answering, answerChunk, answerEnd, askRoom
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
@@ -13,6 +14,7 @@ enum RemoteReply: UInt8 {
     case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
     case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
     case socketActed, socketReady, socketFailed
+    case pullAnswer, askMade, askDone
 }
 
 /// How a call ended, on the wire.

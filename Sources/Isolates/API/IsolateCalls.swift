@@ -1,3 +1,4 @@
+public import Buffers
 import CV8
 
 /// How one turn went.
@@ -139,6 +140,25 @@ extension Isolate {
         return unsafe RawResult(core: core, status: status, value: value, error: error).result
     }
 
+    /// The same without a copy: the script gets the bytes of the slice where they lie, and may write to them. Nil: they cannot be
+    /// lent (`Slice.lend`, or the isolate's buffers are full), and nothing was called.
+    public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32, lending slice: borrowing Slice) -> CallResult? {
+        requireTurn()
+        guard let loan = unsafe slice.lend(to: UnsafeRawPointer(raw)) else { return nil }
+        var value = unsafe cv8_value()
+        var error: UnsafeMutablePointer<cv8_error>?
+        var taken = false
+        let integers: InlineArray<3, Int32> = [a, b, c]
+        var terms = unsafe cv8_loan(
+            bytes: loan.bytes.assumingMemoryBound(to: UInt8.self), count: loan.count, charge: loan.charge, token: loan.token, end: endLoan)
+        let status = unsafe integers.span.withUnsafeBufferPointer { list in
+            unsafe cv8_call_lending(raw, checked(entry), list.baseAddress, &terms, &taken, &value, &error)
+        }
+        if !taken { _ = unsafe SlabLoan.end(loan.token) }
+        guard taken || status != CV8_RETURNED else { return nil }
+        return unsafe RawResult(core: core, status: status, value: value, error: error).result
+    }
+
     /// Calls an entry of the prelude and keeps what it returns.
     public func callKeeping(_ entry: Int, with arguments: [JSArgument]) throws(CallFailure) -> JSValue {
         try core.call(checked(entry), arguments, keep: true).kept()
@@ -196,4 +216,11 @@ extension Isolate {
         if status == CV8_RETURNED, unsafe value.kind == Int32(CV8_INT.rawValue) { return unsafe .int(value.integer) }
         return unsafe RawResult(core: core, status: status, value: value, error: error).result
     }
+}
+
+/// What the shim calls when V8 let go of a loan. A plain function, as it comes through C.
+nonisolated private func endLoan(_ token: UnsafeMutableRawPointer?) -> Int {
+    guard let token = unsafe token else { return 0 }
+    // SAFETY: the token of a loan that `call` made, on the isolate's thread, once.
+    return unsafe SlabLoan.end(token)
 }

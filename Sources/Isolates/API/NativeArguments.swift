@@ -1,3 +1,4 @@
+public import Buffers
 import CV8
 
 // SAFETY: `raw` lives as long as the operation and this object no longer; the shim checks every index and writes only
@@ -107,6 +108,17 @@ extension NativeCall {
             throw .typeError("argument \(index) must be an ArrayBuffer or a view on one")
         }
         return unsafe view(bytes)
+    }
+
+    /// The bytes of a view over a chunk that was lent (`Isolate.call(_:_:_:_:lending:)`), where they lie; nil for any other value.
+    /// The script may still write to them.
+    public func loan(_ index: Int) -> Slice? {
+        var token: UnsafeMutableRawPointer?
+        var bytes = unsafe cv8_bytes()
+        guard unsafe cv8_argument_loan(raw, Int32(truncatingIfNeeded: index), &token, &bytes),
+            let token = unsafe token, let start = unsafe bytes.bytes
+        else { return nil }
+        return unsafe SlabLoan.slice(token, start, bytes.count)
     }
 
     /// Copies `source` into a Uint8Array (or another view) or ArrayBuffer, from its byte `offset` on.

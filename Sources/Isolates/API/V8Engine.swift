@@ -18,10 +18,11 @@ public enum V8Engine {
     }
 
     /// WebAssembly memory is outside every quota and shared buffers allow waiting and precise clocks: both off. A young
-    /// generation of 1 MiB with next to no survivors is collected sooner than a second thread wakes to help.
+    /// generation of 1 MiB with next to no survivors is collected sooner than a second thread wakes to help. Buffers that are garbage
+    /// end with the collection, not some time later on another thread: their slabs are wanted.
     public static let safeFlags = [
         "--no-expose-wasm", "--no-harmony-sharedarraybuffer", "--harmony-import-assertions",
-        "--no-verify-snapshot-checksum", "--no-parallel-scavenge",
+        "--no-verify-snapshot-checksum", "--no-parallel-scavenge", "--no-concurrent-array-buffer-sweeping",
     ]
 
     /// Exit code after a fatal error inside V8, for instance one allocation beyond every limit.
