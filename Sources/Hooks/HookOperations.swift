@@ -59,6 +59,7 @@ final class HookOperations: NativeOperations {
         case .setMessage: try setMessage(native)
         case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
         case .budget: try budget(native)
+        case .work: try work(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }

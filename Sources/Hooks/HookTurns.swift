@@ -11,6 +11,7 @@ enum HookEvent {
     case subrequest(HookCall, Int32, HookSubrequest)
     case cancelSubrequest(HookCall, Int32)
     case store(HookCall, Int32, HookStoreRequest)
+    case work(HookCall, Int32, HookWork)
     case pullBody(HookCall, Int32, HookSide)
     case cancelBody(HookCall, Int32, HookSide)
     case bodyMade(HookCall, HookSide)
@@ -254,6 +255,8 @@ extension HookFunction {
             if isCurrent(call, epoch) { call.subrequest(request) }
         case .store(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.store(request) }
+        case .work(let call, let epoch, let work):
+            if isCurrent(call, epoch) { host.perform(work) }
         case .pullBody(let call, let epoch, let side):
             if isCurrent(call, epoch) { call.pullBody(side) }
         case .cancelBody(let call, let epoch, let side):

@@ -26,6 +26,16 @@
   };
   C.done = (result, what) => (result === null ? C.fail("OperationError", `${what} failed`) : result);
 
+  // Kinds of work, shared with HookOperations.Kind in Swift.
+  C.kinds = { rsa: 0, pbkdf2: 1 };
+  /// Work that takes too long for a turn: done beside the requests; the bytes that come of it. The host stops it with the call.
+  C.work = async (what, ...given) => {
+    const call = realm.current;
+    const id = native.work(call.slot, call.epoch, ...given);
+    const { bytes, message } = await call.wait(`work ${id}`);
+    return message === "" ? bytes : C.fail("OperationError", `${what}: ${message}`);
+  };
+
   // MARK: base64url, JSON Web Keys
 
   C.toText = (bytes) => {
@@ -193,7 +203,7 @@
       async generateKey(algorithm, extractable, usages) {
         realm.needs(arguments.length, 3, "generateKey");
         const wanted = readUsages(usages), normal = normalize(algorithm, "generateKey");
-        return checkUse(normal.algorithm.generateKey(normal.parameters, Boolean(extractable), wanted));
+        return checkUse(await normal.algorithm.generateKey(normal.parameters, Boolean(extractable), wanted));
       }
       async deriveKey(algorithm, key, derived, extractable, usages) {
         realm.needs(arguments.length, 5, "deriveKey");

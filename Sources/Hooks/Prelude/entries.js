@@ -214,6 +214,7 @@
     bodyRoom: realm.bodyRoom,
     webAssembly: realm.webAssembly,
     ...realm.socketEntries,
+    worked(slot, epoch, id, bytes, message) { settleWait(slot, epoch, `work ${id}`, { bytes, message }); },
     stored(slot, epoch, id, kind, value, text) {
       realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
     },

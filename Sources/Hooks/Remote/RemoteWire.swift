@@ -13,6 +13,7 @@ enum RemoteReply: UInt8 {
     case hello = 1, loaded, loadFailed, finished, released, readBody, sendToOrigin, subrequest, cancelSubrequest, log, pong, store
     case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
     case socketActed, socketReady, socketFailed
+    case worked
 }
 
 /// How a call ended, on the wire.
@@ -263,6 +264,7 @@ extension WireWriter {
         number(UInt64(clamping: limits.logBytes))
         number(limits.tailMilliseconds)
         number(UInt64(clamping: limits.timers))
+        number(limits.cryptoMilliseconds)
     }
 
     mutating func rule(_ rule: HookRule) {
@@ -319,6 +321,7 @@ extension WireReader {
         limits.logBytes = Int(clamping: try number())
         limits.tailMilliseconds = try number()
         limits.timers = Int(clamping: try number())
+        limits.cryptoMilliseconds = try number()
         return limits
     }
 

@@ -290,4 +290,6 @@ public struct FunctionLimits: Sendable, Equatable {
     public var memory = 64 << 20
     public var subrequests = 50
     public var logBytes = 64 << 10
+    /// Processor time of what runs beside the requests.
+    public var crypto = 5_000
 }
