@@ -206,6 +206,7 @@ extension HookSource {
         stores = key.bindings.stores
         secrets = key.bindings.secrets
         variables = key.bindings.variables
+        keys = key.bindings.keys
         lists = key.bindings.lists
         reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted

@@ -140,6 +140,7 @@ public final class HookFunction {
             {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],\
             "outside":\(source.reachesOutside),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
+            "keys":{\(source.keys.map { "\(jsonText($0.key)):\($0.value)" }.joined(separator: ","))},\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
             """
     }

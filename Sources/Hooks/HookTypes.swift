@@ -70,6 +70,8 @@ public struct HookSource: Sendable {
     public var isolation = Isolation.worker
     /// Text granted as `env.NAME` that no log line and no message may show.
     public var secrets: [String: String] = [:]
+    /// Keys granted as `env.NAME` that give their bytes away to nobody: JSON as `realm.boundKey` takes it.
+    public var keys: [String: String] = [:]
     /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
     public var reachesOutside = false
     /// Key-value namespaces granted as `env.NAME`. A request carries the index.

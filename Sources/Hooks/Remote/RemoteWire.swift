@@ -241,6 +241,11 @@ extension WireWriter {
             string(name)
             string(value)
         }
+        number32(UInt32(clamping: source.keys.count))
+        for (name, key) in source.keys {
+            string(name)
+            string(key)
+        }
         number32(UInt32(clamping: source.stores.count))
         for store in source.stores {
             string(store.name)
@@ -299,6 +304,10 @@ extension WireReader {
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let name = try string()
             source.secrets[name] = try string()
+        }
+        for _ in 0..<(try count(ofAtLeast: 8)) {
+            let name = try string()
+            source.keys[name] = try string()
         }
         for _ in 0..<(try count(ofAtLeast: 8)) {
             source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))

@@ -241,6 +241,8 @@ public struct Function: Sendable {
     public var stores: [StoreBinding] = []
     /// Indices into `Configuration.secrets`. Values never pass through the rule files.
     public var secrets: [Int] = []
+    /// Secrets that it may use as keys, and never sees.
+    public var keys: [KeyBinding] = []
     /// Hosts outside that `fetch(url)` may ask.
     public var egress: [EgressGrant] = []
     public var schedules: [Schedule] = []
