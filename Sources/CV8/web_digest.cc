@@ -1,5 +1,6 @@
 // Hashes, HMAC and key derivation by OpenSSL.
 #include "builtins.h"
+#include "web_work.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -43,25 +44,15 @@ static void hmac(const Arguments &info) {
   give_bytes(info, out, size);
 }
 
-constexpr int32_t kMostDerived = 1 << 16;
-
 /// pbkdf2(hash, password, salt, iterations, count). The prelude bounds the iterations: nothing stops this on the way.
 static void pbkdf2(const Arguments &info) {
-  const EVP_MD *hash = hash_named(text(info, 0));
   Bytes password(info, 1), salt(info, 2);
   const int32_t iterations = integer(info, 3), count = integer(info, 4);
   info.GetReturnValue().SetNull();
-  if (hash == nullptr || !password.ok() || !salt.ok() || iterations <= 0 || count < 0 || count > kMostDerived ||
-      password.size() > INT32_MAX || salt.size() > INT32_MAX) {
-    return;
-  }
-  static const char none[1] = {0};
+  if (!password.ok() || !salt.ok() || iterations <= 0 || count < 0 || count > static_cast<int32_t>(kMostDerived)) return;
+  auto derivation = key_derivation(text(info, 0), password.data(), password.size(), salt.data(), salt.size());
   std::string out(static_cast<size_t>(count), 0);
-  if (count > 0 && PKCS5_PBKDF2_HMAC(password.size() > 0 ? reinterpret_cast<const char *>(password.data()) : none,
-                                     static_cast<int>(password.size()), salt.data(), static_cast<int>(salt.size()), iterations,
-                                     hash, count, reinterpret_cast<uint8_t *>(out.data())) != 1) {
-    return;
-  }
+  if (derivation == nullptr || !derivation->derive(static_cast<uint32_t>(iterations), &out, [] { return true; })) return;
   give_bytes(info, out);
 }
 

@@ -1,5 +1,6 @@
 // Key pairs by OpenSSL: made, read and written.
 #include "web_key.h"
+#include "web_work.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -140,23 +141,13 @@ static void key_raw_curve(const Arguments &info) {
 
 // MARK: making
 
-/// keyMake(type, bits, exponent) for RSA; keyMake(curve or name)
+/// keyMake(type, bits, exponent) for RSA, which the prelude bounds: nothing stops it here; keyMake(curve or name)
 static void key_make(const Arguments &info) {
   const std::string type = text(info, 0);
   if (const char *group = group_named(type)) return give_key(info, EVP_EC_gen(group), true);
   if (plain_curve(type) != nullptr) return give_key(info, EVP_PKEY_Q_keygen(nullptr, nullptr, type.c_str()), true);
-  EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr);
-  EVP_PKEY *key = nullptr;
-  BIGNUM *exponent = BN_new();
-  if (type == "RSA" && context != nullptr && exponent != nullptr && EVP_PKEY_keygen_init(context) == 1 &&
-      BN_set_word(exponent, static_cast<BN_ULONG>(integer(info, 2, 65537))) == 1 &&
-      EVP_PKEY_CTX_set_rsa_keygen_bits(context, integer(info, 1)) == 1 &&
-      EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, exponent) == 1) {
-    EVP_PKEY_generate(context, &key);
-  }
-  BN_free(exponent);
-  EVP_PKEY_CTX_free(context);
-  give_key(info, key, true);
+  if (type != "RSA") return info.GetReturnValue().SetNull();
+  give_key(info, make_rsa(integer(info, 1), static_cast<uint32_t>(integer(info, 2, 65537)), nullptr), true);
 }
 
 /// keyPublic(key): the public half of a private key.

@@ -20,6 +20,7 @@ public enum CordonProcess {
             let born = try receive(socket)
             startV8(born.options)
             let server = try CordonServer(born, socket)
+            try server.prepare()
             var limits = Confinement.Limits()
             limits.mayMakeThreads = born.options.isInspected
             if born.options.webAssemblyBytes > 0 { limits.data = webAssemblyData + 2 * UInt64(born.options.webAssemblyBytes) }
@@ -105,6 +106,10 @@ private final class CordonServer: RemoteServer {
     private let timer = ServerTimer()
     private var clock: UInt64
     private let inspection: CordonInspection?
+    private lazy var work = WorkThreads(reactor: reactor, threads: 1) { [unowned self] in
+        clock = reactor.preciseNow - held
+        worked($0, $1)
+    }
 
     init(_ born: CordonBirth, _ socket: ControlSocket) throws {
         reactor = try Reactor()
@@ -123,6 +128,12 @@ private final class CordonServer: RemoteServer {
         try reactor.addLevelTriggered(watch)
         try reactor.add(channel)
     }
+
+    /// Makes what cannot be made any more once the process is confined.
+    func prepare() throws { try work.prepare() }
+
+    override func perform(_ piece: HookWork) { work.add(piece) }
+    override func drop(_ piece: HookWork) { work.drop(piece) }
 
     func serve() {
         greet()

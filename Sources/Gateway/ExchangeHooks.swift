@@ -56,6 +56,7 @@ extension ExchangeRunner {
         self.hooks.call = call
         if let spans { spans.hookBegins(at: worker.preciseNow) }
         let inspected = self.hooks.isInspected ? function.startInspected(call, bound.binding, phase, self) : nil
+        if self.hooks.isInspected, inspected == nil { worker.inspection?.missed(function.key.name) }
         switch inspected ?? function.start(call, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, bound, outcome, generation, hooks)

@@ -124,6 +124,9 @@ final class GatewayHookCall: Hooks.HookCall {
         worker.hooks?.giveBack(self)
     }
 
+    /// Nothing of the exchange concerns it any more.
+    func madeItsBody() { if !isStreaming { producesFor = nil } }
+
     override func sendToOrigin(_ body: HookBody) {
         guard let runner else { return originFailed("the exchange is over") }
         runner.hookSendsToOrigin(self, body)
@@ -149,6 +152,7 @@ final class GatewayHookCall: Hooks.HookCall {
         guard let generation, let bound else {
             return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the exchange is over")))
         }
+        if request.store == HookStoreRequest.cache { return worker.stores.perform(cacheOf: bound.shared.key.placement.cordon, request, for: self) }
         let granted = generation.configuration.functions[bound.functionIndex].stores
         guard granted.indices.contains(request.store) else {
             return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the function was not granted this namespace")))

@@ -18,6 +18,8 @@ final class BodyStage {
     var wanted = false
     /// The hook waits for all of it in one piece.
     var collects = false
+    /// It got all of it so.
+    var collected = false
     var giving = false
     /// What was given to the hook, in case it goes on unchanged after all. Shared slices, nothing is copied.
     var given = Chain()
@@ -85,7 +87,9 @@ extension ExchangeRunner {
     /// Takes a stage out; what it made and what it did not read is dropped.
     private func drop(_ stage: BodyStage) {
         setStages(stage.side, stages(stage.side).filter { $0 !== stage })
-        if stage.produces, stage.call !== hooks.call { stage.call.stopStreaming() }
+        guard stage.produces, stage.call !== hooks.call else { return }
+        // Who has made all of its body may go on after the answer (`waitUntil`).
+        if stage.producerDone { stage.call.madeItsBody() } else { stage.call.stopStreaming() }
     }
 
     /// Ends every stage of a side.
@@ -142,6 +146,7 @@ extension ExchangeRunner {
     /// The hook wants the next chunk.
     func pullBody(_ call: GatewayHookCall, _ side: HookSide) {
         guard let stage = stageToRead(call, side) else { return call.bodyFailed(side, "there is no body to read any more") }
+        stage.collectNoMore()
         stage.wanted = true
         serve(stage)
     }
@@ -225,6 +230,7 @@ extension ExchangeRunner {
             worker.pool.copied.hook += stage.intake.byteCount
             let bytes = stage.intake.copyBytes()
             stage.given.append(contentsOf: &stage.intake)
+            stage.collected = true
             stage.call.bodyArrived(stage.side, bytes)
         } else {
             askSender(stage)
@@ -300,7 +306,7 @@ extension ExchangeRunner {
     private func streamBody(_ call: GatewayHookCall, _ side: HookSide) {
         let stage = stage(of: call, side) ?? addStage(call, side)
         stage.produces = true
-        stage.given.removeAll()
+        if !stage.collected { stage.given.removeAll() }
         stage.keepsGiven = false
         if side == .request { requestTrailers = nil } else { responseTrailers = nil }
         fill(stage)

@@ -3,14 +3,13 @@ import Telemetry
 
 /// The memory of a worker's isolates: watched, and bounded.
 extension WorkerHooks {
-    /// Bytes that the isolates of one worker may hold together before idle ones are given up.
-    static let isolateBytes: UInt64 = 1_280 << 20
     /// Isolates let go in one turn of the loop: freeing one takes half a millisecond. More where it is urgent.
     private static let evictionsAtOnce = 2, urgentEvictions = 8
 
     /// Ten times a second: looks at some of the isolates, all within about a second, and gives up those that were not used for
     /// longest.
-    func makeRoom(_ metrics: Metrics) {
+    /// - Parameter budget: bytes that they may hold together.
+    func makeRoom(_ metrics: Metrics, within budget: UInt64) {
         runtime.look(at: runtime.functions.count / 10 + 1)
         let census = runtime.census
         metrics.set(.isolateHeapBytes, Int(clamping: census.heapBytes))
@@ -19,8 +18,8 @@ extension WorkerHooks {
         metrics.set(.isolateContexts, Int(clamping: census.contexts))
         metrics.set(.isolateContextsDetached, Int(clamping: census.detachedContexts))
         metrics.set(.hookCallsOpen, census.callsUnderWay)
-        var evicted = runtime.evict(beyond: WorkerHooks.isolateBytes / 8 * 9, atMost: WorkerHooks.urgentEvictions)
-        if evicted == 0 { evicted = runtime.evict(beyond: WorkerHooks.isolateBytes, atMost: WorkerHooks.evictionsAtOnce) }
+        var evicted = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions)
+        if evicted == 0 { evicted = runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce) }
         guard evicted > 0 else { return }
         metrics.add(.isolatesEvicted, evicted)
         countIsolates()

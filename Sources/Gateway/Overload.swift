@@ -1,4 +1,4 @@
-/// Decides what a worker gives up when it runs short, cheapest first: taking new connections, then idle connections, then
+/// Decides what a worker gives up when it runs short, cheapest first: isolates of functions that nobody uses, taking new connections, then idle connections, then
 /// new requests. What was given up comes back when there is clearly room again, so that nothing flips back and forth.
 struct Overload {
     /// Parts of a whole, 1 and above: full.
@@ -38,6 +38,16 @@ struct Overload {
         default: 32 << 10
         }
     }
+
+    /// Bytes that the isolates of a worker may hold together, of the `limit` for all of its memory: half of it, and less while
+    /// memory is short, so that functions nobody uses go before a client notices anything.
+    static func isolateBytes(limit: Int, memory: Double) -> UInt64 {
+        let share = memory < 0.80 ? 4 : memory < 0.84 ? 3 : memory < 0.87 ? 2 : 1
+        return UInt64(clamping: min(mostForIsolates, max(0, limit) / 8 * share))
+    }
+
+    /// However much there is.
+    private static let mostForIsolates = 1_280 << 20
 
     private static func holds(_ now: Bool, _ pressure: Double, _ threshold: Double) -> Bool {
         pressure >= (now ? threshold - slack : threshold)

@@ -9,6 +9,8 @@ final class OverloadWatch: Timer {
     private let gauge = ResourceGauge()
     private(set) var state = Overload()
     private var looks = 0
+    /// What the worker's isolates may hold together, in bytes.
+    private(set) var isolateBytes = Overload.isolateBytes(limit: .max, memory: 0)
 
     init(_ worker: Worker) { self.worker = worker }
 
@@ -29,10 +31,11 @@ final class OverloadWatch: Timer {
 
     private func look() {
         looks += 1
-        let resident = gauge.residentBytes
+        let resident = gauge.residentBytes, limit = max(1, memoryLimit)
         worker.metrics.set(.memoryResident, resident)
         var pressure = Overload.Pressure()
-        pressure.memory = Double(resident) / Double(max(1, memoryLimit))
+        pressure.memory = Double(resident) / Double(limit)
+        isolateBytes = Overload.isolateBytes(limit: limit, memory: pressure.memory)
         pressure.connections = Double(worker.connectionCount) / Double(worker.generation?.configuration.limits.connections ?? .max)
         // The kernel gives the lowest number that is free, so the newest tells how many there are.
         pressure.descriptors = Double(worker.newestDescriptor) / Double(gauge.descriptorLimit)

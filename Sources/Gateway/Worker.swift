@@ -330,7 +330,7 @@ public final class Worker: Reactor {
         metrics.set(.syscallsSplice, syscalls.splice)
         hooks?.cordons.publish(metrics)
         stores.publish(metrics)
-        hooks?.makeRoom(metrics)
+        hooks?.makeRoom(metrics, within: overload.isolateBytes)
         lookAround()
         generation?.tallies.flush()
         generation?.series.flush()

@@ -150,6 +150,8 @@ final class TenantCordon: RemoteHooks {
             names[min(max(level, 0), 3)], function: function.name, request: (call as? GatewayHookCall)?.requestID.text ?? "", text: text)
     }
 
+    override func worked(_ end: HookWorkEnd, _ cpuNanoseconds: UInt64) { worker.metrics.count(end, cpuNanoseconds) }
+
     override func loaded(_ function: RemoteFunction) {
         if let failure = function.loadFailure { worker.note(.error, "function \(function.name) cannot be loaded: \(failure)") }
     }

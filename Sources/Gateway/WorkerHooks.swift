@@ -1,4 +1,5 @@
 import Buffers
+import Cordon
 import HTTP
 import Hooks
 import Reactor
@@ -220,9 +221,11 @@ extension HookSource {
         stores = key.bindings.stores
         secrets = key.bindings.secrets
         variables = key.bindings.variables
+        keys = key.bindings.keys
         lists = key.bindings.lists
         reachesOutside = key.bindings.reachesOutside
         untrusted = key.placement.untrusted
+        tenant = key.placement.cordon
         webAssembly = key.placement.webAssembly
         binaries = key.binaries
         isolation = key.isolation == .request ? .request : .worker
@@ -238,6 +241,7 @@ extension HookLimits {
         memoryBytes = limits.memory
         subrequests = limits.subrequests
         logBytes = limits.logBytes
+        cryptoMilliseconds = UInt64(limits.crypto)
     }
 }
 
@@ -248,6 +252,7 @@ final class GatewayHookHost: HookHost {
     /// Isolates made ahead.
     var isolates: IsolatePool?
     private let timer = HookTimer()
+    private lazy var work = WorkThreads(reactor: worker, threads: WorkThreads.ofWorker) { [metrics = worker.metrics] in metrics.count($0, $1) }
     private var loadBegan: UInt64 = 0
     private var loading: RunningLabel
 
@@ -287,6 +292,10 @@ final class GatewayHookHost: HookHost {
         let wait = nanoseconds > worker.nowNanoseconds ? (nanoseconds - worker.nowNanoseconds + 999_999) / 1_000_000 : 0
         worker.schedule(timer, after: wait)
     }
+
+    /// In a rehearsal, whose time is not the real one, at once.
+    override func perform(_ piece: HookWork) { if worker.stage == nil { work.add(piece) } else { super.perform(piece) } }
+    override func drop(_ piece: HookWork) { work.drop(piece) }
 
     override func wantsTidying() { deadlineMoved(to: worker.nowNanoseconds) }
 

@@ -38,6 +38,8 @@ final class WorkerStores: Channel {
     /// Those that some generation still uses.
     private var clients: [WeakClient] = []
     private var memories: [String: MemoryStore] = [:]
+    /// What hooks keep with `caches`.
+    fileprivate var cache = ResponseCache()
     private var answers: [Answer] = []
     private let sweeper = SweepTimer()
     private var isSweeping = false
@@ -138,6 +140,10 @@ final class WorkerStores: Channel {
     private func answer(_ call: GatewayHookCall, _ ticket: HookStoreTicket, _ answer: StoreAnswer, _ namespace: OpenNamespace) {
         if case .failed(let failure) = answer { note(failure, namespace) }
         if case .entry(let entry) = answer { worker.metrics.add(.kvBytesRead, entry.value.count) }
+        bring(answer, to: call, ticket)
+    }
+
+    fileprivate func bring(_ answer: StoreAnswer, to call: GatewayHookCall, _ ticket: HookStoreTicket) {
         answers.append(Answer(call: call, ticket: ticket, answer: answer))
         if answers.count == 1 { worker.later(self) }
     }
@@ -199,6 +205,7 @@ final class WorkerStores: Channel {
             metrics.add(.redisLosses, losses)
         }
         metrics.set(.redisConnected, live.count { $0.isConnected })
+        tidyCache(metrics)
         // One worker tells of files that all share.
         guard worker.context.worker == 0 else { return }
         metrics.set(.kvBytes, disks.values.reduce(0) { $0 + $1.used })
@@ -254,6 +261,30 @@ final class WorkerStores: Channel {
         return memories.mapValues { store in
             Dictionary(uniqueKeysWithValues: store.all(now: now).map { (String(decoding: $0, as: UTF8.self), $1) })
         }
+    }
+}
+
+/// What hooks keep with `caches`: in this worker's memory, a part for each tenant.
+extension WorkerStores {
+    /// All tenants together: a twentieth of what isolates may hold, 64 MiB where there is memory.
+    private var cacheBytes: Int { Int(clamping: worker.overload.isolateBytes / 20) }
+
+    func perform(cacheOf tenant: String, _ request: HookStoreRequest, for call: GatewayHookCall) {
+        let answer = cache.perform(request.request, of: tenant, now: UInt64(max(worker.wallSeconds, 0)), within: cacheBytes)
+        switch (request.request.kind, answer) {
+        case (.get, .entry): worker.metrics.add(.cacheHits)
+        case (.get, _): worker.metrics.add(.cacheMisses)
+        case (.put, _): worker.metrics.add(.cachePuts)
+        default: break
+        }
+        bring(answer, to: call, request.ticket)
+    }
+
+    fileprivate func tidyCache(_ metrics: Metrics) {
+        cache.shrink(to: cacheBytes)
+        metrics.set(.cacheEvicted, cache.evicted)
+        metrics.set(.cacheEntries, cache.entries)
+        metrics.set(.cacheBytes, cache.bytes)
     }
 }
 

@@ -224,6 +224,7 @@ struct CallProgress {
     var passThrough = false
     var subrequestsExceeded = false
     var storeRequests = 0
+    var workNanoseconds: UInt64 = 0
     /// Something outside has changed.
     var wroteStore = false
     /// `start` has not returned yet: its result is the outcome.

@@ -34,6 +34,8 @@ public final class HookFunction {
     /// Timers by number, with the slot of their call.
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0
+    /// What its calls wait for that runs beside the requests.
+    var works: [HookWork] = []
 
     init(_ source: HookSource, _ runtime: HookRuntime) {
         self.source = source
@@ -138,6 +140,7 @@ public final class HookFunction {
             {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],\
             "outside":\(source.reachesOutside),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
+            "keys":{\(source.keys.map { "\(jsonText($0.key)):\($0.value)" }.joined(separator: ","))},\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
             """
     }
@@ -235,6 +238,7 @@ public final class HookFunction {
 
     /// Makes the call's objects unusable and its slot free.
     func end(_ call: HookCall) {
+        if !works.isEmpty { dropWorks(of: call) }
         guard slots.close(call.slot, call) else { return }
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
         call.slot = -1

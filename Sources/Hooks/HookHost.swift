@@ -36,6 +36,21 @@ open class HookHost {
     /// with `isolation: request` wait for their worlds.
     open func wantsTidying() {}
 
+    /// Long work of a call, to be run beside the requests: answer with `work.finished` or `work.refused`. Here it is run at once, for
+    /// hosts that serve nobody else; what asks for more from inside an answer waits until that is over.
+    open func perform(_ work: HookWork) {
+        waiting.append(work)
+        guard waiting.count == 1 else { return }
+        while let next = waiting.first {
+            next.finished(next.task.run(cpuNanoseconds: next.allowance))
+            waiting.removeFirst()
+        }
+    }
+    private final var waiting: [HookWork] = []
+
+    /// Nobody waits for it any more: its call is over.
+    open func drop(_ work: HookWork) { work.task.stop() }
+
     /// The runtime's `nextDeadline` became earlier: make sure that `fireTimers` runs then.
     open func deadlineMoved(to nanoseconds: UInt64) {}
 }

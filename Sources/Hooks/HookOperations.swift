@@ -60,6 +60,7 @@ final class HookOperations: NativeOperations {
         case .acceptSocket, .sendSocket, .closeSocket, .socketReady, .socketBuffered, .failSocket: try performSocket(operation, native)
         case .budget: try budget(native)
         case .pullAnswer, .writeAsk, .endAsk: try performAnswer(operation, native)
+        case .work: try work(native)
         case .pullBody, .cancelBody, .streamBody, .writeBody, .endBody, .failBody: try performStream(operation, native)
         default: throw .error("unknown operation")
         }

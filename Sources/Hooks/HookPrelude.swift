@@ -17,6 +17,7 @@ enum HookOperation: Int, CaseIterable {
     case acceptSocket, sendSocket, closeSocket, socketReady, socketBuffered, failSocket
     case budget
     case pullAnswer, writeAsk, endAsk
+    case work
 }
 
 /// What the host calls, in this order: the names are what `entries.js` returns.
@@ -27,6 +28,7 @@ enum HookEntry: Int, CaseIterable {
     case webAssembly
     case socketOpened, socketMessage, socketClosed, upgraded
     case answering, answerChunk, answerEnd, askRoom
+    case worked
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.
@@ -47,7 +49,7 @@ enum HookPrelude {
         "base", "abort", "events", "text", "decoder", "url-host", "url-parser", "url", "headers",
         "streams-base", "streams-readable", "streams-bytes", "streams-byob", "streams-writable", "streams-pipe",
         "streams-stream", "streams-transform", "text-streams", "html-rewriter", "compression", "blob", "body", "body-out", "request", "response",
-        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "websocket", "kv", "webassembly", "entries",
+        "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "websocket", "kv", "cache", "webassembly", "entries",
     ]
 
     static var source: String {

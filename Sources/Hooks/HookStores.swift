@@ -17,9 +17,17 @@ public struct HookStoreGrant: Sendable, Equatable, Hashable {
 /// What a hook asks of one of its namespaces. `HookCall.storeFinished` takes the ticket back.
 public struct HookStoreRequest: Sendable {
     public let ticket: HookStoreTicket
-    /// Index into `HookSource.stores`.
+    /// Index into `HookSource.stores`, or `cache`.
     public let store: Int
     public let request: StoreRequest
+    /// What `caches` keeps for the tenant.
+    public static let cache = -1
+
+    /// Bytes of a value there; nil: there is no such place.
+    static func largest(_ store: Int, _ source: HookSource) -> Int? {
+        if store == cache { return ResponseCache.entryBytes }
+        return source.stores.indices.contains(store) ? source.stores[store].largestValue : nil
+    }
 }
 
 /// Names one request of one use of a call: calls are used again, and an answer may come late.
@@ -72,14 +80,14 @@ extension HookOperations {
     /// `store(slot, epoch, index, kind, key, value, metadata, expiration, lifetime, after, limit)`
     func store(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native), index = try native.int(2)
-        guard function.source.stores.indices.contains(index), let kind = StoreRequest.Kind(rawValue: UInt8(clamping: try native.int(3))) else {
+        guard let largest = HookStoreRequest.largest(index, function.source), let kind = StoreRequest.Kind(rawValue: UInt8(clamping: try native.int(3))) else {
             throw .typeError("no such namespace")
         }
         guard call.progress.storeRequests < StoreLimits.requestsOfCall else {
             throw .error("the limit of \(StoreLimits.requestsOfCall) key-value requests for one call was reached")
         }
         let request = try storeRequest(kind, native)
-        if let complaint = request.complaint(largest: function.source.stores[index].largestValue) { throw .rangeError(complaint) }
+        if let complaint = request.complaint(largest: largest) { throw .rangeError(complaint) }
         let ticket = HookStoreTicket(id: call.progress.nextSubrequest, use: call.uses)
         call.progress.nextSubrequest += 1
         call.progress.storeRequests += 1
@@ -130,7 +138,7 @@ extension HookCall {
 extension HookStoreRequest {
     func write(to wire: inout WireWriter) {
         wire.number32(UInt32(bitPattern: ticket.id))
-        wire.number32(UInt32(clamping: store))
+        wire.number32(UInt32(bitPattern: Int32(clamping: store)))
         wire.byte(request.kind.rawValue)
         wire.array(request.key)
         wire.array(request.value)
@@ -144,8 +152,8 @@ extension HookStoreRequest {
     /// What a cordon asks for, held to the same limits as a script.
     static func read(from wire: inout WireReader, _ call: HookCall, _ source: HookSource) throws(WireError) -> HookStoreRequest {
         guard call.progress.storeRequests < StoreLimits.requestsOfCall else { throw WireError("more key-value requests than allowed") }
-        let id = Int32(bitPattern: try wire.number32()), index = Int(try wire.number32())
-        guard source.stores.indices.contains(index), let kind = StoreRequest.Kind(rawValue: try wire.byte()) else {
+        let id = Int32(bitPattern: try wire.number32()), index = Int(Int32(bitPattern: try wire.number32()))
+        guard let largest = largest(index, source), let kind = StoreRequest.Kind(rawValue: try wire.byte()) else {
             throw WireError("a request to no namespace")
         }
         var request = StoreRequest(kind, key: try wire.array())
@@ -156,9 +164,9 @@ extension HookStoreRequest {
         request.after = try wire.array()
         request.limit = Int(try wire.number32())
         try wire.expectEnd()
-        if let complaint = request.complaint(largest: source.stores[index].largestValue) { throw WireError(complaint) }
+        if let complaint = request.complaint(largest: largest) { throw WireError(complaint) }
         call.progress.storeRequests += 1
-        if request.isWrite { call.progress.wroteStore = true }
+        if request.isWrite, index != cache { call.progress.wroteStore = true }
         return HookStoreRequest(ticket: HookStoreTicket(id: id, use: call.uses), store: index, request: request)
     }
 }

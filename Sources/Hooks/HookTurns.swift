@@ -14,6 +14,7 @@ enum HookEvent {
     case askMade(HookCall, Int32, Int32)
     case askDone(HookCall, Int32, Int32)
     case store(HookCall, Int32, HookStoreRequest)
+    case work(HookCall, Int32, HookWork)
     case pullBody(HookCall, Int32, HookSide)
     case cancelBody(HookCall, Int32, HookSide)
     case bodyMade(HookCall, HookSide)
@@ -267,6 +268,8 @@ extension HookFunction {
         case .askDone(let call, let epoch, let id): if isCurrent(call, epoch) { call.askDone(id) }
         case .store(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.store(request) }
+        case .work(let call, let epoch, let work):
+            if isCurrent(call, epoch) { host.perform(work) }
         case .pullBody(let call, let epoch, let side):
             if isCurrent(call, epoch) { call.pullBody(side) }
         case .cancelBody(let call, let epoch, let side):

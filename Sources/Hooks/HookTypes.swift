@@ -45,6 +45,8 @@ public struct HookLimits: Sendable, Equatable {
     public var logBytes = 16 << 10
     /// How long `waitUntil` work may go on after the result, in milliseconds.
     public var tailMilliseconds: UInt64 = 30_000
+    /// Processor time of what one call has done beside the requests: keys made and passwords stretched, in milliseconds.
+    public var cryptoMilliseconds: UInt64 = 5_000
     /// Timers of one call that wait at the same time.
     public var timers = 1_000
 
@@ -61,12 +63,16 @@ public struct HookSource: Sendable {
     public var limits = HookLimits()
     /// Names of upstreams granted as `env.NAME`. A sub-request carries the index.
     public var upstreams: [String] = []
+    /// Whose work takes turns with that of others (`WorkLine`).
+    public var tenant = ""
     /// Plain text granted as `env.NAME`.
     public var variables: [String: String] = [:]
     /// What calls of the function share.
     public var isolation = Isolation.worker
     /// Text granted as `env.NAME` that no log line and no message may show.
     public var secrets: [String: String] = [:]
+    /// Keys granted as `env.NAME` that give their bytes away to nobody: JSON as `realm.boundKey` takes it.
+    public var keys: [String: String] = [:]
     /// Some hosts outside may be asked by `fetch(url)`; the host decides which.
     public var reachesOutside = false
     /// Key-value namespaces granted as `env.NAME`. A request carries the index.

@@ -20,6 +20,15 @@ public final class Workshop<Answer: Sendable> {
 
     deinit { queue.stop() }
 
+    /// Returns when the thread is there and stands back as far as it shall: for a process that is about to give up its rights.
+    public func awaitStart() {
+        let reached = sluice_blocking_eventfd()
+        guard reached >= 0 else { return }
+        queue.add { _ = sluice_eventfd_signal(reached) }
+        _ = sluice_eventfd_drain(reached)
+        _ = sluice_close(reached)
+    }
+
     /// Does `work` on the other thread, then calls `use` with what came of it. Nothing is called once the workshop is gone.
     public func make(_ work: @escaping @Sendable () -> Answer, then use: @escaping (Answer) -> Void) {
         next += 1

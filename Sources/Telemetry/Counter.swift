@@ -78,6 +78,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
+    /// Keys that hooks had made and passwords they had stretched beside the requests, by how that ended.
+    case cryptoDone, cryptoFailed, cryptoStopped, cryptoSpent, cryptoRefused, cryptoMicroseconds
     case isolatesLive
     /// Isolates made ahead that wait; functions that got one, and those for which one had to be made on the spot.
     case isolatesSpare, isolatesWarm, isolatesCold
@@ -97,6 +99,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Entries taken out because they were over.
     case kvExpired
     case kvBytes
+    /// What hooks asked of `caches`, entries that had to make room, and what is there.
+    case cacheHits, cacheMisses, cachePuts, cacheEvicted, cacheEntries, cacheBytes
     /// Requests of hooks to hosts outside, and those refused: the host was not granted, or its address is not public.
     case egressRequests, egressRefusedHost, egressRefusedAddress
     case redisConnects, redisLosses, redisConnected

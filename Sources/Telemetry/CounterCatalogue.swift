@@ -217,6 +217,13 @@ extension Counter {
                     (.hookPolicyFallback, "fallback"),
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
+            + series(
+                "hook_crypto_total", .counter, "RSA keys made and PBKDF2 run beside the requests, by how that ended.", "result",
+                [
+                    (.cryptoDone, "done"), (.cryptoFailed, "failed"), (.cryptoStopped, "stopped"), (.cryptoSpent, "spent"),
+                    (.cryptoRefused, "refused"),
+                ])
+            + one(.cryptoMicroseconds, "hook_crypto_microseconds_total", .counter, "Processor time that took.")
             + one(.isolatesLive, "isolates_live", .gauge, "JavaScript isolates alive now.")
             + one(.isolatesSpare, "isolates_spare", .gauge, "JavaScript isolates made ahead that wait for a function.")
             + series(
@@ -268,6 +275,12 @@ extension Counter {
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
             + one(.kvBytes, "kv_stored_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + series(
+                "cache_requests_total", .counter, "What hooks asked of `caches`.", "result",
+                [(.cacheHits, "hit"), (.cacheMisses, "miss"), (.cachePuts, "put")])
+            + one(.cacheEvicted, "cache_evicted_total", .counter, "Answers that hooks kept with `caches` and that had to make room.")
+            + one(.cacheEntries, "cache_entries", .gauge, "Answers that hooks keep with `caches`.")
+            + one(.cacheBytes, "cache_bytes", .gauge, "Bytes that hooks keep with `caches`.")
             + one(.egressRequests, "egress_requests_total", .counter, "Requests of hooks to granted hosts outside, redirects included.")
             + series(
                 "egress_refused_total", .counter, "Requests of hooks to hosts outside that were refused: not granted, or an address that is not public.", "reason",

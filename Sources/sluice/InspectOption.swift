@@ -10,7 +10,7 @@ struct InspectOption: ParsableArguments {
     @Option(help: ArgumentHelp(
         """
         Let Chrome's DevTools debug functions, each in an isolate of its own that only requests with a signed header reach. \
-        Plain --inspect is --inspect=127.0.0.1:9229; with several workers each listens on a port of its own, from that one on.
+        Plain --inspect is --inspect=127.0.0.1:9229; with several workers each listens on a port of its own, from that one on, and lists the functions of all.
         """, valueName: "address:port"))
     var inspect: InspectEndpoint?
 
@@ -22,12 +22,14 @@ struct InspectOption: ParsableArguments {
                 "sluice: warning: --inspect=\(inspect.text) is not a loopback address: whoever reaches it and learns an address of a function runs code "
                     + "in that function's isolate. Use an SSH tunnel instead.")
         }
-        var settings = ["inspect": inspect.text, "inspect-folder": FileManager.default.currentDirectoryPath]
-        if ownKey {
-            var generator = SystemRandomNumberGenerator()
-            settings["inspect-key"] = (0..<8).map { _ in String(UInt64.random(in: 0...UInt64.max, using: &generator), radix: 36) }.joined()
-        }
+        var settings = ["inspect": inspect.text, "inspect-folder": FileManager.default.currentDirectoryPath, "inspect-seed": secret()]
+        if ownKey { settings["inspect-key"] = secret() }
         return settings
+    }
+
+    private func secret() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<8).map { _ in String(UInt64.random(in: 0...UInt64.max, using: &generator), radix: 36) }.joined()
     }
 
     /// An option has a value for the parser; the plain word means the usual one.

@@ -35,6 +35,7 @@ struct ScriptCommand: ParsableCommand {
         }
         source.limits.cpuMicroseconds = seconds * 1_000_000
         source.limits.wallMilliseconds = seconds * 1_000
+        source.limits.cryptoMilliseconds = seconds * 1_000
         source.limits.logBytes = 64 << 20
         source.limits.memoryBytes = 256 << 20
         source.limits.externalBytes = 128 << 20

@@ -56,6 +56,7 @@ struct TypesCommand: ParsableCommand {
         var names = function.upstreams.map { (name: configuration.upstreams[$0].name, type: "Fetcher") }
         names += function.stores.map { (name: $0.name, type: "KVNamespace") }
         names += function.secrets.map { (name: configuration.secrets[$0].name, type: "string") }
+        names += function.keys.map { (name: $0.name, type: "CryptoKey") }
         names += function.variables.keys.map { (name: $0, type: "string") }
         return names.sorted { $0.name < $1.name }
     }

@@ -56,6 +56,27 @@ def test_short_of_memory_it_sheds_in_order_and_recovers(limited, origin, certifi
     assert gateway.metric("sluice_shed_total", what="idle_connections") >= 1
 
 
+def test_short_of_memory_functions_that_nobody_uses_go_before_anything_else(start, certificates, origin):
+    """What their isolates may hold follows from `limits.memory`: half of it, and less while it is short."""
+    count = 48
+    names = [f"f{n}" for n in range(count)]
+
+    def rules(ports, limits=""):
+        functions = "".join(f"{name}: {{file: hooks/f.js}}\n" for name in names)
+        request = "".join(f"- {{name: {name}, when: 'path == \"/{name}\"', do: [{{run: {{function: {name}}}}}]}}\n" for name in names)
+        return rule_file(ports, certificates, origin.port, functions=functions, request=request) + limits
+
+    gateway = start(hooks={"f.js": "export default { onRequest(request) { return new Response(new URL(request.url).pathname); } };"}, rules=rules)
+    idle = gateway.http1()
+    assert all(idle.request("GET", f"/{name}").body == f"/{name}".encode() for name in names)
+    wait_until(lambda: gateway.metric("sluice_isolate_bytes", part="heap") > count * 300_000 and gateway.metric("sluice_isolates_live") == count, "all were looked at")
+    limit = int(gateway.metric("sluice_memory_resident_bytes") / 0.86 / 1024)
+    gateway.reload(rules(gateway.ports, f"limits: {{memory: {limit}KiB}}\n"))
+    wait_until(lambda: gateway.metric("sluice_isolates_evicted_total") >= 5, "functions give their isolates up")
+    assert gateway.metric("sluice_overload") == 0 and gateway.metric("sluice_shed_total") == 0
+    assert all(idle.request("GET", f"/{name}").body == f"/{name}".encode() for name in names), "they come back"
+
+
 def test_near_the_limit_of_connections_idle_ones_make_room(limited):
     gateway = limited("connections: 20")
     kept = [gateway.http1() for _ in range(19)]

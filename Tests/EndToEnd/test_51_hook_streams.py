@@ -246,3 +246,17 @@ def test_an_answer_without_a_body_ends_the_stream(start, protocol, method):
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.head().status == 200
         gateway.wait_log("cancelled")
+
+
+def test_a_copy_of_the_answer_is_read_after_it(start):
+    """What Workers write to keep or count answers: the clone is read in waitUntil, which goes on when the client has all."""
+    gateway = start_with(start, """\
+        export default { async fetch(request, env, ctx) {
+          const response = new Response((await fetch(request)).body, { headers: { "x-copied": "1" } }), copy = response.clone();
+          ctx.waitUntil(copy.bytes().then(async (bytes) => { await new Promise((go) => setTimeout(go, 50)); console.log(`copied ${bytes.length}`); }));
+          return response;
+        } };
+        """)
+    for size in (6, 300_000):
+        assert len(gateway.fetch("http1", "GET", f"/bytes/{size}").body) == size
+        gateway.wait_log(f"copied {size}")

@@ -251,3 +251,61 @@ def test_an_azion_function_adds_fields_to_the_answer_whoever_makes_it(start, opt
     assert gateway.fetch("http2", "GET", "/").header("x-checked") == "by the firewall"
     failed = gateway.fetch("http1", "GET", "/throw")
     assert (failed.status, failed.header("x-checked")) == (500, None), "a hook that failed has changed nothing"
+
+
+SIGN = """
+    export default { async onRequest(request, env) {
+      const mark = new Uint8Array(await crypto.subtle.sign("HMAC", env.JWT, new TextEncoder().encode("text")));
+      const raw = await crypto.subtle.exportKey("raw", env.JWT).catch((error) => error.name);
+      return Response.json([Array.from(mark, (x) => x.toString(16).padStart(2, "0")).join(""), raw, JSON.stringify(env)]);
+    } };
+"""
+
+
+@pytest.mark.parametrize("lane", ["lane: inline", "lane: cordon", "untrusted: true"])
+def test_a_secret_is_used_as_a_key_that_the_function_never_sees(certificates, tmp_path, lane):
+    import hashlib
+    import hmac
+
+    from harness.gateway import rule_file
+    (tmp_path / "key.txt").write_text("a-long-secret-key\n")
+
+    def make(ports):
+        return rule_file(ports, certificates, 1, functions="sign: {file: hooks/sign.js, " + lane +
+                         ", keys: {JWT: {secret: KEY, algorithm: HMAC, hash: SHA-256, usages: [sign]}}}",
+                         request="- {name: sign, do: [{run: {function: sign}}]}") + "secrets: {KEY: {file: key.txt}}\n"
+
+    def expected(key: bytes) -> list[str]:
+        return [hmac.new(key, b"text", hashlib.sha256).hexdigest(), "InvalidAccessError", '{"JWT":{}}']
+    gateway = Gateway(tmp_path, certificates, make, {"sign.js": SIGN})
+    try:
+        gateway.wait_ready()
+        assert json.loads(ask(gateway, "/")[1]) == expected(b"a-long-secret-key")
+        (tmp_path / "key.txt").write_text("another-key")
+        gateway.reload()
+        wait_until(lambda: json.loads(ask(gateway, "/")[1]) == expected(b"another-key"), "a reload takes the new value")
+    finally:
+        assert gateway.stop() == 0
+
+
+def test_a_secret_that_is_no_such_key_is_told_at_check(certificates, tmp_path):
+    import subprocess
+
+    from harness.gateway import binary
+    (tmp_path / "f.js").write_text("export default { onRequest(request, env) { if (new URL(request.url).pathname === '/use') return new Response(env.K.type); } };")
+    (tmp_path / "key.txt").write_text("too short")
+    file = tmp_path / "rules.yaml"
+    file.write_text("""
+sluice: 1
+listeners: [{name: l, address: "127.0.0.1:0"}]
+secrets: {KEY: {file: key.txt}}
+functions:
+  f: {file: f.js, keys: {K: {secret: KEY, algorithm: AES-GCM, usages: [encrypt]}}}
+sites: [{name: s, hosts: ["*"], request: [{name: r, do: [{run: {function: f}}, {respond: {status: 204}}]}]}]
+tests: [{name: t, send: {url: "http://a.example/"}, expect: {status: 204}}]
+""")
+    done = subprocess.run([binary(), "test", str(file)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([binary(), "run", "--config", str(file)], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, timeout=60)
+    assert done.returncode != 0 and "the key K cannot be made of its secret: AES-GCM: a key has 128, 192 or 256 bits" in done.stdout + done.stderr
+    assert "too short" not in done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """WebSockets of hooks to upstreams (`fetch` with `Upgrade: websocket`), joined with the client's by the hook or as a whole."""
+import json
 import ssl
+import urllib.parse
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -135,3 +137,47 @@ def test_a_host_outside_is_spoken_to_over_tls_and_only_where_it_is_granted(start
     with pytest.raises(InvalidStatus, match="502"):
         talk(gateway, lambda socket: ask(socket, "a"), path="/other.test")
     outside.stop()
+
+
+CLIENT = """\
+    export default { async fetch(request) {
+      const { searchParams } = new URL(request.url), told = [];
+      const socket = new WebSocket(searchParams.get("url"), searchParams.getAll("protocol"));
+      told.push(socket.url, socket.readyState);
+      try { socket.send("early"); } catch (error) { told.push(error.name); }
+      socket.onopen = () => { told.push(`open ${socket.protocol}`); socket.send("hello"); socket.send(new Uint8Array([1, 2, 3])); };
+      socket.onmessage = ({ data }) => {
+        told.push(typeof data === "string" ? data : [...new Uint8Array(data)].join("-"));
+        if (typeof data !== "string") socket.close(4001, "enough");
+      };
+      socket.onerror = ({ message }) => told.push(message);
+      return new Promise((done) => { socket.onclose = ({ code, wasClean }) => done(Response.json([...told, code, wasClean, socket.readyState])); });
+    } };
+    """
+
+
+@LANES
+def test_new_websocket_speaks_with_a_granted_host_and_no_other(start, certificates, dns, echo, lane):
+    """The interface of browsers, over the way of fetch(url): the function's egress, and the guard of addresses."""
+    dns.a["chat.test"] = dns.a["other.test"] = ["127.0.0.1"]
+
+    def serve(private: str):
+        return start(hooks={"hook.js": CLIENT}, rules=lambda ports: rule_file(
+            ports, certificates, 9, functions=f'hook: {{file: hooks/hook.js, lane: {lane}, egress: ["http://chat.test:{echo.port}"]}}',
+            request="- name: run\n  do: [{run: {function: hook}}]\n")
+            + f'egress: {{private: [{private}]}}\nresolver: {{servers: ["127.0.0.1:{dns.port}"]}}\n')
+
+    def told(gateway, url: str, *protocols: str):
+        query = urllib.parse.urlencode([("url", url), *(("protocol", each) for each in protocols)])
+        return json.loads(gateway.fetch("http1", "GET", f"/?{query}").body)
+
+    gateway = serve("127.0.0.0/8")
+    url = f"ws://chat.test:{echo.port}/room?a=1"
+    assert told(gateway, url, "talk") == [url, 0, "InvalidStateError", "open talk", "hello", "1-2-3", 4001, True, 3]
+    wait_until(lambda: echo.closed == [(4001, "enough")], "the other side is told")
+    assert told(gateway, url.replace("ws:", "http:"))[:2] == [url, 0], "as the standard has it since 2023"
+    refused = told(gateway, f"ws://other.test:{echo.port}/")
+    assert refused[3:] == [f"the WebSocket failed: other.test:{echo.port} is not granted to this function; its egress has to name it", 1006, False, 3]
+    wait_until(lambda: gateway.metric("sluice_egress_refused_total", reason="host") == 1, "it is counted")
+    refused = told(serve("192.0.2.0/24"), url)
+    assert refused[3:] == ["the WebSocket failed: the host's address is refused: it is not public", 1006, False, 3]

@@ -43,6 +43,13 @@ import Testing
 
     @Test func `a head has an end`() { #expect(status("GET /" + String(repeating: "x", count: InspectorRequest.headLimit)) == 431) }
 
+    @Test func `another worker listens on a port further on`() {
+        #expect(InspectorRequest.host("localhost:9229", portFurtherBy: 2) == "localhost:9231")
+        #expect(InspectorRequest.host("[::1]:9230", portFurtherBy: -1) == "[::1]:9229")
+        #expect(InspectorRequest.host("localhost", portFurtherBy: 0) == "localhost")
+        for host in ["localhost", "[::1]", "localhost:65535"] { #expect(InspectorRequest.host(host, portFurtherBy: 1) == nil, "\(host)") }
+    }
+
     @Test func `only this machine's own names are answered`() {
         for host in ["localhost", "LocalHost:1", "127.0.0.1", "10.0.0.1:9229", "[::1]", "[fe80::1]:80"] { #expect(InspectorRequest.isOwnName(host), "\(host)") }
         for host in ["", ":80", "localhost.", "localhost:x", "localhost:70000", "1.2.3", "1.2.3.4.evil", "[::1", "[::1]x", "[evil]", "evil@127.0.0.1"] {

@@ -23,6 +23,16 @@ import Testing
         #expect(third.stopsAccepting && third.closesIdle && third.refuses)
     }
 
+    @Test func isolatesHaveTheirPartOfTheMemoryAndGiveItUpFirst() {
+        let gibi = 1 << 30
+        #expect(Overload.isolateBytes(limit: 16 * gibi, memory: 0.5) == 1_280 << 20)
+        #expect(Overload.isolateBytes(limit: 256 << 20, memory: 0.79) == 128 << 20)
+        #expect([0.80, 0.84, 0.87, 2].map { Overload.isolateBytes(limit: gibi, memory: $0) >> 20 } == [384, 256, 128, 128])
+        #expect(Overload.isolateBytes(limit: 0, memory: 9) == 0)
+        // Before anything that a client would notice.
+        #expect(!after(Overload.Pressure(memory: 0.88)).stopsAccepting)
+    }
+
     @Test func connectionsAndDescriptorsMakeIdleOnesGoFirst() {
         let connections = after(Overload.Pressure(connections: 0.95))
         #expect(connections.closesIdle && !connections.stopsAccepting && !connections.refuses)

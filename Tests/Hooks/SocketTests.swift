@@ -100,7 +100,7 @@ struct SocketTests {
     @Test(arguments: [
         ("server.close(1005)", "InvalidAccessError"), ("server.close(999)", "InvalidAccessError"), ("server.close(5000)", "InvalidAccessError"),
         ("server.close(1000, 'é'.repeat(62))", "SyntaxError"), ("server.send()", "TypeError"), ("client.send('x')", "InvalidStateError"),
-        ("new WebSocket('wss://example.com')", "TypeError"), ("new Response(null, {status: 101})", "RangeError"),
+        ("new WebSocket('example.com')", "SyntaxError"), ("new Response(null, {status: 101})", "RangeError"),
         ("new Response(null, {status: 200, webSocket: client})", "TypeError"), ("new Response(null, {status: 101, webSocket: {}})", "TypeError"),
         ("new Response(null, {status: 101, webSocket: client}).clone()", "TypeError"),
         ("upgradeWebSocket(new Request('http://x.test/'))", "TypeError"),

@@ -59,6 +59,30 @@ import Testing
         #expect(bench.call.drain() == "x<p class=banner>today</p></body>")
     }
 
+    /// What keeps and counts answers on other platforms: a clone is read while, and after, the answer goes out.
+    @Test(arguments: ["", "await new Promise((go) => setTimeout(go, 10));"])
+    func aCopyIsReadWhileTheBodyIsHandedOn(_ pause: String) throws {
+        let bench = try Bench("""
+            export default { async onResponse(response, env, ctx) {
+              const read = response.clone().text(), also = response.clone().text();
+              \(pause)
+              ctx.waitUntil(Promise.all([read, also]).then((texts) => console.log(texts.join("|"))));
+              return response;
+            } };
+            """)
+        bench.call.chunks = ["ab", "c"]
+        var outcome = bench.run(.response)
+        if outcome == nil {
+            bench.advance(milliseconds: 10)
+            outcome = bench.call.outcomes.popLast()
+        }
+        #expect(line(outcome) == "proceed stream")
+        #expect(bench.call.bodiesWanted == [.response])
+        #expect(bench.call.drain() == "abc")
+        #expect(bench.host.lines == ["under test 1: abc|abc"])
+        #expect(bench.call.isIdle)
+    }
+
     @Test func aBodyThatIsHandedOnNeverEntersJavaScript() throws {
         for result in ["response", "new Response(response.body, response)", "new Response(response.body, { headers: { a: 'b' } })"] {
             let bench = try Bench("export default { onResponse(response) { return \(result); } }")

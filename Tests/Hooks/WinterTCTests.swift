@@ -141,7 +141,6 @@ import Testing
         try check([
             ("(async () => { const s = crypto.subtle, a = await s.generateKey('X25519', false, ['deriveBits']), b = await s.generateKey('X25519', false, ['deriveBits']); return s.timingSafeEqual(await s.deriveBits({ name: 'X25519', public: b.publicKey }, a.privateKey, 256), await s.deriveBits({ name: 'X25519', public: a.publicKey }, b.privateKey, 256)); })()", "true"),
             ("crypto.subtle.importKey('raw', new Uint8Array(16), 'AES-GCM', false, ['encrypt']).then((k) => crypto.subtle.exportKey('raw', k))", "InvalidAccessError: the key is not extractable"),
-            ("crypto.subtle.importKey('raw', new Uint8Array(1), 'PBKDF2', false, ['deriveBits']).then((k) => crypto.subtle.deriveBits({ name: 'PBKDF2', hash: 'SHA-256', salt: new Uint8Array(1), iterations: 1e9 }, k, 256))", "NotSupportedError: PBKDF2: more than 100000 iterations"),
             ("crypto.randomUUID().length", "36"),
         ])
     }

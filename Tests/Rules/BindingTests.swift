@@ -35,10 +35,21 @@ import Testing
         #expect(configuration.secrets[0].testValue == "abc" && configuration.secrets[1].source == .byName)
     }
 
+    @Test func `a secret may be a key`() throws {
+        let result = rules("keys: {JWT: {secret: KEY, algorithm: HMAC, hash: SHA-256, usages: [sign, verify]}, OPEN: {secret: PEM, format: pem, algorithm: ECDSA, curve: P-256, usages: [verify]}}", top: "secrets: {KEY: {env: K}}")
+        let configuration = try #require(result.configuration, "\(result.diagnostics.text)")
+        let keys = configuration.functions[0].keys
+        #expect(keys.map(\.name) == ["JWT", "OPEN"] && keys.map { configuration.secrets[$0.secret].name } == ["KEY", "PEM"])
+        #expect(keys.map(\.format) == [.raw, .pem] && keys.map(\.hash) == ["SHA-256", ""] && keys.map(\.curve) == ["", "P-256"])
+        #expect(keys[0].algorithm == "HMAC" && keys[0].usages == ["sign", "verify"])
+    }
+
     @Test(arguments: [
         ("kv: {S: session}", "kv: {sessions: {}}", "U005", "`session` is not defined"),
         ("kv: {idp: sessions}, upstreams: [idp]", "kv: {sessions: {}}", "R005", "`env.idp` is granted twice"),
         ("secrets: [A, A]", "", "R005", "`env.A` is granted twice"),
+        ("secrets: [A], keys: {A: {secret: B, algorithm: HKDF, usages: [deriveBits]}}", "", "R005", "`env.A` is granted twice"),
+        ("keys: {A: {secret: B, usages: [sign]}}", "", "R001", "algorithm"),
         ("", "secrets: {A: {}}", "R001", "one of `file`, `env` and `credential`"),
         ("", "secrets: {A: {env: A, credential: a}}", "R001", "one of `file`, `env` and `credential`"),
         ("", "kv: {s: {size: 1KiB}}", "V002", "from 128 KiB"),

@@ -17,6 +17,7 @@ extern "C" {
 typedef struct cv8_isolate cv8_isolate;
 typedef struct cv8_call cv8_call;
 typedef struct cv8_image cv8_image;
+typedef struct cv8_work cv8_work;
 
 // MARK: engine
 
@@ -299,6 +300,22 @@ void cv8_module_link(cv8_isolate *isolate, int32_t module, size_t request, int32
 /// has not settled after the microtasks ran is CV8_RETURNED with `*settled` false.
 cv8_status cv8_module_run(cv8_isolate *isolate, int32_t module, int32_t *namespace_handle, bool *settled,
                           cv8_error **error);
+
+// MARK: long work with keys, beside any isolate
+
+/// An RSA key pair, as PKCS #8.
+cv8_work *cv8_work_rsa(int32_t bits, uint32_t exponent);
+/// PBKDF2, `count` bytes. NULL: no such hash, no iteration, or more than 64 KiB asked for.
+cv8_work *cv8_work_pbkdf2(cv8_bytes hash, cv8_bytes password, cv8_bytes salt, uint32_t iterations, size_t count);
+typedef enum { CV8_WORK_DONE, CV8_WORK_FAILED, CV8_WORK_STOPPED, CV8_WORK_SPENT } cv8_work_end;
+/// Does it, once, on any thread, with at most about `cpu_ns` of that thread's time (CV8_WORK_SPENT).
+int32_t cv8_work_run(cv8_work *work, uint64_t cpu_ns);
+/// From any thread: it ends soon (CV8_WORK_STOPPED).
+void cv8_work_stop(cv8_work *work);
+// After it ran: nanoseconds it took of its thread's time, and what came of it.
+uint64_t cv8_work_cpu(const cv8_work *work);
+cv8_bytes cv8_work_result(const cv8_work *work);
+void cv8_work_free(cv8_work *work);
 
 #ifdef __cplusplus
 }

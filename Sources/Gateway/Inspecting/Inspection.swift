@@ -23,8 +23,10 @@ final class Inspection {
     private var server: InspectorServer?
     private let retry = InspectionTimer()
     private var said = false
-    /// What stands in the addresses of functions, by name; nobody can guess it.
-    private var identities: [String: String] = [:]
+    /// What the addresses of functions are made of, the same in all workers; nobody can guess them.
+    private let seed: [UInt8]
+    /// How many workers list what can be debugged; 1 where the kernel chose the ports, which others do not know.
+    let workers: Int
 
     /// nil: not asked for.
     init?(_ worker: Worker) {
@@ -35,6 +37,9 @@ final class Inspection {
         let own = port == 0 ? 0 : UInt16(clamping: Int(port) + worker.context.worker)
         listener = ConfigurationBundle.Listener(name: "inspect", address: String(text[..<colon]), port: own)
         folder = settings["inspect-folder"] ?? ""
+        let given = settings["inspect-seed"] ?? ""
+        seed = Array((given.isEmpty ? UUIDText.make() : given).utf8)
+        workers = port == 0 ? 1 : max(1, settings["workers"].flatMap { Int($0) } ?? 1)
         ownKey = settings["inspect-key"].flatMap { TraceKey(Array($0.utf8)) }
         retry.inspection = self
     }
@@ -83,15 +88,21 @@ final class Inspection {
 
     var functions: [SharedFunction] { worker.generation?.functions.functions ?? [] }
 
-    func identity(_ function: String) -> String {
-        if let known = identities[function] { return known }
-        let made = UUIDText.make()
-        identities[function] = made
-        return made
+    /// What stands in the address of a function in a worker.
+    func identity(_ function: String, worker: Int) -> String {
+        UUIDText.make(MessageCode.make(key: seed, text: Array("\(worker) \(function)".utf8)) ?? [])
     }
 
     func function(_ identity: String) -> SharedFunction? {
-        functions.first { function in identities[function.key.name].map { MessageCode.areEqual(Array($0.utf8), Array(identity.utf8)) } ?? false }
+        functions.first { MessageCode.areEqual(Array(self.identity($0.key.name, worker: worker.context.worker).utf8), Array(identity.utf8)) }
+    }
+
+    /// A signed request came for a function into which nobody looks here: with several workers the kernel chose the wrong one.
+    func missed(_ function: String) {
+        guard workers > 1 else { return }
+        worker.note(
+            .info, "a request to be inspected came to worker \(worker.context.worker), where nobody looks into function \(function): "
+                + "attach to it in every worker, or run with --workers 1")
     }
 
     /// Where DevTools find a file.
@@ -113,7 +124,13 @@ private final class InspectionTimer: Timer {
 enum UUIDText {
     static func make() -> String {
         var generator = SystemRandomNumberGenerator()
-        var bytes = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        return make((0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    }
+
+    /// - Parameter random: 16 bytes; without them (no memory for a hash) others are taken.
+    static func make(_ random: [UInt8]) -> String {
+        guard random.count >= 16 else { return make() }
+        var bytes = Array(random.prefix(16))
         bytes[6] = bytes[6] & 0x0f | 0x40
         bytes[8] = bytes[8] & 0x3f | 0x80
         var text = ""

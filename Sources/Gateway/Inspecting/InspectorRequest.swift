@@ -84,6 +84,13 @@ struct InspectorRequest: Equatable {
         return name.lowercased() == "localhost" || IPAddress(String(name)) != nil
     }
 
+    /// The same host with a port further by so many, which is where another worker listens; nil: there is no such port.
+    static func host(_ host: String, portFurtherBy distance: Int) -> String? {
+        if distance == 0 { return host }
+        guard let colon = host.lastIndex(of: ":"), let port = Int(host[host.index(after: colon)...]), (1...65_535).contains(port + distance) else { return nil }
+        return "\(host[..<colon]):\(port + distance)"
+    }
+
     private static func isPort(_ text: Substring) -> Bool { text.isEmpty || text.hasPrefix(":") && UInt16(text.dropFirst()) != nil }
 
     /// DevTools and editors; pages of the web have an origin of http or https.

@@ -54,23 +54,30 @@ final class InspectorServer: Channel {
         return json.bytes.text()
     }
 
+    /// The functions of all workers, each with the address of its worker: whoever asks one finds every one.
     private func list(_ host: String) -> String {
         var json = JSONLineWriter()
         json.beginArray()
-        for function in inspection.functions {
-            let identity = inspection.identity(function.key.name)
-            json.beginObject()
-            json.field("description", "Sluice function")
-            json.field("devtoolsFrontendUrl", "devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws=\(host)/\(identity)")
-            json.field("id", identity)
-            json.field("title", "\(function.key.name) (worker \(inspection.worker.context.worker))")
-            json.field("type", "node")
-            json.field("url", inspection.url(function.key.main))
-            json.field("webSocketDebuggerUrl", "ws://\(host)/\(identity)")
-            json.endObject()
+        let own = inspection.worker.context.worker
+        for worker in inspection.workers == 1 ? own..<(own + 1) : 0..<inspection.workers {
+            guard let place = InspectorRequest.host(host, portFurtherBy: worker - own) else { continue }
+            for function in inspection.functions { describe(function, worker, place, &json) }
         }
         json.endArray()
         return json.bytes.text()
+    }
+
+    private func describe(_ function: SharedFunction, _ worker: Int, _ host: String, _ json: inout JSONLineWriter) {
+        let identity = inspection.identity(function.key.name, worker: worker)
+        json.beginObject()
+        json.field("description", "Sluice function in worker \(worker)")
+        json.field("devtoolsFrontendUrl", "devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws=\(host)/\(identity)")
+        json.field("id", identity)
+        json.field("title", "\(function.key.name) (worker \(worker))")
+        json.field("type", "node")
+        json.field("url", inspection.url(function.key.main))
+        json.field("webSocketDebuggerUrl", "ws://\(host)/\(identity)")
+        json.endObject()
     }
 }
 

@@ -7,6 +7,8 @@
   realm.isUntouched = (source, slot, epoch, side) => source instanceof LiveBody && source.side === side &&
     source.slot === slot && source.epoch === epoch && source.untouched;
 
+  realm.handOn = (source) => { if (source instanceof LiveBody) source.handOn(); };
+
   /// One body on its way out: of the request (0), of the response (1), or of sub-request `key - 2`.
   class Outgoing {
     constructor(call, key, reader) {

@@ -16,6 +16,7 @@
       this.side = side;
       this.shares = 1;
       this.bytes = null;     // promise of all bytes
+      this.readers = 0;      // shares that wait for them
       this.stream = null;    // what the shares left over read from
     }
     get untouched() { return this.stream === null; }
@@ -23,7 +24,18 @@
       if (this.stream !== null) return collect(this.open());
       if (this.bytes === null) realm.alive(this.slot, this.epoch);
       this.bytes ??= realm.readLiveBody(this.slot, this.epoch, this.side);
+      this.readers++;
       return (await this.bytes).slice();
+    }
+    /// The body is about to be handed on. Where another share still waits for all of it, it flows to both from its beginning.
+    handOn() {
+      const waiting = this.bytes === null || this.readers >= this.shares ? undefined : realm.callAt(this.slot, this.epoch)?.owed(`body ${this.side}`);
+      if (waiting === undefined) return;
+      const base = S.readableBytes(() => this.pull(base), () => this.cancel()), [mine, rest] = S.tee(base);
+      this.shares -= this.readers;
+      this.stream = rest;
+      this.bytes = null;
+      S.handled(S.then(collect(mine), waiting.resolve, waiting.reject));
     }
     /// One share as a stream (its state, see streams-readable.js).
     open() {

@@ -31,8 +31,12 @@ realm.crypto.parts.push(() => {
 
   const numbers = { n: "n", e: "e", d: "d", p: "rsa-factor1", q: "rsa-factor2", dp: "rsa-exponent1", dq: "rsa-exponent2", qi: "rsa-coefficient1" };
   const number = (handle, name) => native.keyNumber(handle, numbers[name], 1);
-  // Making an RSA key takes time that nothing interrupts; 2048 bits are what platforms for hooks allow.
-  const mostBits = 2048;
+  // While a module loads there is nobody to wait for a key, and nothing interrupts the making of one.
+  const mostBits = 8192, mostBitsAtLoad = 2048;
+  async function makeRSA(length, exponent) {
+    if (realm.current === null) return native.keyMake("RSA", length, exponent);
+    return native.keyRead("pkcs8", await C.work("generateKey", C.kinds.rsa, length, exponent));
+  }
 
   function rsaAlgorithm(name, handle, hash) {
     const n = number(handle, "n");
@@ -61,13 +65,14 @@ realm.crypto.parts.push(() => {
         }),
         importKey: hashed, ...members.parameters,
       },
-      generateKey({ hash, length, exponent }, extractable, usages) {
+      async generateKey({ hash, length, exponent }, extractable, usages) {
         C.usages(usages, [...publicUsages, ...privateUsages], name);
         let value = 0;
         for (const byte of exponent) value = value * 256 + byte;
         if (value !== 3 && value !== 65537) C.fail("OperationError", `${name}: publicExponent is 3 or 65537`);
-        if (length < 1024 || length > mostBits || length % 8 !== 0) C.fail("OperationError", `${name}: modulusLength is 1024 to ${mostBits}`);
-        const handle = C.done(native.keyMake("RSA", length, value), "generateKey");
+        const most = realm.current === null ? mostBitsAtLoad : mostBits;
+        if (length < 1024 || length > most || length % 8 !== 0) C.fail("OperationError", `${name}: modulusLength is 1024 to ${most}`);
+        const handle = C.done(await makeRSA(length, value), "generateKey");
         return pair(rsaAlgorithm(name, handle, hash), handle, extractable, usages, publicUsages, privateUsages);
       },
       importKey(format, data, { hash }, extractable, usages) {

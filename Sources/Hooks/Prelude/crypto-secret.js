@@ -135,8 +135,9 @@ realm.crypto.parts.push(() => {
 
   // MARK: Key derivation
 
-  // Nothing stops OpenSSL on the way, so the work of one call is bounded here (about 50 ms).
-  const mostIterations = 100_000;
+  // Bytes of one derivation; what is done at once, in iterations of all blocks together (about a millisecond), and while a module loads, when nobody can wait.
+  const mostDerived = 65536;
+  const fewIterations = 4_000, mostIterationsAtLoad = 100_000;
   function defineKDF(name, read, derive) {
     C.define(name, {
       parameters: { deriveBits: read },
@@ -146,9 +147,9 @@ realm.crypto.parts.push(() => {
         if (extractable) C.fail("SyntaxError", `${name} keys are not extractable`);
         return secret({ name }, data, false, usages);
       },
-      deriveBits(given, key, length) {
+      async deriveBits(given, key, length) {
         if (length === null || length % 8 !== 0) C.fail("OperationError", `${name}: the length is missing or no multiple of 8`);
-        return C.done(derive(given, key, length / 8), name).buffer;
+        return C.done(await derive(given, key, length / 8), name).buffer;
       },
       keyLength: () => null,
     });
@@ -159,8 +160,11 @@ realm.crypto.parts.push(() => {
   }), ({ hash, iterations, salt }, key, count) => {
     if (iterations === 0) C.fail("OperationError", "PBKDF2: 0 iterations");
     const blocks = Math.ceil(count * 8 / digestBits[hash.name]);
-    if (iterations * Math.max(blocks, 1) > mostIterations) C.fail("NotSupportedError", `PBKDF2: more than ${mostIterations} iterations`);
-    return native.pbkdf2(hash.name, key.handle, salt, iterations, count);
+    const work = iterations * Math.max(blocks, 1);
+    if (count > mostDerived) C.fail("OperationError", `PBKDF2: more than ${mostDerived} bytes`);
+    if (realm.current === null && work > mostIterationsAtLoad) C.fail("OperationError", `PBKDF2: more than ${mostIterationsAtLoad} iterations while the module loads`);
+    if (realm.current === null || work <= fewIterations) return native.pbkdf2(hash.name, key.handle, salt, iterations, count);
+    return C.work("PBKDF2", C.kinds.pbkdf2, hash.name, key.handle, salt, iterations, count);
   });
   defineKDF("HKDF", (given) => ({
     hash: hashOf(given, "HKDF"), info: C.bytes(C.member(given, "info", "HKDF"), "HKDF: info"), salt: C.bytes(C.member(given, "salt", "HKDF"), "HKDF: salt"),

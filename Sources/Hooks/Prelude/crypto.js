@@ -26,6 +26,16 @@
   };
   C.done = (result, what) => (result === null ? C.fail("OperationError", `${what} failed`) : result);
 
+  // Kinds of work, shared with HookOperations.Kind in Swift.
+  C.kinds = { rsa: 0, pbkdf2: 1 };
+  /// Work that takes too long for a turn: done beside the requests; the bytes that come of it. The host stops it with the call.
+  C.work = async (what, ...given) => {
+    const call = realm.current;
+    const id = native.work(call.slot, call.epoch, ...given);
+    const { bytes, message } = await call.wait(`work ${id}`);
+    return message === "" ? bytes : C.fail("OperationError", `${what}: ${message}`);
+  };
+
   // MARK: base64url, JSON Web Keys
 
   C.toText = (bytes) => {
@@ -193,7 +203,7 @@
       async generateKey(algorithm, extractable, usages) {
         realm.needs(arguments.length, 3, "generateKey");
         const wanted = readUsages(usages), normal = normalize(algorithm, "generateKey");
-        return checkUse(normal.algorithm.generateKey(normal.parameters, Boolean(extractable), wanted));
+        return checkUse(await normal.algorithm.generateKey(normal.parameters, Boolean(extractable), wanted));
       }
       async deriveKey(algorithm, key, derived, extractable, usages) {
         realm.needs(arguments.length, 5, "deriveKey");
@@ -250,10 +260,32 @@
       return normalize(algorithm, otherwise);
     }
   }
-  function jwkIn(bytes) {
-    let value;
-    try { value = JSON.parse(realm.decode(bytes)); } catch { C.fail("DataError", "the wrapped key is not a JSON Web Key"); }
-    return readJWK(value);
+  const jwkIn = (bytes) => readJWK(parsedJWK(realm.decode(bytes)));
+  function parsedJWK(text) {
+    try { return JSON.parse(text); } catch { return C.fail("DataError", "it is not a JSON Web Key"); }
+  }
+
+  /// `env.NAME` of a key, as a property: a CryptoKey that gives its bytes away to nobody.
+  realm.boundKey = (name, { secret, format, usages, lenient, ...algorithm }) => {
+    try {
+      makeAll();
+      const { algorithm: one, parameters } = normalize(algorithm, "importKey"), [kind, data] = keyText(format, secret);
+      return { value: checkUse(one.importKey(kind, data, parameters, false, readUsages(usages))) };
+    } catch (error) {
+      const why = `the key ${name} cannot be made of its secret: ${error.message}`;
+      // What a rehearsal has in the place of a secret need not be a key.
+      if (lenient) return { get() { throw new TypeError(why); } };
+      throw new TypeError(why);
+    }
+  };
+  function keyText(format, text) {
+    const bytes = (base64) => Uint8Array.from(native.unbase64(base64) ?? C.fail("DataError", "it is not base64"), (one) => one.charCodeAt(0));
+    if (format === "raw") return ["raw", realm.encode(text)];
+    if (format === "base64") return ["raw", bytes(text)];
+    if (format === "jwk") return ["jwk", readJWK(parsedJWK(text))];
+    const found = /-----BEGIN (PUBLIC|PRIVATE) KEY-----([^-]*)-----END \1 KEY-----/.exec(text);
+    if (found === null) C.fail("DataError", "it is no PEM text of a PUBLIC KEY or PRIVATE KEY (PKCS #8)");
+    return [found[1] === "PUBLIC" ? "spki" : "pkcs8", bytes(found[2])];
   }
 
   // MARK: The global objects

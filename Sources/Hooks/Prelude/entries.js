@@ -25,6 +25,7 @@
     if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
+    for (const [name, key] of Object.entries(config.keys ?? {})) Object.defineProperty(granted, name, { ...realm.boundKey(name, key), enumerable: true });
     realm.newStores(config.stores).forEach((store, index) => { granted[config.stores[index]] = store; });
     env = Object.freeze(granted);
     azionEnv = config.variables;
@@ -249,6 +250,7 @@
     bodyRoom: realm.bodyRoom,
     webAssembly: realm.webAssembly,
     ...realm.socketEntries,
+    worked(slot, epoch, id, bytes, message) { settleWait(slot, epoch, `work ${id}`, { bytes, message }); },
     stored(slot, epoch, id, kind, value, text) {
       realm.stored((key, result, error) => settleWait(slot, epoch, key, result, error), id, kind, value, text);
     },

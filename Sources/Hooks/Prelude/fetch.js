@@ -15,6 +15,7 @@
       throw new TypeError("the origin can be called in a fetch() handler only; in onRequest return the Request");
     }
     if (call.sent) throw new TypeError("the request was sent to the origin already");
+    realm.handOn(realm.requestHolder(request).source);
     call.bodySent = realm.isUntouched(realm.requestHolder(request).source, call.slot, call.epoch, 0);
     realm.stageRequest(request, call.slot, call.epoch);
     call.sent = true;
@@ -125,6 +126,17 @@
     }
   }
   const outsideIndex = -1;   // HookSubrequest.outside
+
+  /// For `new WebSocket`: the number of the WebSocket that an outside host agreed to, and its subprotocol.
+  realm.openSocket = async (call, url, protocols) => {
+    if (!realm.reachesOutside) throw new TypeError(`${url.host} is not granted to this function; its egress has to name it`);
+    const headers = new realm.Headers({ upgrade: "websocket" });
+    if (protocols.length > 0) headers.set("sec-websocket-protocol", protocols.join(", "));
+    const id = native.subrequest(call.slot, call.epoch, outsideIndex, "GET", url.href, realm.flatHeaders(headers), null, true);
+    const found = await call.wait(`answer ${id}`);
+    if (!found.upgraded) throw new TypeError(`${url.host} answered ${found.status}, which is no WebSocket`);
+    return { id, protocol: realm.headersFromText(found.headers).get("sec-websocket-protocol") ?? "" };
+  };
 
   async function subrequest(index, name, input, init) {
     const call = realm.owner(`env.${name}.fetch`);

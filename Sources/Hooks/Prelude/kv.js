@@ -12,13 +12,17 @@
     return call.wait(`store ${id}`);
   }
 
+  /// The same for `caches`, by kind of request.
+  realm.askCache = (what, key, value = null, lifetime = 0) =>
+    ask({ index: -1, name: "caches" }, what, kinds[what], key, value, "", 0, lifetime, "", 1);
+
   /// What the host answers, as what `ask` promised.
   realm.stored = (settle, id, kind, value, text) => {
     const key = `store ${id}`;
     if (kind === answers.failed) settle(key, undefined, new Error(text));
     else if (kind === answers.entry) settle(key, { value, metadata: text });
     else if (kind === answers.page) settle(key, text);
-    else settle(key, null);
+    else settle(key, kind === answers.done ? true : null);
   };
 
   function typeOf(options, what) {

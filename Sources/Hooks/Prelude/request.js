@@ -246,6 +246,7 @@
         if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
         if (request.#body === null) return undefined;
         const source = request.#body.source;
+        realm.handOn(source);
         if ((ours && realm.isUntouched(source, slot, epoch, 0)) || (ours && source === null && !native.hasBody(slot, epoch, 0))) return undefined;
         return realm.stageBody(request.#body, slot, epoch, 0);
       };

@@ -126,6 +126,7 @@
         if (response.#socket !== null) return void realm.stageSocket(response.#socket, slot, epoch);
         if (response.#body === null) return undefined;
         const source = response.#body.source;
+        realm.handOn(source);
         if (realm.isUntouched(source, slot, epoch, 1)) return undefined;
         if (ours && source === null) return undefined;
         return realm.stageBody(response.#body, slot, epoch, 1);

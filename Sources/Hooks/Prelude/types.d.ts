@@ -233,7 +233,7 @@ declare class WebSocketPair {
   1: WebSocket;
 }
 
-/** An end of a WebSocket that a hook holds: its client's, or one to an upstream; there is no `new WebSocket(url)`. Events: `open`, `message`, `close`, `error`. A listener that throws or rejects closes it with 1011. Each message has the function's `limits.cpu` and `limits.subrequests` anew; waiting costs nothing. */
+/** An end of a WebSocket that a hook holds: its client's, or one to an upstream or a host outside. `new WebSocket(url, protocols)` opens one to a host of the function's `egress` (`ws:`, `wss:`); it needs no accept() and lasts as long as the call. A SyntaxError for what is no URL of a WebSocket; whatever else prevents it is an `error` and a `close` with 1006. Events: `open`, `message`, `close`, `error`. A listener that throws or rejects closes it with 1011. Each message has the function's `limits.cpu` and `limits.subrequests` anew; waiting costs nothing. */
 interface WebSocket {
   /** Takes the end into use: events arrive from now on, and send() works. A TypeError on an end that was returned in a Response. */
   accept(): void;
@@ -260,6 +260,12 @@ declare const scheduler: {
 interface SubtleCrypto {
   /** Whether both hold the same bytes, in a time that does not tell where they differ. A TypeError when their lengths differ. */
   timingSafeEqual(a: ArrayBuffer | ArrayBufferView, b: ArrayBuffer | ArrayBufferView): boolean;
+}
+
+/** What `caches` has beside the standard; `open(name)`, and `match`, `put` and `delete` of a cache, are as it has them. Answers to GET requests, in the memory of a worker, 16 MiB for a tenant. */
+interface CacheStorage {
+  /** The cache that needs no name. `put` rejects with a TypeError for another method, status 206 and `Vary: *`, with a RangeError for a body of more than 1 MiB; how long an answer is kept its head says. */
+  readonly default: Cache;
 }
 
 /** Changes HTML while it flows. Implied end tags are not guessed. */

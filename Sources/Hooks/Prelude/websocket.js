@@ -16,15 +16,44 @@
       #forward = null;   // what arrives goes on to this one
       #waiting = [];     // what arrived before accept()
       #pending = 0; #held = false;
-      #protocol = ""; #binaryType = "arraybuffer"; #unread = 0;
+      #url = ""; #protocol = ""; #binaryType = "arraybuffer"; #unread = 0;
 
-      constructor(key) {
-        if (key !== token) throw new TypeError("new WebSocket(url) is not offered: (await fetch(url, { headers: { upgrade: 'websocket' } })).webSocket is");
+      constructor(url, protocols = undefined) {
         super();
+        if (url === token) return;
+        realm.needs(arguments.length, 1, "new WebSocket");
+        const address = addressOf(realm.scalars(url)), names = protocolsOf(protocols);
+        this.#url = address.shown;
+        this.#accepted = true;
+        this.#connect(realm.owner("new WebSocket"), address.asked, names);
+      }
+      /// To a host outside, by the way of fetch(): its egress, its guard, its limit of sub-requests. As long as the call.
+      async #connect(call, url, names) {
+        try {
+          const { id, protocol } = await realm.openSocket(call, url, names);
+          this.#call = call;
+          this.#id = id;
+          (call.links ??= new Map()).set(id, this);
+          if (this.#state === states.CLOSING) {
+            toHost(call, id, { code: 1001, reason: "" });
+            return this.#ended(1006, "", false, "closed before it was open");
+          }
+          if (protocol !== "" && !names.includes(protocol)) {
+            toHost(call, id, { code: 1002, reason: "" });
+            return this.#ended(1006, "", false, `${url.host} chose the subprotocol ${realm.clip(protocol, 40)}, which was not offered`);
+          }
+          this.#protocol = protocol;
+          this.#state = states.OPEN;
+          this.#fire(realm.trust(new realm.Event("open")));
+        } catch (error) {
+          if (realm.callAt(call.slot, call.epoch) === call) realm.current = call;
+          this.#ended(1006, "", false, `the WebSocket failed: ${error.message}`);
+        }
+        return undefined;
       }
 
       get readyState() { return this.#state; }
-      get url() { return ""; }
+      get url() { return this.#url; }
       get extensions() { return ""; }
       get protocol() { return this.#protocol; }
       get bufferedAmount() {
@@ -45,6 +74,7 @@
       send(data) {
         realm.needs(arguments.length, 1, "WebSocket.send");
         if (!this.#accepted) throw new DOMException("WebSocket.send: accept() was not called yet", "InvalidStateError");
+        if (this.#state === states.CONNECTING) throw new DOMException("WebSocket.send: it is not open yet", "InvalidStateError");
         if (this.#state !== states.OPEN) return;
         this.#out({ data: message(data) });
       }
@@ -211,6 +241,23 @@
     }
     return { WebSocket, WebSocketPair, upgradeWebSocket };
   });
+
+  /// The URL of a WebSocket as it is shown, and as it is asked for (WHATWG WebSockets, section 3.1).
+  function addressOf(text) {
+    let url;
+    try { url = new URL(text); } catch { throw new DOMException(`new WebSocket: "${realm.clip(text, 80)}" is not an absolute URL`, "SyntaxError"); }
+    const secure = url.protocol === "wss:" || url.protocol === "https:";
+    if (!secure && url.protocol !== "ws:" && url.protocol !== "http:") throw new DOMException(`new WebSocket: ${url.protocol} is not ws: or wss:`, "SyntaxError");
+    if (url.href.includes("#")) throw new DOMException("new WebSocket: the URL has a fragment", "SyntaxError");
+    const rest = url.href.slice(url.protocol.length);
+    return { shown: `${secure ? "wss:" : "ws:"}${rest}`, asked: new URL(`${secure ? "https:" : "http:"}${rest}`) };
+  }
+  function protocolsOf(given) {
+    const names = given === undefined ? [] : typeof given === "string" ? [given] : realm.sequence(given, "new WebSocket: the second argument").map(String);
+    const wrong = names.find((name, index) => !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || names.indexOf(name) !== index);
+    if (wrong !== undefined) throw new DOMException(`new WebSocket: "${realm.clip(wrong, 40)}" is no subprotocol, or there twice`, "SyntaxError");
+    return names;
+  }
 
   /// Codes that a peer may say (RFC 6455 section 7.4).
   function mayClose(code) { return code >= 1000 && code <= 4999 && ![1004, 1005, 1006, 1015].includes(code); }

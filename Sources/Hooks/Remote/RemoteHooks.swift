@@ -76,6 +76,8 @@ open class RemoteHooks {
     open func log(_ level: Int, _ function: RemoteFunction, _ call: HookCall?, _ text: String) {}
     /// A function was loaded, or could not be (`loadFailure`).
     open func loaded(_ function: RemoteFunction) {}
+    /// Long work of hooks ended after so many nanoseconds of processor time.
+    open func worked(_ end: HookWorkEnd, _ cpuNanoseconds: UInt64) {}
     /// Monotonic nanoseconds.
     open var now: UInt64 { 0 }
 

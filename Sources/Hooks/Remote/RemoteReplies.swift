@@ -13,6 +13,9 @@ extension RemoteHooks {
         case .loadFailed: try functionFailed(&wire)
         case .log: try logLine(&wire)
         case .pong: pong(try wire.number32())
+        case .worked:
+            guard let end = HookWorkEnd(rawValue: try wire.byte()) else { throw WireError("no end of work") }
+            worked(end, min(try wire.number(), 86_400_000_000_000))
         default:
             // The number of a call that is over here is no breach: the cancellation was under way.
             guard let call = calls[try wire.number32()], call.remote.sent else { return }

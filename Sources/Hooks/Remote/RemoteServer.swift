@@ -191,6 +191,14 @@ open class RemoteServer: HookHost {
         wrote()
     }
 
+    /// Long work ended.
+    public final func worked(_ end: HookWorkEnd, _ cpuNanoseconds: UInt64) {
+        message(.worked) { wire in
+            wire.byte(end.rawValue)
+            wire.number(cpuNanoseconds)
+        }
+    }
+
     // MARK: HookHost
 
     @discardableResult

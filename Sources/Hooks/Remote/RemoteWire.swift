@@ -15,6 +15,7 @@ enum RemoteReply: UInt8 {
     case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
     case socketActed, socketReady, socketFailed
     case pullAnswer, askMade, askDone
+    case worked
 }
 
 /// How a call ended, on the wire.
@@ -242,6 +243,11 @@ extension WireWriter {
             string(name)
             string(value)
         }
+        number32(UInt32(clamping: source.keys.count))
+        for (name, key) in source.keys {
+            string(name)
+            string(key)
+        }
         number32(UInt32(clamping: source.stores.count))
         for store in source.stores {
             string(store.name)
@@ -265,6 +271,7 @@ extension WireWriter {
         number(UInt64(clamping: limits.logBytes))
         number(limits.tailMilliseconds)
         number(UInt64(clamping: limits.timers))
+        number(limits.cryptoMilliseconds)
     }
 
     mutating func rule(_ rule: HookRule) {
@@ -301,6 +308,10 @@ extension WireReader {
             source.secrets[name] = try string()
         }
         for _ in 0..<(try count(ofAtLeast: 8)) {
+            let name = try string()
+            source.keys[name] = try string()
+        }
+        for _ in 0..<(try count(ofAtLeast: 8)) {
             source.stores.append(HookStoreGrant(name: try string(), largestValue: Int(try number32())))
         }
         for _ in 0..<(try count(ofAtLeast: 4)) { source.heldBack.append(try string()) }
@@ -321,6 +332,7 @@ extension WireReader {
         limits.logBytes = Int(clamping: try number())
         limits.tailMilliseconds = try number()
         limits.timers = Int(clamping: try number())
+        limits.cryptoMilliseconds = try number()
         return limits
     }
 

@@ -83,6 +83,10 @@ extension ConfigurationBuilder {
             guard let name = grant.text, isFree(grant, &taken) else { continue }
             if let index = secretNamed(name, at: grant) { function.secrets.append(index) }
         }
+        for entry in object["keys"]?.named ?? [] {
+            guard let name = entry.key.text, let key = entry.value.object, isFree(entry.key, &taken), let binding = keyBinding(name, key) else { continue }
+            function.keys.append(binding)
+        }
         function.egress = egress(object["egress"])
         for grant in object["lists"]?.list ?? [] {
             let index = Dictionary(uniqueKeysWithValues: configuration.lists.enumerated().map { ($1.name, $0) })
@@ -93,6 +97,18 @@ extension ConfigurationBuilder {
             guard let name = entry.key.text, let text = entry.value.text, isFree(entry.key, &taken) else { continue }
             function.variables[name] = text
         }
+    }
+
+    private mutating func keyBinding(_ name: String, _ object: ParsedObject) -> Function.KeyBinding? {
+        guard let secret = object["secret"], let wanted = secret.text, let algorithm = object["algorithm"]?.text,
+            let index = secretNamed(wanted, at: secret)
+        else { return nil }
+        var binding = Function.KeyBinding(name: name, secret: index, algorithm: algorithm)
+        binding.format = object["format"]?.text.flatMap(Function.KeyBinding.Format.init) ?? .raw
+        binding.hash = object["hash"]?.text ?? ""
+        binding.curve = object["curve"]?.text ?? ""
+        binding.usages = (object["usages"]?.list ?? []).compactMap(\.text)
+        return binding
     }
 
     /// Every name in `env` means one thing.

@@ -55,6 +55,7 @@ extension ConfigurationBuilder {
             function.limits.wall = limits["wall"]?.integer ?? function.limits.wall
             function.limits.memory = limits["memory"]?.integer ?? function.limits.memory
             function.limits.subrequests = limits["subrequests"]?.integer ?? function.limits.subrequests
+            function.limits.crypto = limits["crypto"]?.integer ?? function.limits.crypto
             function.limits.logBytes = limits["log_bytes"]?.integer ?? function.limits.logBytes
         }
         if let timeout = object["timeout"]?.integer { function.limits.wall = timeout }

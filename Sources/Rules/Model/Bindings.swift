@@ -58,6 +58,28 @@ public struct Secret: Sendable, Equatable {
 }
 
 extension Function {
+    /// `env.NAME` of a key, made of a secret when the function is loaded.
+    public struct KeyBinding: Sendable, Equatable {
+        public enum Format: String, Sendable, CaseIterable { case raw, base64, pem, jwk }
+        public var name: String
+        /// Index into `Configuration.secrets`.
+        public var secret: Int
+        public var format = Format.raw
+        /// As Web Crypto names it.
+        public var algorithm: String
+        /// Empty: none.
+        public var hash = "", curve = ""
+        public var usages: [String] = []
+
+        public static let algorithms = [
+            "HMAC", "AES-CBC", "AES-CTR", "AES-GCM", "AES-KW", "PBKDF2", "HKDF", "RSASSA-PKCS1-v1_5", "RSA-PSS", "RSA-OAEP", "ECDSA", "ECDH",
+            "Ed25519", "Ed448", "X25519", "X448",
+        ]
+        public static let hashes = ["SHA-1", "SHA-256", "SHA-384", "SHA-512"]
+        public static let curves = ["P-256", "P-384", "P-521"]
+        public static let allUsages = ["encrypt", "decrypt", "sign", "verify", "deriveKey", "deriveBits", "wrapKey", "unwrapKey"]
+    }
+
     /// `env.NAME` of a namespace.
     public struct StoreBinding: Sendable, Equatable {
         public var name: String

@@ -241,6 +241,8 @@ public struct Function: Sendable {
     public var stores: [StoreBinding] = []
     /// Indices into `Configuration.secrets`. Values never pass through the rule files.
     public var secrets: [Int] = []
+    /// Secrets that it may use as keys, and never sees.
+    public var keys: [KeyBinding] = []
     /// Hosts outside that `fetch(url)` may ask.
     public var egress: [EgressGrant] = []
     public var schedules: [Schedule] = []
@@ -290,4 +292,6 @@ public struct FunctionLimits: Sendable, Equatable {
     public var memory = 64 << 20
     public var subrequests = 50
     public var logBytes = 64 << 10
+    /// Processor time of what runs beside the requests.
+    public var crypto = 5_000
 }

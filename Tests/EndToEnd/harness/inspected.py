@@ -41,13 +41,13 @@ REQUEST = """\
     """
 
 
-def make_gateway(tmp_path, certificates, origin, **options):
+def make_gateway(tmp_path, certificates, origin, endpoint: str = "127.0.0.1:0", **options):
     (tmp_path / "debug.key").write_text(KEY)
 
     def make(ports):
         return rule_file(ports, certificates, origin.port, functions=FUNCTIONS, request=REQUEST) + "debug: {key_file: debug.key}\n"
 
-    return Gateway(tmp_path, certificates, make, HOOKS, arguments=["--inspect=127.0.0.1:0"], **options).wait_ready(options.get("workers", 1))
+    return Gateway(tmp_path, certificates, make, HOOKS, arguments=[f"--inspect={endpoint}"], **options).wait_ready(options.get("workers", 1))
 
 
 def addresses(gateway) -> list[str]:
