@@ -61,6 +61,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     var sending = SendProgress()
     /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
     var tunnelEnd: Int?
+    /// The client of a tunnel is not read because its origin does not read.
+    var tunnelHeld: TunnelHold?
     /// Reading waits for its turn behind what is small.
     private var pumpPending = false
 
