@@ -13,6 +13,8 @@ http {
     server {
         listen 127.0.0.1:@ORIGIN@ backlog=4096; root @DIR@/www;
         location = / { return 200 "@SMALL@"; }
+        # Takes a body to its end before it answers: nginx does that for whoever is behind it.
+        location = /upload { client_max_body_size 0; proxy_pass http://127.0.0.1:@ORIGIN@/; }
         location / { }
     }
 }
@@ -37,6 +39,7 @@ http {
     @HTTP@
     server {
         listen 127.0.0.1:@PLAIN@ backlog=4096; listen 127.0.0.1:@SECURE@ ssl http2 backlog=4096;
+        @NGINXNEIGHBOUR@
         location / { @LOCATION@ proxy_pass http://origin; }
     }
 }
@@ -85,7 +88,9 @@ frontend clients
     bind 127.0.0.1:@PLAIN@ backlog 4096
     bind 127.0.0.1:@SECURE@ ssl crt @DIR@/haproxy.pem alpn h2,http/1.1 backlog 4096
     http-request add-header Via "1.1 gateway"
+    @HAPROXYNEIGHBOUR@
     default_backend origin
+@HAPROXYBACKEND@
 backend origin
     server origin 127.0.0.1:@ORIGIN@ pool-max-conn 512
 """
@@ -177,6 +182,13 @@ SLUICE_RULES = """\
 # The well-behaved client of `Benchmarks/attacks` has an origin of its own: what an attacker does to his is not what is measured.
 SLUICE_NEIGHBOUR_UPSTREAM = '  neighbour: {servers: ["http://127.0.0.1:@NEIGHBOUR@"], keepalive: 256}'
 SLUICE_NEIGHBOUR_RULES = "    request: [{name: neighbour, when: 'path == \"/\"', do: [{route: neighbour}]}]"
+# The same of the peers, with time limits like the ones that `bench/attacks.py` gives Sluice.
+NGINX_TIMES = "client_header_timeout 2s; client_body_timeout 2s; send_timeout 1s; reset_timedout_connection on;"
+NGINX_NEIGHBOUR = "location = / { proxy_pass http://neighbour; }"
+NGINX_NEIGHBOUR_UPSTREAM = ("upstream neighbour { server 127.0.0.1:@NEIGHBOUR@; keepalive 256; keepalive_requests 1000000000; "
+                            "keepalive_timeout 600s; }")
+HAPROXY_NEIGHBOUR = "timeout http-request 2s\n    timeout client 2s\n    use_backend neighbour if { path / }"
+HAPROXY_NEIGHBOUR_BACKEND = "backend neighbour\n    server neighbour 127.0.0.1:@NEIGHBOUR@ pool-max-conn 512"
 SLUICE_SCRIPT = """\
 export default {
   onRequest(request) { request.headers.set("x-hook", request.headers.get("user-agent")); },

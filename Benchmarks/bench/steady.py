@@ -40,7 +40,7 @@ def ask(connection: ssl.SSLSocket) -> bytes:
 
 def main() -> None:
     port, seconds = int(sys.argv[1]), float(sys.argv[2])
-    # It shares its core with the attacker, whose work is not what is measured.
+    # It shares its core with the gateway and comes before it.
     with contextlib.suppress(OSError):
         if os.sched_getscheduler(0) == os.SCHED_FIFO:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(30))

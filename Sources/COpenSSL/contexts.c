@@ -178,7 +178,7 @@ const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, 
     if (refused) return refused;
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_timeout(ctx, 12 * 3600);
+    SSL_CTX_set_timeout(ctx, SLUICE_SESSION_SECONDS);
     if (policy->no_tickets) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(ctx, 0);
@@ -191,6 +191,8 @@ const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, 
     SSL_CTX_set_tlsext_status_cb(ctx, sluice_on_status);
     SSL_CTX_set_tlsext_status_arg(ctx, server);
     if (server->ticket_keys > 0) SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+    // On each of them: OpenSSL asks the context that the session began with, whichever name was chosen later.
+    SSL_CTX_set_session_ticket_cb(ctx, sluice_on_ticket_made, sluice_on_ticket_opened, server);
     if (policy->verify == 0) return NULL;
     if (!trust(ctx, policy)) return "client authorities";
     if (policy->verify == 1) SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, take_any);

@@ -7,6 +7,11 @@
 // SSL_CTX_set_tlsext_status_cb(3).
 int sluice_on_status(SSL *ssl, void *arg);
 
+// SSL_CTX_set_session_ticket_cb(3): what a client's certificates say is good for a session as long as they are.
+int sluice_on_ticket_made(SSL *ssl, void *arg);
+SSL_TICKET_RETURN sluice_on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_length,
+                                          SSL_TICKET_STATUS status, void *arg);
+
 // Controls of bio.h's list that have no public names: the keys, with 1 for sending; the type of the next record.
 #define SLUICE_BIO_SET_KTLS 72
 #define SLUICE_BIO_SET_KTLS_RECORD 74

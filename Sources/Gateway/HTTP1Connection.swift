@@ -63,6 +63,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     var tunnelEnd: Int?
     /// The kernel takes megabytes for this client (HTTP1Splicing.swift).
     var sendsFarAhead = false
+    /// The client of a tunnel is not read because its origin does not read.
+    var tunnelHeld: TunnelHold?
     /// Reading waits for its turn behind what is small.
     private var pumpPending = false
 

@@ -210,8 +210,8 @@ extension HTTP1Connection {
         case .head: headTimeIsUp(limits.headTimeout, limits.keepAlive)
         case .body: bodyTimeIsUp(limits.bodyRateBytes, limits.bodyRateTime)
         case .lingering: close()
-        case .tunnel where tunnelEnd != nil: tunnelTimeIsUp(limits)
-        case .complete, .tunnel: worker.schedule(timer, after: UInt64(limits.writeStall))
+        case .tunnel: tunnelTimeIsUp(limits)
+        case .complete: worker.schedule(timer, after: UInt64(limits.writeStall))
         }
     }
 

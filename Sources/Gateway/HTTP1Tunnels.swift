@@ -5,12 +5,21 @@ import Rules
 import Telemetry
 import Upstream
 
+/// Since when an origin has more waiting for it than a tunnel may hold, and what it had been given by then.
+struct TunnelHold {
+    var since: UInt64
+    var passedOn: Int
+}
+
 /// What an upgrade or CONNECT opened: bytes in both directions, until both have ended.
 extension HTTP1Connection {
     func readTunnel() -> Bool {
         guard let runner else { return false }
         if !input.isEmpty {
-            guard runner.requestBacklog < listener.limits.exchangeBuffer else { return false }
+            guard runner.requestBacklog < listener.limits.exchangeBuffer else {
+                watchDeafOrigin()
+                return false
+            }
             runner.acceptTunneled(input.takeSlice(input.count))
             runner.requestBodyArrived()
             return true
@@ -45,7 +54,31 @@ extension HTTP1Connection {
         if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
     }
 
+    /// The client is not read any more, so neither its end nor its death would be seen: they stand behind what its own kernel
+    /// holds. From now on the origin is asked for progress, at the pace that clients are asked for.
+    private func watchDeafOrigin() {
+        guard tunnelHeld == nil else { return }
+        tunnelHeld = TunnelHold(since: worker.now, passedOn: passedOn)
+        let limit = UInt64(listener.limits.writeStall)
+        if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
+    }
+
     func tunnelTimeIsUp(_ limits: Limits) {
+        if tunnelEnd != nil { return endedTunnelTimeIsUp(limits) }
+        let stall = UInt64(limits.writeStall)
+        guard let runner, let held = tunnelHeld, runner.requestBacklog >= limits.exchangeBuffer, !runner.requestBody.isEmpty else {
+            tunnelHeld = nil
+            return worker.schedule(timer, after: stall)
+        }
+        let elapsed = worker.now - held.since
+        guard elapsed >= stall else { return worker.schedule(timer, after: stall - elapsed) }
+        tunnelHeld = TunnelHold(since: worker.now, passedOn: passedOn)
+        guard passedOn - held.passedOn < max(1, limits.writeRate * Int(elapsed) / 1000) else { return worker.schedule(timer, after: stall) }
+        worker.metrics.add(.timeoutsWriteStall)
+        clientGone(reset: true)
+    }
+
+    private func endedTunnelTimeIsUp(_ limits: Limits) {
         let before = tunnelEnd ?? 0
         let now = passedOn
         tunnelEnd = now

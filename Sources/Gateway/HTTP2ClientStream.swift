@@ -32,6 +32,8 @@ final class HTTP2ClientStream: ClientStream {
     /// What the client sent before the origin agreed to a tunnel. Bounded by the stream's window.
     private var early = Chain()
     private var progress = StreamProgress()
+    /// Of a tunnel's origin, with what waits for it.
+    private var originProgress = StreamProgress()
 
     init() { super.init(fd: -1) }
 
@@ -53,6 +55,7 @@ final class HTTP2ClientStream: ClientStream {
         webSocketKey = nil
         awaitsContinue = false
         progress = StreamProgress()
+        originProgress = StreamProgress()
     }
 
     // MARK: The request
@@ -283,11 +286,18 @@ final class HTTP2ClientStream: ClientStream {
 
     // MARK: Time
 
+    /// False when the origin of a tunnel takes too little of what waits for it: its client is held back as long, and might be gone.
+    private func originGoesOn(_ now: UInt64, _ limits: Limits, _ stream: HTTP2RequestStream) -> Bool {
+        guard tunnel == .open, let runner else { return true }
+        return originProgress.sendingGoesOn(
+            now, limits, waiting: !runner.requestBody.isEmpty, sent: stream.receivedBytes - runner.requestBacklog)
+    }
+
     /// Ends a stream whose client sends or takes too little for too long.
     func checkProgress(_ now: UInt64, _ limits: Limits) {
         guard let stream else { return }
         let waiting = stream.queuedBytes > 0
-        guard progress.sendingGoesOn(now, limits, waiting: waiting, sent: stream.sentBytes) else {
+        guard progress.sendingGoesOn(now, limits, waiting: waiting, sent: stream.sentBytes), originGoesOn(now, limits, stream) else {
             stream.owner?.worker.metrics.add(.timeoutsWriteStall)
             stream.reset(.cancel)
             return streamClosed(.cancel)

@@ -7,7 +7,7 @@ import COpenSSL
 
     let room = RecordRoom()
     private let certificates: [LoadedCertificate]
-    private let shared: UnsafeMutablePointer<sluice_server>
+    let shared: UnsafeMutablePointer<sluice_server>
     /// One per set of certificates that answer together.
     // SAFETY: owned by this object, freed in deinit.
     private var contexts: [OpaquePointer] = unsafe []

@@ -14,6 +14,14 @@ extension ClientContext {
     }
 }
 
+extension ServerContext {
+    /// Lets sessions be judged as if it were later. - Parameter ahead: seconds.
+    func setClock(ahead: Int) {
+        // SAFETY: lives as long as this object; read inside handshakes only.
+        unsafe shared.pointee.clock_ahead = Int64(ahead)
+    }
+}
+
 extension TLSTransport {
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3).
     func updateKey() {

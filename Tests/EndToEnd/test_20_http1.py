@@ -289,6 +289,62 @@ def test_a_client_that_leaves_a_deaf_websocket_is_noticed(start, certificates, o
     assert gateway.metric("sluice_timeouts_total", kind="upstream_idle") == 0, "long before the tunnel's idle time"
 
 
+@pytest.mark.parametrize("leaves", [True, False], ids=["left", "stays"])
+def test_a_client_behind_a_deaf_websocket_is_let_go_long_before_the_idle_time(start, certificates, origin, tls, leaves):
+    """Its end stays with its own kernel, behind what nobody reads, so nothing is seen of it here: the origin's progress decides.
+    That an origin goes on speaking makes no difference (a client that left would answer it with a reset)."""
+    async def deaf(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        exchange.writer.transport.pause_reading()
+        while not origin.release.is_set() and not exchange.writer.is_closing():
+            if not leaves:
+                exchange.writer.write(b"\x81\x02hi")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(origin.release.wait(), 0.2)
+
+    origin.script = deaf
+    rules = lambda ports: (rule_file(ports, certificates, origin.port, origin_options="timeouts: {idle: 1h}")  # noqa: E731
+                           + "limits: {write_stall: 2s, write_rate: 1KiB}\n")
+    gateway = start(rules=rules)
+    client = gateway.http1(tls)
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    assert client.head().status == 101
+    client.socket.settimeout(1)
+    with contextlib.suppress(TimeoutError, OSError):
+        while True:
+            client.send(bytes(65536))
+    if leaves:
+        client.close()
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="write_stall") == 1, "its origin is given up", seconds=30)
+    wait_until(lambda: gateway.metric("sluice_connections_active") == 0, "the client is let go")
+    wait_until(lambda: gateway.metric("sluice_upstream_connections", state="active") == 0, "and its origin")
+
+
+def test_a_websocket_whose_origin_reads_slowly_goes_on(start, certificates, origin):
+    """What is taken of it is more than `write_rate`, though less than what waits, again and again."""
+    async def slow(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        got = 0
+        while got < 24_000_000 and (more := await exchange.reader.read(262_144)):
+            got += len(more)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(origin.release.wait(), 0.05)
+        await exchange.send(b"%d" % got)
+        exchange.writer.close()
+
+    origin.script = slow
+    rules = lambda ports: rule_file(ports, certificates, origin.port) + "limits: {write_stall: 300ms, write_rate: 1KiB}\n"  # noqa: E731
+    gateway = start(rules=rules)
+    with gateway.http1() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        assert client.head().status == 101
+        client.send(bytes(24_000_000))
+        assert client.socket.recv(100) == b"24000000"
+    assert gateway.metric("sluice_timeouts_total", kind="write_stall") == 0
+
+
 def test_a_websocket_client_that_ends_its_side_is_heard_out(start, origin):
     """Whatever it sent before its end reaches an origin that takes its time, and the answer reaches the client."""
     async def patient(exchange):

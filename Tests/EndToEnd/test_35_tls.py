@@ -162,6 +162,46 @@ def test_a_ticket_of_an_open_name_does_not_open_one_that_demands_certificates(se
     assert third.session_reused and seen(text)["x-subject"] == "CN=carol" and seen(text)["x-verified"] == "true"
 
 
+@pytest.mark.parametrize("verify", ["required", "optional"])
+@pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
+def test_a_session_ends_with_the_certificate_that_was_shown_for_it(serve, authority, clients, version, verify):
+    gateway = serve(f'certificates: [{pair(authority.issue("one", ["one.test"]))}], client: {{ca: "{clients.file}", verify: {verify}}}', SHOW)
+    lasting = TLS(authority, clients.issue("lasting"), version)
+    _, other = lasting.get(gateway, "one.test")
+    brief = TLS(authority, clients.sign_for(f"brief-{verify}", 15), version)
+    text, first = brief.get(gateway, "one.test")
+    assert seen(text)["x-verified"] == "true"
+    assert brief.get(gateway, "one.test", first.session)[1].session_reused, "while it is valid"
+
+    def has_ended() -> bool:
+        try:
+            text, again = brief.get(gateway, "one.test", first.session)
+        except (ssl.SSLError, ConnectionResetError):
+            return verify == "required"
+        assert again.session_reused == (seen(text)["x-verified"] == "true"), "whoever does not resume is asked for its certificate"
+        return not again.session_reused
+
+    wait_until(has_ended, "the certificate ends, and the session with it", seconds=40)
+    assert lasting.get(gateway, "one.test", other.session)[1].session_reused, "others go on"
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
+def test_a_session_ends_with_the_authority_that_is_taken_away(serve, authority, clients, tmp_path, version):
+    """And with nothing else: as long as the same authorities are named, a reload leaves sessions alone."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(clients.file.read_bytes())
+    gateway = serve(f'certificates: [{pair(authority.issue("one", ["one.test"]))}], client: {{ca: "{trusted}"}}', SHOW)
+    alice = TLS(authority, clients.issue("alice"), version)
+    _, first = alice.get(gateway, "one.test")
+    gateway.reload(gateway.file.read_text() + "# changed\n")
+    text, again = alice.get(gateway, "one.test", first.session)
+    assert again.session_reused and seen(text)["x-verified"] == "true"
+    trusted.write_bytes(Authority(tmp_path / "new", "new").file.read_bytes())
+    gateway.reload(gateway.file.read_text() + "# changed again\n")
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        alice.get(gateway, "one.test", first.session)
+
+
 def test_a_host_of_another_policy_is_misdirected(serve, authority, clients):
     """Also over HTTP/1.1: who came in by the open name does not ask for the closed one."""
     open_, closed = authority.issue("open", ["open.test"]), authority.issue("closed", ["closed.test"])

@@ -166,6 +166,46 @@ private func client(_ certificates: TestCertificates, _ change: (inout ClientOpt
         #expect(try resumed(worker, visitor) == false)
     }
 
+    /// A server that asks for certificates, and a client that shows one of 30 days.
+    private func acquaintances(_ mode: ClientVerification.Mode, tls12: Bool) throws -> (ServerContext, ClientContext) {
+        let keys = [try key(1)]
+        let worker = try server([certificates.ecdsa]) {
+            $0.ticketKeys = keys
+            $0.clients = ClientVerification(mode: mode, authorities: certificates.authority, authoritiesName: "ca.pem")
+        }
+        let visitor = try client(certificates) { $0.certificate = certificates.rsa }
+        if tls12 { visitor.setMaximumVersionTLS12() }
+        return (worker, visitor)
+    }
+
+    private static let hour = 3600
+    private static let life = 30 * 24 * hour
+
+    @Test(arguments: [ClientVerification.Mode.optional, .required], [false, true])
+    func aSessionEndsWithTheCertificatesOfItsClient(_ mode: ClientVerification.Mode, tls12: Bool) throws {
+        let (worker, visitor) = try acquaintances(mode, tls12: tls12)
+        worker.setClock(ahead: TicketTests.life - 2 * TicketTests.hour)
+        #expect(try resumed(worker, visitor) == false)
+        #expect(try resumed(worker, visitor) == true)
+        worker.setClock(ahead: TicketTests.life - TicketTests.hour)
+        #expect(try resumed(worker, visitor) == true, "an hour is left")
+        worker.setClock(ahead: TicketTests.life + 1)
+        #expect(try resumed(worker, visitor) == false, "the certificate has ended")
+    }
+
+    @Test(arguments: [false, true])
+    func aSessionWithACertificateLastsTwelveHoursHoweverOftenItIsUsed(tls12: Bool) throws {
+        let (worker, visitor) = try acquaintances(.required, tls12: tls12)
+        #expect(try resumed(worker, visitor) == false)
+        for hours in [5, 10, 11] {
+            worker.setClock(ahead: hours * TicketTests.hour)
+            #expect(try resumed(worker, visitor) == true, "after \(hours) hours")
+        }
+        worker.setClock(ahead: 12 * TicketTests.hour + 1)
+        #expect(try resumed(worker, visitor) == false, "also by a ticket that is an hour old")
+        #expect(try resumed(worker, visitor) == true, "the certificate was shown again")
+    }
+
     @Test func aTicketKeyHasEightyBytes() {
         #expect(TicketKey([1, 2, 3]) == nil)
         #expect(TicketKey(Array(repeating: 0, count: 80)) != nil)

@@ -72,7 +72,11 @@ struct sluice_server {
     int ticket_keys;         // 0: OpenSSL's own
     unsigned char tickets[SLUICE_TICKET_KEYS][SLUICE_TICKET_KEY_BYTES];
     struct sluice_staple *staples; // what is stapled to which certificate
+    int64_t clock_ahead;     // seconds that the clock is taken to be ahead, for tests
 };
+
+// A session lasts no longer than this from the handshake in full, however often it is used again.
+#define SLUICE_SESSION_SECONDS (12 * 3600)
 
 // How the names of one context are served.
 struct sluice_policy {

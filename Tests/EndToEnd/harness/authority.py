@@ -1,4 +1,5 @@
 """Certificates for tests, made with the openssl command."""
+import datetime
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,21 @@ class Authority:
         self.serial += 1
         self._openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-days", days,
                       "-set_serial", self.serial, "-extfile", extensions, "-out", certificate)
+        certificate.write_bytes(certificate.read_bytes() + self.file.read_bytes())
+        return certificate, key
+
+    def sign_for(self, name: str, seconds: int) -> tuple[Path, Path]:
+        """A client's certificate that ends after so many seconds: `openssl ca` is the only command that knows of them."""
+        certificate, key, request = (self.folder / f"{name}.{end}" for end in ("crt", "key", "csr"))
+        self._openssl("req", "-new", *EC, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        settings = self.folder / f"{name}.cnf"
+        (self.folder / f"{name}.db").write_text("")
+        settings.write_text(f"[ca]\ndefault_ca=one\n[one]\ndatabase={self.folder}/{name}.db\nnew_certs_dir={self.folder}\n"
+                            f"certificate={self.file}\nprivate_key={self.key}\ndefault_md=sha256\npolicy=any\nrand_serial=yes\n"
+                            "[any]\ncommonName=supplied\n")
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+        self._openssl("ca", "-batch", "-notext", "-config", settings, "-enddate", end.strftime("%Y%m%d%H%M%SZ"), "-in", request,
+                      "-out", certificate)
         certificate.write_bytes(certificate.read_bytes() + self.file.read_bytes())
         return certificate, key
 
