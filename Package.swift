@@ -44,6 +44,7 @@ let package = Package(
         .library(name: "SluiceProtocols", targets: ["HTTP2", "TLS", "Stores"]),
         .library(name: "SluiceGateway", targets: ["Gateway"]),
         .library(name: "SluiceBodies", targets: ["Codings", "Patterns"]),
+        .library(name: "SluiceRehearsal", targets: ["Rehearsal"]),
         .library(name: "SluiceProcesses", targets: ["Supervisor", "Cordon", "Reactor", "Telemetry"]),
     ],
     dependencies: [

@@ -64,5 +64,6 @@ let package = Package(
         fuzzer("FuzzPackets", "SluiceProcesses"),
         fuzzer("FuzzRing", "SluiceProcesses"),
         fuzzer("FuzzLogLine", "SluiceProcesses"),
+        fuzzer("FuzzDescriptions", "SluiceRehearsal"),
     ]
 )

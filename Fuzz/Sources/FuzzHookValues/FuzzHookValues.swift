@@ -41,7 +41,7 @@ private final class Bench {
         exchange.request.setMethod(Span("POST"))
         exchange.request.authority = exchange.request.arena.append("a.example")
         exchange.request.setPath(Span("/"))
-        exchange.request.body = .known(UInt64(bytes.count))
+        exchange.request.body = .known(bytes.count)
         call.bytes = bytes
         call.outcome = nil
         let outcome: HookOutcome?
