@@ -43,6 +43,9 @@ let package = Package(
         .library(name: "SluiceHooks", targets: ["Hooks"]),
         .library(name: "SluiceProtocols", targets: ["HTTP2", "TLS", "Stores"]),
         .library(name: "SluiceGateway", targets: ["Gateway"]),
+        .library(name: "SluiceBodies", targets: ["Codings", "Patterns"]),
+        .library(name: "SluiceRehearsal", targets: ["Rehearsal"]),
+        .library(name: "SluiceProcesses", targets: ["Supervisor", "Cordon", "Reactor", "Telemetry"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

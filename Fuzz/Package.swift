@@ -19,19 +19,18 @@ let codecs: [Target.Dependency] = [
     "Support",
 ]
 
-func fuzzer(_ name: String) -> Target {
-    .executableTarget(name: name, dependencies: codecs, swiftSettings: settings)
-}
-
 let rules: [Target.Dependency] = codecs + [.product(name: "SluiceRules", package: "sluice"), "RuleSupport"]
 
 func ruleFuzzer(_ name: String) -> Target {
     .executableTarget(name: name, dependencies: rules, swiftSettings: settings)
 }
 
-func protocolFuzzer(_ name: String) -> Target {
-    .executableTarget(name: name, dependencies: codecs + [.product(name: "SluiceProtocols", package: "sluice")], swiftSettings: settings)
+/// - Parameter products: libraries of the gateway that it needs besides the codecs.
+func fuzzer(_ name: String, _ products: String...) -> Target {
+    .executableTarget(name: name, dependencies: codecs + products.map { .product(name: $0, package: "sluice") }, swiftSettings: settings)
 }
+
+func protocolFuzzer(_ name: String) -> Target { fuzzer(name, "SluiceProtocols") }
 
 let package = Package(
     name: "SluiceFuzz",
@@ -55,7 +54,16 @@ let package = Package(
         protocolFuzzer("FuzzRESP"),
         .executableTarget(
             name: "FuzzForwarded", dependencies: rules + [.product(name: "SluiceGateway", package: "sluice")], swiftSettings: settings),
-        .executableTarget(
-            name: "FuzzShmRing", dependencies: codecs + [.product(name: "SluiceHooks", package: "sluice")], swiftSettings: settings),
+        fuzzer("FuzzShmRing", "SluiceHooks"),
+        fuzzer("FuzzHookValues", "SluiceHooks"),
+        fuzzer("FuzzSourceMap", "SluiceHooks"),
+        fuzzer("FuzzCodings", "SluiceBodies"),
+        fuzzer("FuzzReplacements", "SluiceBodies"),
+        fuzzer("FuzzPattern", "SluiceBodies"),
+        fuzzer("FuzzLocalRequest", "SluiceGateway", "SluiceProcesses"),
+        fuzzer("FuzzPackets", "SluiceProcesses"),
+        fuzzer("FuzzRing", "SluiceProcesses"),
+        fuzzer("FuzzLogLine", "SluiceProcesses"),
+        fuzzer("FuzzDescriptions", "SluiceRehearsal"),
     ]
 )

@@ -158,12 +158,17 @@ static int brotli_encode(sluice_coder *coder, int mode, size_t *left, const uint
 }
 
 static int brotli_decode(sluice_coder *coder, int mode, size_t *left, const uint8_t **in, size_t *room, uint8_t **out) {
-    switch (BrotliDecoderDecompressStream(coder->brotli_in, left, in, room, out, NULL)) {
-    case BROTLI_DECODER_RESULT_SUCCESS: return *left == 0 ? SLUICE_STEP_ENDED : SLUICE_STEP_FAILED;
-    case BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT: return SLUICE_STEP_WANTS_ROOM;
-    case BROTLI_DECODER_RESULT_NEEDS_MORE_INPUT: return mode == SLUICE_MODE_FINISH ? SLUICE_STEP_FAILED : SLUICE_STEP_WANTS_INPUT;
-    default: return SLUICE_STEP_FAILED;
+    // Its end is waited for, as with the others: what follows it is wrong in whatever pieces it comes.
+    if (!coder->between) {
+        switch (BrotliDecoderDecompressStream(coder->brotli_in, left, in, room, out, NULL)) {
+        case BROTLI_DECODER_RESULT_SUCCESS: coder->between = 1; break;
+        case BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT: return SLUICE_STEP_WANTS_ROOM;
+        case BROTLI_DECODER_RESULT_NEEDS_MORE_INPUT: return mode == SLUICE_MODE_FINISH ? SLUICE_STEP_FAILED : SLUICE_STEP_WANTS_INPUT;
+        default: return SLUICE_STEP_FAILED;
+        }
     }
+    if (*left > 0) return SLUICE_STEP_FAILED;
+    return mode == SLUICE_MODE_FINISH ? SLUICE_STEP_ENDED : SLUICE_STEP_WANTS_INPUT;
 }
 
 static int zstd_encode(sluice_coder *coder, int mode, ZSTD_inBuffer *in, ZSTD_outBuffer *out) {

@@ -29,12 +29,13 @@ public struct OriginReport: Sendable, Equatable {
     /// It gets requests.
     public var isUp: Bool { check != .failing && ejectedFor == 0 }
 
-    /// Adds what another worker, or an older configuration of the same one, has to say of the same server.
+    /// Adds what another worker, or an older configuration of the same one, has to say of the same server. A worker may say
+    /// anything: no number of it ends the process that adds.
     public mutating func add(_ other: OriginReport) {
-        active += other.active
-        waiting += other.waiting
-        open += other.open
-        idle += other.idle
+        active &+= other.active
+        waiting &+= other.waiting
+        open &+= other.open
+        idle &+= other.idle
         // Bad news count: workers hear of them from each other within a tenth of a second.
         if other.check.rawValue > check.rawValue { check = other.check }
         ejectedFor = max(ejectedFor, other.ejectedFor)

@@ -56,9 +56,9 @@ public struct FunctionReport: Sendable, Equatable {
                 merged.append(report)
                 continue
             }
-            merged[place].heap += report.heap
-            merged[place].isolates += report.isolates
-            merged[place].outside += report.outside
+            merged[place].heap &+= report.heap
+            merged[place].isolates &+= report.isolates
+            merged[place].outside &+= report.outside
         }
         return merged
     }

@@ -88,7 +88,9 @@ struct AdminRequest: Equatable {
             switch byte {
             case UInt8(ascii: "+"): bytes.append(UInt8(ascii: " "))
             case UInt8(ascii: "%"):
-                guard let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16), rest.count >= 2 else { return nil }
+                let digits = rest.prefix(2)
+                // What reads numbers would take a sign for a digit.
+                guard digits.count == 2, digits.allSatisfy(isHexDigit), let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16) else { return nil }
                 bytes.append(value)
                 rest = rest.dropFirst(2)
             default: bytes.append(byte)
@@ -96,6 +98,8 @@ struct AdminRequest: Equatable {
         }
         return String(validating: bytes, as: UTF8.self)
     }
+
+    private static func isHexDigit(_ byte: UInt8) -> Bool { byte &- 48 < 10 || (byte | 0x20) &- 97 < 6 }
 }
 
 /// Reads the lines of a head.

@@ -133,6 +133,16 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(try bench.run(bench.plan(decode: .deflate), zlib) == Array("hello".utf8))
     }
 
+    @Test(arguments: encoders)
+    func `what follows the end of a stream makes the body wrong, in whatever pieces it comes`(coding: ContentCoding) throws {
+        let bench = Bench()
+        let encoded = try bench.run(bench.plan(encode: coding), Array("whole".utf8))
+        for size in [1, encoded.count, 1 << 20] {
+            #expect(try bench.run(bench.plan(decode: coding), encoded, size: size) == Array("whole".utf8))
+            #expect(throws: CodingError.self) { try bench.run(bench.plan(decode: coding), encoded + [1, 2, 3], size: size) }
+        }
+    }
+
     @Test func `a body that grows beyond all measure is stopped, in little memory`() throws {
         let bench = Bench()
         let zeros = [UInt8](repeating: 0, count: 64 << 20)

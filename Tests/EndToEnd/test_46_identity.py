@@ -189,9 +189,11 @@ def test_an_origin_is_told_by_proxy_header(start, origin, version):
 
 def test_an_origin_behind_a_unix_socket(start, tmp_path):
     path = str(tmp_path / "origin.sock")
+    connections = []
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
+            connections.append(self.connection)
             while self.rfile.readline().startswith(b"GET"):
                 while self.rfile.readline() != b"\r\n":
                     pass
@@ -203,9 +205,12 @@ def test_an_origin_behind_a_unix_socket(start, tmp_path):
         gateway = start(upstreams=f'local: {{servers: ["unix:{path}"]}}', request="- {name: local, do: [{route: local}]}")
         for _ in range(3):
             assert gateway.fetch("http1", "GET", "/").body == b"fine"
+        assert len(connections) == 1, "it is kept between requests"
         server.shutdown()
-        server.server_close()
         Path(path).unlink()
+        # The gateway keeps its connection for a minute, and closing the server waits for the thread that serves it.
+        connections[0].shutdown(socket.SHUT_RDWR)
+        server.server_close()
         answer = wait_until(lambda: (a := gateway.fetch("http1", "GET", "/")).status != 200 and a, "its end is seen")
         assert answer.status == 502
     finally:

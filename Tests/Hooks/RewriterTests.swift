@@ -41,6 +41,21 @@ import Testing
         #expect(try rewrite("a < b <3 <p", "new HTMLRewriter()") == "a < b <3 <p")
     }
 
+    @Test func whatAScriptHoldsIsNotRewritten() throws {
+        let rules = "new HTMLRewriter().on('a', { element(e) { e.setAttribute('b', 'c'); } })"
+        for page in ["<script>x = '</b><a>'; y = '</scripts><a>' </script", "<style></p><a></style", "<TEXTAREA></text</textarea"] {
+            #expect(try rewrite("\(page)><a>", rules) == "\(page)><a b=\"c\">")
+        }
+        #expect(try rewrite("<script></p><a>", rules) == "<script></p><a>")
+    }
+
+    @Test func aCommentEndsWhereABrowserEndsIt() throws {
+        let rules = "new HTMLRewriter().on('a', { element(e) { e.remove(); } }).onDocument({ comments(c) { c.text = `[${c.text}]`; } })"
+        for (comment, text) in [("<!-->", ""), ("<!--->", ""), ("<!---->", ""), ("<!--x--!>", "x"), ("<!--x--->", "x-"), ("<!---!>-->", "-!>"), ("<!--!>-->", "!>")] {
+            #expect(try rewrite("\(comment)<a>1</a>2", rules) == "<!--[\(text)]-->2", "\(comment)")
+        }
+    }
+
     @Test func whatIsNotSupportedIsSaid() throws {
         let answer = try rewrite("", "new HTMLRewriter().on('a:hover', {})")
         #expect(answer.contains("is not supported"), "\(answer)")

@@ -35,4 +35,14 @@ import Testing
         #expect(merged[0].active == 3 && merged[0].check == .failing && merged[0].ejectedFor == 7)
         #expect(merged.map(\.isUp) == [false, true, true])
     }
+
+    @Test func numbersOfAWorkerThatLiesEndNobody() {
+        var lies = WorkerReport()
+        lies.origins = (0..<2).map { _ in report("a", "x") { ($0.active, $0.waiting, $0.open, $0.idle, $0.ejectedFor) = (.max, .max, .max, .max, .max) } }
+        var function = FunctionReport(name: "f")
+        (function.heap, function.isolates, function.outside) = (.max, .max, .max)
+        lies.functions = [function, function]
+        lies.add(lies)
+        #expect(lies.origins.count == 1 && lies.functions.count == 1)
+    }
 }

@@ -101,10 +101,11 @@ import Testing
     }
 
     @Test func parametersAreDecoded() {
-        let request = AdminRequest(path: "/", query: "role=read&name=a%20b+c&flag&bad=%4")
+        let request = AdminRequest(path: "/", query: "role=read&name=a%20b+c&flag&bad=%4&sign=%+f")
         #expect(request.parameter("name") == "a b c")
         #expect(request.parameter("flag") == "")
         #expect(request.parameter("bad") == nil)
+        #expect(request.parameter("sign") == nil)
         #expect(request.parameter("other") == nil)
     }
 

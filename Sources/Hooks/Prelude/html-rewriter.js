@@ -162,12 +162,13 @@
     }
     /// Where the next tag, comment or doctype begins; -1 when there is none.
     nextMark() {
-      if (this.rawName !== null) return this.rest.search(new RegExp(`</(?:${this.rawName}[\\s/>]|${prefixes(this.rawName)}$)`, "i"));
+      // In a script only its own end counts, and what may become it with the next piece.
+      if (this.rawName !== null) return this.rest.search(new RegExp(`</${this.rawName}[\\s/>]|<(?:/(?:${prefixes(this.rawName)})?)?$`, "i"));
       return this.rest.search(/<(?:[a-zA-Z/!?]|$)/);
     }
     markEnd() {
       const { rest } = this;
-      if (rest.startsWith("<!--")) { const at = rest.indexOf("-->", 4); return at < 0 ? -1 : at + 3; }
+      if (rest.startsWith("<!--")) return commentEnd(rest);
       if ("<!--".startsWith(rest)) return -1;
       if (/^<[!?]/.test(rest)) { const at = rest.indexOf(">"); return at < 0 ? -1 : at + 1; }
       let quote = "";
@@ -208,7 +209,7 @@
       return mark[1] === "/" ? this.endTag(mark) : this.startTag(mark);
     }
     async comment(mark) {
-      const piece = new Comment(mark.slice(4, -3)), text = piece.text;
+      const piece = new Comment(mark.slice(4).replace(/-{0,2}!?>$/, "")), text = piece.text;
       for (const one of [...this.documents, ...this.stack.flatMap((open) => open.handlers)]) if (typeof one.comments === "function") await one.comments(piece);
       this.putPiece(piece, piece.text === text ? mark : `<!--${piece.text}-->`);
     }
@@ -250,7 +251,13 @@
       for (const one of this.documents) if (typeof one.end === "function") await one.end({ append: (text, options) => this.put(content(text, options)) });
     }
   }
-  const prefixes = (name) => [...name].map((_, index) => name.slice(0, index)).join("|");
+  const prefixes = (name) => [...name].map((_, index) => name.slice(0, index + 1)).join("|");
+  /// `<!-->` and `<!--->` are whole, and `--!>` ends a comment too (the HTML standard, 13.2.5.43 to 51).
+  function commentEnd(text) {
+    const plain = text.indexOf("-->", 2), odd = text.indexOf("--!>", 4);
+    if (plain < 0 || odd >= 0 && odd < plain) return odd < 0 ? -1 : odd + 4;
+    return plain + 3;
+  }
 
   function parseTag(mark) {
     const name = /^<([^\s/>]*)/.exec(mark)[1].toLowerCase(), attributes = [];
