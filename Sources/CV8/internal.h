@@ -35,7 +35,8 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   std::atomic<size_t> used_{0}, peak_{0};
 };
 
-/// Memory for the strings an operation asks for: a bump buffer, and malloc for what does not fit.
+/// Memory for the strings an operation asks for: a bump buffer, and malloc for what does not fit. One for each thread, because
+/// operations nest and end as calls do: an isolate that nobody uses has none.
 struct Scratch {
   static constexpr size_t kSize = 16 * 1024;
   size_t top = 0;
@@ -144,7 +145,6 @@ struct cv8_isolate {
   int resource_count = 0;
   v8::CpuProfiler *profiler = nullptr;  // while a profile is taken
   cv8::Inspector *inspector = nullptr;  // when it may be debugged
-  cv8::Scratch scratch;
 };
 
 struct cv8_call {
