@@ -38,7 +38,8 @@ class QuotaAllocator final : public v8::ArrayBuffer::Allocator {
   std::atomic<size_t> used_{0}, peak_{0};
 };
 
-/// Memory for the strings an operation asks for: a bump buffer, and malloc for what does not fit.
+/// Memory for the strings an operation asks for: a bump buffer, and malloc for what does not fit. One for each thread, because
+/// operations nest and end as calls do: an isolate that nobody uses has none.
 struct Scratch {
   static constexpr size_t kSize = 16 * 1024;
   size_t top = 0;
@@ -152,7 +153,6 @@ struct cv8_isolate {
   std::shared_ptr<cv8::LoanBook> loans;
   uint64_t scavenges = 0;
   size_t young_bytes = 0;  // of buffers for chunks since the last scavenge
-  cv8::Scratch scratch;
 };
 
 struct cv8_call {

@@ -14,8 +14,10 @@ static void finish_array(cv8_call *call) {
   call->info->GetReturnValue().Set(v8::Array::New(call->isolate->v8, call->items.data(), call->items.size()));
 }
 
+static thread_local Scratch thread_scratch;
+
 static void release_scratch(cv8_call *call) {
-  call->isolate->scratch.top = call->scratch_mark;
+  thread_scratch.top = call->scratch_mark;
   while (call->overflow != nullptr) {
     void *next = *static_cast<void **>(call->overflow);
     free(call->overflow);
@@ -32,7 +34,7 @@ void native_operation(const v8::FunctionCallbackInfo<v8::Value> &info) {
     return;
   }
   isolate->operation_count++;
-  cv8_call call{&info, isolate, isolate->scratch.top};
+  cv8_call call{&info, isolate, thread_scratch.top};
   isolate->perform(isolate->operations, info.Data().As<v8::Int32>()->Value(), &call);
   finish_array(&call);
   release_scratch(&call);
@@ -40,7 +42,7 @@ void native_operation(const v8::FunctionCallbackInfo<v8::Value> &info) {
 
 /// Memory until the operation ends.
 static uint8_t *scratch(cv8_call *call, size_t count) {
-  Scratch &buffer = call->isolate->scratch;
+  Scratch &buffer = thread_scratch;
   if (count <= Scratch::kSize - buffer.top) {
     uint8_t *bytes = buffer.bytes + buffer.top;
     buffer.top += count;
