@@ -26,7 +26,7 @@ static const char *examine(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, int6
     return *until <= (int64_t)time(NULL) ? "it is too old: fetch a new one" : NULL;
 }
 
-const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length) {
+const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length, int *old) {
     const unsigned char *at = der;
     int64_t until = 0;
     OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)length);
@@ -36,6 +36,7 @@ const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *is
     OCSP_BASICRESP_free(basic);
     OCSP_RESPONSE_free(response);
     ERR_clear_error();
+    *old = wrong != NULL && until != 0;
     if (wrong) return wrong;
     struct sluice_staple *staple = malloc(sizeof *staple + length);
     if (staple == NULL) return "there is no memory for it";

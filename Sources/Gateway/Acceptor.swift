@@ -35,8 +35,8 @@ final class Acceptor: Channel {
     }
 
     override func ready(_ events: ReadyEvents) {
-        // Bounded, so that a flood of connections does not keep established ones waiting.
-        for _ in 0..<64 where !acceptOne() { return }
+        // Bounded, so that a flood of connections does not keep established ones waiting: the rest is told of again at once.
+        for _ in 0..<4 where !acceptOne() { return }
     }
 
     /// Takes what the kernel has queued, then closes: whoever connected before the drain is served, whoever comes

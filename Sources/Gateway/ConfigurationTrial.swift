@@ -9,7 +9,7 @@ import Upstream
 ///
 /// To be called in a process of its own: a module's top level runs here, and V8 can end the process it runs in.
 public enum ConfigurationTrial {
-    /// Everything that is wrong, with place and remedy; empty when the configuration can be served.
+    /// Everything that is wrong, with place and remedy, and what should be looked at; without errors the configuration can be served.
     public static func complaints(_ bundle: ConfigurationBundle) -> [Diagnostic] {
         let files = FileBundle(files: Dictionary(bundle.files.map { ($0.path, $0.bytes) }) { first, _ in first })
         let result = RuleFile.load(bundle.mainFile, provider: files)
@@ -27,16 +27,15 @@ public enum ConfigurationTrial {
     }
 
     private static func certificates(_ configuration: Configuration, _ files: FileBundle) -> [Diagnostic] {
-        configuration.listeners.compactMap { listener in
+        configuration.listeners.flatMap { listener in
+            let place = listener.tls?.certificates.first?.certificate.position ?? listener.position
             var alone = configuration
             alone.listeners = [listener]
             do {
-                _ = try ListenerState.all(alone, files: files, ticketKeys: [])
-                return nil
+                let warnings = try ListenerState.all(alone, files: files, ticketKeys: [])[listener.name]?.tls?.warnings ?? []
+                return warnings.map { Diagnostic(.certificateDates, "listener \"\(listener.name)\": \($0)", at: place, in: configuration, files) }
             } catch {
-                return Diagnostic(
-                    .certificate, "listener \"\(listener.name)\": \(error)", at: listener.tls?.certificates.first?.certificate.position ?? listener.position,
-                    in: configuration, files)
+                return [Diagnostic(.certificate, "listener \"\(listener.name)\": \(error)", at: place, in: configuration, files)]
             }
         }
     }

@@ -61,7 +61,8 @@ extension Head {
     /// Takes one from Max-Forwards.
     fileprivate mutating func countForward() -> Forward {
         guard let index = firstIndex(named: Span("Max-Forwards")) else { return .goOn }
-        guard let left = bytes(fields[index].value).decimal() else { return .malformed }
+        // It is one number (RFC 9110 section 7.6.2): of two, the next recipient could read the other.
+        guard firstIndex(named: Span("Max-Forwards"), from: index + 1) == nil, let left = bytes(fields[index].value).decimal() else { return .malformed }
         guard left > 0 else { return .last }
         let mark = arena.count
         _ = arena.append(String(left - 1))

@@ -115,7 +115,7 @@ public final class Worker: Reactor {
         overload.start()
         schedules.use(first)
         clocks.look(self)
-        if context.worker == 0 { noteKernelTLS() }
+        if context.worker == 0 { noteTLS(first) }
         inspection = Inspection(self)
         inspection?.begin()
         control?.ready(generation: context.generation)

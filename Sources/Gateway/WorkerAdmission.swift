@@ -5,7 +5,11 @@ import Telemetry
 /// Which connections a worker takes, and which it gives up for others.
 extension Worker {
     /// Whether the kernel makes TLS records. Where it does not, several leave with one system call all the same.
-    func noteKernelTLS() {
+    /// And what certificates should be looked at: a reload has the same said by whoever examined the files.
+    func noteTLS(_ generation: ServingGeneration) {
+        for (name, listener) in generation.listeners.sorted(by: { $0.key < $1.key }) {
+            for warning in listener.tls?.warnings ?? [] { note(.warning, "listener \(name): \(warning)") }
+        }
         note(.info, "kernel TLS: " + (KernelTLS.refusal.map { "not available (\($0))" } ?? "used for answers, unless a listener says otherwise"))
     }
 

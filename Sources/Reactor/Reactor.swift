@@ -71,6 +71,8 @@ open class Reactor {
     private(set) var postponed: [Channel] = []
     private var running: [Channel] = []
     final var bulk = BulkQueue()
+    /// Some that are due have not had their turn.
+    private final var timersAreLeft = false
     private var stopped = false
 
     final var clock = Clock()
@@ -188,7 +190,7 @@ open class Reactor {
     /// - Parameter maximumWait: milliseconds to wait at most; nil waits for the next event or timer.
     public final func turn(maximumWait: UInt64?) {
         var events = InlineArray<256, sluice_event>(repeating: sluice_event())
-        let timeout = postponed.isEmpty && bulk.isEmpty ? waitTime(maximumWait) : 0
+        let timeout = postponed.isEmpty && bulk.isEmpty && !timersAreLeft ? waitTime(maximumWait) : 0
         var span = events.mutableSpan
         // SAFETY: the kernel writes at most 256 events into room for 256.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
@@ -200,9 +202,23 @@ open class Reactor {
             index &+= 1
         }
         runPostponed()
-        while let timer = wheel.popDue(now: now) { timer.fire() }
+        runTimers()
         runBulk(since: nowNanoseconds)
         endOfTurn()
+    }
+
+    /// Fires what is due. Connections that began together come to their limits together, and to end one is work: those beyond their
+    /// part of this turn have the next.
+    private func runTimers() {
+        timersAreLeft = false
+        guard let first = wheel.popDue(now: now) else { return }
+        first.fire()
+        var end: UInt64 = 0
+        while let timer = wheel.popDue(now: now) {
+            if end == 0 { end = preciseNow &+ BulkQueue.share }
+            timer.fire()
+            guard preciseNow < end else { return timersAreLeft = true }
+        }
     }
 
     private func waitTime(_ maximum: UInt64?) -> Int32 {

@@ -42,15 +42,35 @@ struct ClientHello: Equatable {
 
     // MARK: JA4
 
-    /// The JA4 fingerprint of a client over TCP (github.com/FoxIO-LLC/ja4, technical details of JA4).
+    /// The JA4 fingerprint of a client over TCP (github.com/FoxIO-LLC/ja4, technical details of JA4). Made for each handshake, so
+    /// of bytes in two arrays.
     var ja4: String {
-        let ciphers = self.ciphers.filter { !Self.isGrease($0) }
-        let extensions = self.extensions.filter { !Self.isGrease($0) }
-        let named = extensions.filter { $0 != 0x0000 && $0 != 0x0010 }.sorted()
+        var ciphers = self.ciphers.filter { !Self.isGrease($0) }
+        var extensions = self.extensions.filter { !Self.isGrease($0) }
+        var text: [UInt8] = []
+        text.reserveCapacity(6 * (ciphers.count + extensions.count + signatureAlgorithms.count) + 8)
+        var result: [UInt8] = []
+        result.reserveCapacity(40)
+        result.append(UInt8(ascii: "t"))
+        result += version.utf8
+        result.append(UInt8(ascii: extensions.contains(0x0000) ? "d" : "i"))
+        Self.append(count: ciphers.count, to: &result)
+        Self.append(count: extensions.count, to: &result)
+        result += alpn.utf8
+        ciphers.sort()
+        Self.append(ciphers, to: &text)
+        Self.append(digestOf: text, to: &result)
+        extensions.removeAll { $0 == 0x0000 || $0 == 0x0010 }
+        extensions.sort()
+        text.removeAll(keepingCapacity: true)
+        Self.append(extensions, to: &text)
         let algorithms = signatureAlgorithms.filter { !Self.isGrease($0) }
-        let details = Self.list(named) + (algorithms.isEmpty ? "" : "_" + Self.list(algorithms))
-        return "t" + version + (extensions.contains(0x0000) ? "d" : "i") + Self.count(ciphers) + Self.count(extensions) + alpn
-            + "_" + Self.digest(Self.list(ciphers.sorted())) + "_" + (named.isEmpty ? Self.digest("") : Self.digest(details))
+        if !text.isEmpty, !algorithms.isEmpty {
+            text.append(UInt8(ascii: "_"))
+            Self.append(algorithms, to: &text)
+        }
+        Self.append(digestOf: text, to: &result)
+        return String(decoding: result, as: UTF8.self)
     }
 
     private var version: String {
@@ -76,26 +96,38 @@ struct ClientHello: Equatable {
     /// Values that clients send to keep servers tolerant (RFC 8701): they differ from one handshake to the next.
     private static func isGrease(_ value: UInt16) -> Bool { value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff }
 
-    private static func count(_ values: [UInt16]) -> String { values.count < 10 ? "0\(values.count)" : String(min(values.count, 99)) }
-
-    private static func list(_ values: [UInt16]) -> String {
-        values.map { value in
-            let digits = String(value, radix: 16)
-            return String(repeating: "0", count: 4 - digits.count) + digits
-        }.joined(separator: ",")
+    private static func append(count: Int, to text: inout [UInt8]) {
+        let shown = UInt8(min(count, 99))
+        text.append(48 + shown / 10)
+        text.append(48 + shown % 10)
     }
 
-    /// The first twelve digits of SHA-256; zeros for nothing.
-    private static func digest(_ text: String) -> String {
-        guard !text.isEmpty else { return "000000000000" }
-        let bytes = Array(text.utf8)
+    private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? 48 + value : 87 + value }
+
+    private static func append(hexadecimal byte: UInt8, to text: inout [UInt8]) {
+        text.append(digit(byte >> 4))
+        text.append(digit(byte & 15))
+    }
+
+    private static func append(_ values: [UInt16], to text: inout [UInt8]) {
+        for (index, value) in values.enumerated() {
+            if index > 0 { text.append(UInt8(ascii: ",")) }
+            append(hexadecimal: UInt8(value >> 8), to: &text)
+            append(hexadecimal: UInt8(value & 0xff), to: &text)
+        }
+    }
+
+    /// A line and the first twelve digits of SHA-256; zeros for nothing.
+    private static func append(digestOf text: [UInt8], to result: inout [UInt8]) {
+        result.append(UInt8(ascii: "_"))
+        guard !text.isEmpty else { return result += Array("000000000000".utf8) }
         var size: UInt32 = 0
         let digest = unsafe [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { room, filled in
             // SAFETY: OpenSSL reads `count` bytes of the text and writes at most EVP_MAX_MD_SIZE.
-            let done = unsafe EVP_Digest(bytes, bytes.count, room.baseAddress, &size, EVP_sha256(), nil)
+            let done = unsafe EVP_Digest(text, text.count, room.baseAddress, &size, EVP_sha256(), nil)
             filled = done == 1 ? Int(size) : 0
         }
-        return digest.prefix(6).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        for byte in digest.prefix(6) { append(hexadecimal: byte, to: &result) }
     }
 }
 

@@ -75,19 +75,22 @@ import COpenSSL
         }
     }
 
-    /// Has its OCSP response, when there is one, stapled by a listener.
-    func staple(to server: UnsafeMutablePointer<sluice_server>) throws(TLSConfigurationError) {
-        guard let der = source.staple else { return }
+    /// Has its OCSP response, when there is one, stapled by a listener. One that is too old is left out: whoever brings new ones may
+    /// be late, and that is no reason not to serve.
+    func staple(to server: UnsafeMutablePointer<sluice_server>) throws(TLSConfigurationError) -> CertificateWarning? {
+        guard let der = source.staple else { return nil }
         guard unsafe certificates.count > 1 else {
             throw TLSConfigurationError(
                 file: source.stapleName, problem: "\(source.certificateName) holds no issuer to check it against",
                 remedy: "Put the issuer's certificate behind the leaf in \(source.certificateName)")
         }
+        var isOld: Int32 = 0
         // SAFETY: the certificates are owned by this object, the bytes are copied, the text is static.
         let wrong = unsafe der.withUnsafeBufferPointer {
-            unsafe sluice_staple_add(server, certificates[0], certificates[1], $0.baseAddress, $0.count)
+            unsafe sluice_staple_add(server, certificates[0], certificates[1], $0.baseAddress, $0.count, &isOld)
         }
-        guard let wrong = unsafe wrong else { return }
+        guard let wrong = unsafe wrong else { return nil }
+        if isOld != 0 { return CertificateWarning(file: source.stapleName, text: unsafe "it is left out: \(String(cString: wrong))") }
         throw TLSConfigurationError(
             file: source.stapleName, problem: unsafe String(cString: wrong),
             remedy: "Fetch it with `openssl ocsp -issuer ISSUER -cert LEAF -url URL -respout FILE`, again before it is too old")

@@ -2,8 +2,8 @@ import COpenSSL
 
 /// The certificates of a listener, ready to shake hands with. One per worker and configuration.
 @safe public final class ServerContext {
-    /// Certificates that are expired, not yet valid or about to expire.
-    public let warnings: [CertificateWarning]
+    /// Certificates that are expired, not yet valid or about to expire, and OCSP responses that are too old.
+    public private(set) var warnings: [CertificateWarning]
 
     let room = RecordRoom()
     private let certificates: [LoadedCertificate]
@@ -40,7 +40,7 @@ import COpenSSL
         try buildContexts(options)
         for certificate in loaded {
             // SAFETY: the list is freed in deinit.
-            unsafe try certificate.staple(to: shared)
+            if let warning = unsafe try certificate.staple(to: shared) { warnings.append(warning) }
         }
     }
 

@@ -131,15 +131,19 @@ final class Server: Channel {
         context.reactor.later(self)
     }
 
+    /// A connection costs as much as several requests, so a crowd of new clients has a few of them in each turn of the loop: requests
+    /// on connections that stand do not wait for all.
     private func startConnections() {
         guard !starting.isEmpty else { return }
-        let due = starting
-        starting.removeAll(keepingCapacity: true)
+        let due = starting.prefix(Server.startsPerTurn)
+        starting.removeFirst(due.count)
+        if !starting.isEmpty { context.reactor.later(self) }
         for exchange in due {
             exchange.waitingAt = nil
             connect(exchange, toAddress: 0)
         }
     }
+    private static let startsPerTurn = 4
 
     /// A connection is on its way, or will be at the end of the turn.
     var isDialing: Bool { dialing > 0 || !starting.isEmpty }

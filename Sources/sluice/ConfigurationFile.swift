@@ -41,19 +41,23 @@ enum ConfigurationFile {
         ]
         checked.summary = counts.map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")
         // Certificates and hooks are tried in a process of their own: a module can end the one that loads it.
-        if case .bad(let complaint) = Examination.run(path: path, arguments: ["sluice", "scratch", "--format", "json"]) {
+        switch Examination.run(path: path, arguments: ["sluice", "scratch", "--format", "json"]) {
+        case .bad(let complaint):
             checked.isGood = false
             checked.diagnostics = Findings.read(complaint, in: configuration, result.filesRead) + result.diagnostics
+        case .good(_, let notes):
+            if !notes.isEmpty { checked.diagnostics += Findings.read(notes, in: configuration, result.filesRead) }
         }
         if checked.isGood { checked.diagnostics += Lint.hints(configuration, result.filesRead) }
         return checked
     }
 
     /// What only the gateway itself can tell: whether certificates and keys fit and hooks load.
+    /// - Returns: warnings.
     static func validate(_ bundle: ConfigurationBundle, _ format: FindingsFormat) throws(ConfigurationRejected) -> String {
         let complaints = GatewayCheck.complaints(bundle) + AdminFiles.complaints(bundle)
-        guard complaints.isEmpty else { throw ConfigurationRejected(diagnostics: format.write(complaints)) }
-        return ""
+        guard complaints.errorCount == 0 else { throw ConfigurationRejected(diagnostics: format.write(complaints)) }
+        return complaints.isEmpty ? "" : format.write(complaints)
     }
 
     // MARK: Bundle

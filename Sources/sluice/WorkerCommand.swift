@@ -27,7 +27,12 @@ struct ScratchCommand: ParsableCommand {
         guard case .scratch(let context) = try ChildProcessRole.begin() else { return ChildProcessRole.wrongRole() }
         let format = format
         try context.run(
-            load: { (path: String) throws(ConfigurationRejected) in try ConfigurationFile.load(path, format) },
+            load: { (path: String) throws(ConfigurationRejected) in
+                var loaded = try ConfigurationFile.load(path, format)
+                // Whoever wants to read the findings has those of the loader.
+                if format != .text { loaded.notes = "" }
+                return loaded
+            },
             validate: { (bundle: ConfigurationBundle) throws(ConfigurationRejected) in try ConfigurationFile.validate(bundle, format) })
         _exit(0)
     }

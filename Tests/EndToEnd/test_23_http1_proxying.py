@@ -162,6 +162,7 @@ def test_max_forwards_counts_down_and_ends_here(gateway, shared_origin, protocol
     answer = gateway.fetch(protocol, "OPTIONS", "/x", [("max-forwards", "0")])
     assert answer.status == 200 and "OPTIONS" in (answer.header("allow") or "") and answer.body == b""
     assert gateway.fetch(protocol, "OPTIONS", "/x", [("max-forwards", "x")]).status == 400
+    assert gateway.fetch(protocol, "OPTIONS", "/x", [("max-forwards", "7"), ("max-forwards", "0")]).status == 400, "it is one number"
     assert len(shared_origin.requests) == before
     seen = json.loads(gateway.fetch(protocol, "GET", "/x", [("max-forwards", "0")]).body)["headers"]
     assert ["max-forwards", "0"] in [[name.lower(), value] for name, value in seen], "it concerns OPTIONS and TRACE only"

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness.authority import RSA, Authority
+from harness.gateway import binary
 from harness.waiting import wait_until
 
 
@@ -265,6 +266,33 @@ def test_a_bad_staple_is_refused(serve, authority, what, words):
         staple.write_bytes(b"rubbish")
     with pytest.raises(AssertionError, match=words):
         serve(f'certificates: [{pair(one, f"ocsp: {chr(34)}{staple}{chr(34)}")}]')
+
+
+def test_a_staple_that_is_too_old_is_left_out_and_told(serve, authority):
+    """Whoever fetches new ones is late: no reason not to start, and none to refuse a reload."""
+    one = authority.issue("one", ["one.test"])
+    staple = authority.staple(one[0], days_ago=10)
+    gateway = serve(f'certificates: [{pair(one, f"ocsp: {chr(34)}{staple}{chr(34)}")}]')
+    assert gateway.wait_log("one.ocsp: it is left out: it is too old")
+    assert "no response sent" in openssl(gateway, "one.test", authority, "-status")
+    authority.staple(one[0])
+    gateway.reload(gateway.file.read_text() + "# changed\n")
+    wait_until(lambda: "OCSP Response Status: successful" in openssl(gateway, "one.test", authority, "-status"), "the new one is stapled")
+    authority.staple(one[0], days_ago=10)
+    gateway.reload(gateway.file.read_text() + "# changed again\n")
+    wait_until(lambda: "no response sent" in openssl(gateway, "one.test", authority, "-status"), "an old one is taken for what it is")
+    assert gateway.metric("sluice_reloads_total", result="refused") == 0
+
+
+def test_a_certificate_that_ends_soon_is_told_at_the_start_at_a_reload_and_by_check(serve, authority):
+    one = authority.issue("one", ["one.test"], days=5)
+    gateway = serve(f"certificates: [{pair(one)}]")
+    assert gateway.wait_log("listener secure: .*one.crt: expires in [45] days")
+    before = len(gateway.output)
+    gateway.reload(gateway.file.read_text() + "# changed\n")
+    wait_until(lambda: any("warning[C003]" in line for line in gateway.output[before:]), "the reload says so")
+    checked = subprocess.run([binary(), "check", str(gateway.file)], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0 and "warning[C003]" in checked.stdout + checked.stderr and "expires in" in checked.stdout + checked.stderr
 
 
 # Tickets

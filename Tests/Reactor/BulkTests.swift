@@ -28,6 +28,20 @@ private final class Worker: Channel {
     }
 }
 
+private final class SlowTimer: Timer {
+    let notes: Notes
+    let reactor: Reactor
+    init(_ notes: Notes, _ reactor: Reactor) {
+        self.notes = notes
+        self.reactor = reactor
+    }
+    override func fire() {
+        let start = reactor.preciseNow
+        while reactor.preciseNow - start < 2 * BulkQueue.share {}
+        notes.order.append("timer")
+    }
+}
+
 @Suite struct Bulk {
     @Test func `what is small never waits behind all of what is large`() throws {
         let reactor = try Reactor()
@@ -43,6 +57,22 @@ private final class Worker: Channel {
         #expect(notes.order[before] == "small")
         while notes.order.count < 21 { reactor.turn(maximumWait: 1000) }
         #expect(notes.order.filter { $0 != "small" } == (0..<20).map { "\($0)" }, "first come, first served")
+    }
+
+    @Test func `timers that are due together do not hold up what comes meanwhile`() throws {
+        let reactor = try Reactor()
+        let notes = Notes()
+        let timers = (0..<20).map { _ in SlowTimer(notes, reactor) }
+        for each in timers { reactor.schedule(each, after: 1) }
+        while notes.order.isEmpty { reactor.turn(maximumWait: 1000) }
+        let fired = notes.order.count
+        #expect(fired < 20, "a turn ends although more are due")
+        reactor.later(Worker("small", notes, reactor, turns: 1, nanoseconds: 0))
+        reactor.turn(maximumWait: 60_000)
+        #expect(notes.order[fired] == "small")
+        while notes.order.count < 21 { reactor.turn(maximumWait: 60_000) }
+        reactor.turn(maximumWait: 0)
+        #expect(notes.order.filter { $0 == "timer" }.count == 20, "each fires once")
     }
 
     @Test func `what asks again waits for the next turn and nothing waits for events meanwhile`() throws {

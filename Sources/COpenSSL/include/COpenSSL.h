@@ -105,8 +105,9 @@ struct sluice_staple {
     int length;
     unsigned char der[];
 };
-// Adds a response. NULL, or what is wrong with it: it must be good, current and about this certificate.
-const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length);
+// Adds a response. NULL, or what is wrong with it: it must be good, current and about this certificate. `old` is set when only its
+// time is over.
+const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length, int *old);
 void sluice_staples_free(struct sluice_server *server);
 
 // What the client's certificate says. Texts are empty when there is none; they are cut off at their room.

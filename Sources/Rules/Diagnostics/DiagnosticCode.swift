@@ -69,6 +69,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
     case hookLoad = "H002"
     case certificate = "C001"
     case authorities = "C002"
+    case certificateDates = "C003"
     case notServable = "G001"
     case unreachable = "L001"
     case mixedOperators = "L004"
@@ -80,7 +81,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
 
     public var severity: Severity {
         switch self {
-        case .keyNotAvailable, .unreachable, .mixedOperators, .afterFinal, .unusedFunction, .unusedUpstream, .unusedList: .warning
+        case .keyNotAvailable, .certificateDates, .unreachable, .mixedOperators, .afterFinal, .unusedFunction, .unusedUpstream, .unusedList: .warning
         case .unpinned: .hint
         default: .error
         }
@@ -154,6 +155,7 @@ public enum DiagnosticCode: String, Sendable, CaseIterable {
         .hookHandler: "A rule runs a function in a phase for which its module exports no handler: `onRequest` or `fetch` for request rules, `onResponse` for response rules, `onError` for error rules.",
         .hookLoad: "The function's module cannot be loaded: it does not parse, throws while it loads, or exports no handler.",
         .certificate: "A certificate, its key or its chain cannot be used.",
+        .certificateDates: "A certificate has expired, is not valid yet or ends within 14 days, or the OCSP response to staple to it is too old (it is left out). What can be served is served; clients may refuse it.",
         .authorities: "The trusted authorities of an upstream cannot be used.",
         .notServable: "Trying the configuration failed in a way that has no place in a rule file.",
         .unreachable: "An earlier rule ends the phase for every request that this one could match. Move this rule up, or narrow the earlier one.",

@@ -18,7 +18,10 @@ class Authority:
                       "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", self.key, "-out", self.file)
 
     def _openssl(self, *arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=self.folder)
+        self._run("openssl", *arguments)
+
+    def _run(self, *arguments: object) -> None:
+        subprocess.run([*map(str, arguments)], check=True, capture_output=True, cwd=self.folder)
 
     def issue(self, name: str, hosts: list[str] | None = None, kind: list[str] | None = None, subject: str | None = None,
               days: int = 10, names: list[str] | None = None) -> tuple[Path, Path]:
@@ -51,11 +54,12 @@ class Authority:
         certificate.write_bytes(certificate.read_bytes() + self.file.read_bytes())
         return certificate, key
 
-    def staple(self, certificate: Path, revoked: bool = False) -> Path:
-        """An OCSP response for a certificate that was issued last."""
+    def staple(self, certificate: Path, revoked: bool = False, days_ago: int = 0) -> Path:
+        """An OCSP response for a certificate that was issued last, good for five days from then on."""
         index, response = self.folder / "index.txt", certificate.with_suffix(".ocsp")
         state = "R\t300101000000Z\t250101000000Z" if revoked else "V\t300101000000Z\t"
         index.write_text(f"{state}\t{self.serial:02X}\tunknown\t/CN=x\n")
-        self._openssl("ocsp", "-index", index, "-issuer", self.file, "-cert", certificate, "-rsigner", self.file,
+        past = ["faketime", f"{days_ago} days ago"] if days_ago else []
+        self._run(*past, "openssl", "ocsp", "-index", index, "-issuer", self.file, "-cert", certificate, "-rsigner", self.file,
                       "-rkey", self.key, "-CA", self.file, "-ndays", "5", "-respout", response)
         return response
