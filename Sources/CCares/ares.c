@@ -134,7 +134,9 @@ void sluice_dns_run(struct sluice_dns *dns, int wake) {
         int bits = ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM), count = 1;
         wanted[0] = (struct pollfd){.fd = wake, .events = POLLIN};
         for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-            short events = (ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) | (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0);
+            // The library's macros shift a signed 1 into its sign.
+            unsigned asked = (unsigned)bits >> i;
+            short events = (asked & 1 ? POLLIN : 0) | (asked >> ARES_GETSOCK_MAXNUM & 1 ? POLLOUT : 0);
             if (events) wanted[count++] = (struct pollfd){.fd = sockets[i], .events = events};
         }
         struct timeval time;

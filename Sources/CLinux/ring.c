@@ -56,6 +56,7 @@ struct sluice_rings *sluice_rings_map(int fd, int *error) {
 void sluice_rings_unmap(struct sluice_rings *rings) { munmap(rings, sizeof(struct sluice_rings)); }
 
 static void copy_in(unsigned char *ring, uint64_t at, const unsigned char *bytes, size_t count) {
+    if (count == 0) return;  // then `bytes` may be NULL
     size_t offset = at & (SLUICE_RING_BYTES - 1), first = SLUICE_RING_BYTES - offset;
     if (first > count) first = count;
     memcpy(ring + offset, bytes, first);

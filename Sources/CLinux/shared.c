@@ -85,7 +85,7 @@ void sluice_running_enter(struct sluice_shared *region, uint32_t worker, const s
     // The same rule runs again and again: its texts are already there.
     if (area->label.identity != label->identity) memcpy(&area->label, label, sizeof *label);
     area->request_count = smaller(request_count, SLUICE_REQUEST_BYTES);
-    memcpy(area->request, request, area->request_count);
+    if (area->request_count) memcpy(area->request, request, area->request_count);
     atomic_store_explicit(&area->started_ns, started_ns, memory_order_relaxed);
     atomic_store_explicit(&area->deadline_ns, deadline_ns, memory_order_relaxed);
     atomic_store_explicit(&area->generation, generation, memory_order_relaxed);

@@ -146,6 +146,11 @@ public struct Capture: Sendable, Equatable {
                 continue
             }
             if !quoted {
+                if inClass, let end = endOfName(pattern, at: index) {
+                    out.append(contentsOf: pattern[index..<end])
+                    index = end
+                    continue
+                }
                 if inClass {
                     inClass = byte != UInt8(ascii: "]")
                 } else if byte == UInt8(ascii: "[") {
@@ -168,6 +173,12 @@ public struct Capture: Sendable, Equatable {
             index += 1
         }
         return out
+    }
+
+    /// One behind `[:alpha:]` inside of a class, whose bracket does not end the class; nil: no such name begins here.
+    private static func endOfName(_ pattern: [UInt8], at index: Int) -> Int? {
+        guard pattern[index...].starts(with: "[:".utf8) else { return nil }
+        return (index + 2..<max(index + 2, pattern.count - 1)).first { pattern[$0...].starts(with: ":]".utf8) }.map { $0 + 2 }
     }
 
     private static func isNamedGroup(_ pattern: [UInt8], at index: Int) -> Bool {

@@ -52,7 +52,7 @@ public final class RedisLimiter {
         RESPCommand([Array(name.utf8), script, [49], prefix + key] + arguments)
     }
 
-    private static func verdict(_ result: Result<[RESPValue], StoreFailure>, at index: Int) -> Result<Verdict, StoreFailure> {
+    static func verdict(_ result: Result<[RESPValue], StoreFailure>, at index: Int) -> Result<Verdict, StoreFailure> {
         switch result {
         case .failure(let failure): return .failure(failure)
         case .success(let values):
@@ -62,9 +62,12 @@ public final class RedisLimiter {
                 case .number(let remaining) = parts[1], case .number(let retry) = parts[2], case .number(let reset) = parts[3]
             else { return .failure(StoreFailure(.broken, "Redis gave no verdict")) }
             return .success(Verdict(
-                isAllowed: allowed == 1, remaining: max(remaining, 0), retryAfter: UInt64(max(retry, 0)) * 1_000, reset: UInt64(max(reset, 0)) * 1_000))
+                isAllowed: allowed == 1, remaining: max(remaining, 0), retryAfter: nanoseconds(retry), reset: nanoseconds(reset)))
         }
     }
+
+    /// Of microseconds, which are at most 35 years whatever Redis says.
+    private static func nanoseconds(_ microseconds: Int) -> UInt64 { UInt64(min(max(microseconds, 0), 1 << 50)) * 1_000 }
 
     /// KEYS[1]: what is counted. ARGV: period in microseconds, count, burst. Answers allowed, remaining, and two times in
     /// microseconds.

@@ -109,7 +109,7 @@ public final class RedisStore {
                 if left == -2 {
                     gone.append(name)
                 } else if page.names.count < request.limit {
-                    let end = left < 0 ? 0 : now + UInt64((left + 999) / 1_000)
+                    let end = left < 0 ? 0 : now &+ UInt64(left / 1_000 + (left % 1_000 == 0 ? 0 : 1))
                     page.names.append(StorePage.Name(name: name, metadata: metadata ?? [], expiration: end))
                 } else {
                     page.next = page.names.last?.name

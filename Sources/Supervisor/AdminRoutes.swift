@@ -183,7 +183,7 @@ extension Supervisor {
         }
         var life = AdminAccess.usualLife
         if let minutes = request.parameter("minutes") {
-            guard let number = UInt64(minutes), number > 0, number * 60_000 <= AdminAccess.longestLife else {
+            guard let number = UInt64(minutes), (1...AdminAccess.longestLife / 60_000).contains(number) else {
                 return .problem(400, "Bad Request", "minutes is a number from 1 to \(AdminAccess.longestLife / 60_000)")
             }
             life = number * 60_000

@@ -82,7 +82,7 @@ extension Supervisor {
             "worker", "worker \(worker.index) is ready (pid \(worker.pid), generation \(worker.generation), \(reactor.now - worker.startedAt) ms)",
             [
                 ("worker", .number(worker.index)), ("pid", .number(Int(worker.pid))),
-                ("generation", .number(Int(worker.generation))),
+                ("generation", .number(Int(clamping: worker.generation))),
             ])
         takeBack(worker.index)
         if phase == .starting, workers.allSatisfy({ $0?.state == .ready }) { beginServing() }

@@ -155,7 +155,7 @@ def test_without_a_path_it_is_in_the_state_folder(start, certificates, tmp_path)
 
 
 def test_what_is_mapped_of_a_namespace_is_not_counted_as_memory(run):
-    gateway = run(size="128MiB")
+    gateway = run(a="kv: {KV: one}, limits: {cpu: 500ms}", size="128MiB")
     wait_until(lambda: gateway.metric("sluice_memory_resident_bytes") > 0, "it is measured")
     before = gateway.metric("sluice_memory_resident_bytes")
     for number in range(90):

@@ -38,6 +38,10 @@ RUN = "- name: run\n  do: [{run: {function: hook}}]\n"
 LANES = pytest.mark.parametrize("lane", ["inline", "cordon"])
 
 
+# Megabytes and thousands of messages in one turn are no matter of milliseconds on a busy machine, or with a sanitizer.
+AT_LENGTH = "lane: inline, limits: {cpu: 500ms}"
+
+
 def serve(start, source=ECHO, options="lane: inline", **more):
     sites = "- name: s\n  hosts: ['*']\n  request:\n    - name: run\n      do: [{run: {function: hook}}]\n"
     return start(functions=f"hook: {{file: hooks/hook.js, {options}}}", hooks={"hook.js": source}, sites=sites, **more)
@@ -212,7 +216,7 @@ def test_pings_are_answered_and_control_frames_may_stand_between_fragments(start
 
 
 def test_a_client_that_does_not_read_is_not_read_from(start):
-    gateway = serve(start)
+    gateway = serve(start, options=AT_LENGTH)
 
     async def conversation(socket):
         await socket.send("flood")
@@ -246,7 +250,7 @@ def test_a_hook_that_sends_without_looking_is_told(start):
           };
           return response;
         } };
-        """)
+        """, AT_LENGTH)
 
     async def conversation(socket):
         await socket.send("go")

@@ -162,6 +162,13 @@ def test_changes_are_written_to_the_log_with_who_asked(gateway):
     assert token not in gateway.text
 
 
+@pytest.mark.parametrize("minutes", ["0", "-1", "10081", "307445734561826", "18446744073709551615", "18446744073709551616"])
+def test_a_token_that_lives_too_long_is_refused(gateway, minutes):
+    admin = [("Authorization", f"Bearer {sluice(gateway, 'token', '--role', 'admin').stdout.strip()}")]
+    assert ask(gateway, "POST", f"/v1/tokens?minutes={minutes}", admin).status == 400
+    assert ask(gateway, "POST", "/v1/tokens?minutes=10080", admin).status == 200, "the supervisor is alive"
+
+
 def test_alive_and_ready_are_two_things(gateway, origin):
     def status(path):
         return ask(gateway, "GET", path).status

@@ -30,6 +30,8 @@ import Testing
         #expect(try Pattern("[(?<id>]").groupNames.isEmpty)
         #expect(try Pattern(#"\Q(?<id>\E(?<real>x)"#).groupNames == ["real"])
         #expect(try Pattern("[]](?<real>x)").groupNames == ["real"])
+        #expect(try Pattern("[[:digit:]a[:space:]](?<real>x)").groupNames == ["real"])
+        #expect(try find("[[:digit:](?<n>]", "P") == nil, "nothing is put into a class")
     }
 
     @Test(arguments: [

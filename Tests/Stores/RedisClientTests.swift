@@ -140,6 +140,36 @@ final class FakeRedis {
         #expect(failure.kind == .unreachable && failure.message.contains("127.0.0.1:\(redis.port)") && !failure.message.contains("super-secret"))
     }
 
+    @Test(arguments: [Int.max, Int.min, -2, -1, 0, 1_500])
+    func `no number of a Redis ends the worker`(number: Int) throws {
+        let redis = try FakeRedis()
+        let client = try redis.client()
+        var verdicts: [Result<RedisLimiter.Verdict, StoreFailure>] = []
+        let limiter = RedisLimiter(client, prefix: "p:", rule: 1, count: 2, period: 1_000, burst: 0)
+        limiter.charge([97]) { verdicts.append($0) }
+        redis.until { redis.peers.first?.received.contains("EVAL") == true }
+        redis.peers[0].say("$2\r\nab\r\n*4\r\n:0\r\n:\(number)\r\n:\(number)\r\n:\(number)\r\n")
+        redis.until { verdicts.count == 1 }
+        let verdict = try verdicts[0].get()
+        #expect(!verdict.isAllowed && verdict.remaining == max(number, 0))
+        #expect(verdict.reset == (number == .max ? 1_000 << 50 : UInt64(max(number, 0)) * 1_000) && verdict.retryAfter == verdict.reset)
+
+        var pages: [StoreAnswer] = []
+        RedisStore(client, prefix: "p:").perform(StoreRequest(.list, key: []), now: 100) { pages.append($0) }
+        redis.until { redis.peers[0].received.contains("ZRANGEBYLEX") }
+        redis.peers[0].say("*1\r\n$1\r\na\r\n")
+        redis.until { redis.peers[0].received.contains("PTTL") }
+        redis.peers[0].say("$-1\r\n:\(number)\r\n")
+        redis.until { pages.count == 1 }
+        guard case .page(let page) = pages[0] else {
+            Issue.record("no page: \(pages[0])")
+            return
+        }
+        // Seconds since 1970, rounded up; less than nothing: it has no end, or there is no such name.
+        let ends: [Int: UInt64] = [.max: 9_223_372_036_854_876, 0: 100, 1_500: 102]
+        #expect(page.names.map(\.expiration) == (number == -2 ? [] : [ends[number] ?? 0]))
+    }
+
     @Test func `names that do not resolve fail at once`() throws {
         let redis = try FakeRedis()
         let client = try redis.client { $0.host = "redis.invalid" }

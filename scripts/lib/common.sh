@@ -67,3 +67,8 @@ process_gone() {
     state="$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -c1)" || return 0
     [[ -z "$state" || "$state" == Z ]]
 }
+
+# For `swift build --sanitize=address`: Swift traps by itself, of C and C++ the compiler has to be told. V8's headers come without
+# the type information that checks of objects' kinds need.
+# shellcheck disable=SC2034
+UNDEFINED=(-Xcc -fsanitize=undefined -Xcc -fno-sanitize=vptr -Xcc -fno-sanitize-recover=undefined)

@@ -4,15 +4,11 @@ import Rules
 import RuleSupport
 import Support
 
-/// A `Cookie` field: what a rule reads of it, and what is left when a rule sets one of its pairs.
+/// A `Cookie` field, and what a rule reads of it.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let bytes = input(start, count)
     guard bytes.allSatisfy({ $0 == 9 || $0 >= 32 && $0 != 127 }), bytes.first != 32, bytes.last != 32, bytes.first != 9, bytes.last != 9 else { return 0 }
-    let (template, problems) = RuleParsers.template("${cookie.a}", phase: .request, captures: [])
-    require(problems == 0, "the template is good")
-    let always = RuleParsers.expression("true", phase: .request).condition
-    let generation = Generation(RuleParsers.configuration([RuleParsers.rule(0, when: always, [.setHeader(name: "X-Made", value: template)])]))
     let exchange = sampleExchange()
     exchange.request.remove(.cookie)
     exchange.request.add(name: Array("Cookie".utf8).span, value: bytes.span)
@@ -26,6 +22,14 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     require(made == expected, "another cookie than in the simplest way: \(made) and \(expected)")
     return 0
 }
+
+// Made once: it only reads.
+private let generation: Generation = {
+    let (template, problems) = RuleParsers.template("${cookie.a}", phase: .request, captures: [])
+    require(problems == 0, "the template is good")
+    let always = RuleParsers.expression("true", phase: .request).condition
+    return Generation(RuleParsers.configuration([RuleParsers.rule(0, when: always, [.setHeader(name: "X-Made", value: template)])]))
+}()
 
 /// The first pair of that name. White space around its value is none of a field's.
 private func naive(_ bytes: [UInt8]) -> [UInt8] {
