@@ -118,6 +118,7 @@ private final class CordonServer: RemoteServer {
         }
         watch = WorkerWatch(socket, reactor, inspection)
         super.init()
+        slabs = born.ring.sharedSlabs()
         channel.server = self
         timer.server = self
         try reactor.addLevelTriggered(watch)
@@ -176,6 +177,7 @@ private final class ServerChannel: RingChannel {
 
     override func flush() throws(RingBroken) -> Bool {
         guard let server else { return false }
+        server.returnSlabs()
         return try send(&server.outgoing)
     }
 

@@ -60,6 +60,9 @@ open class HookCall {
     /// True when the object may be given to `HookRuntime.start`.
     public final var isIdle: Bool { slot < 0 && remote.owner == nil }
 
+    /// A part of a shared chunk is a part of the hook's body. False: its bytes are to be copied.
+    func passOn(_ side: HookSide, _ number: Int, _ offset: Int, _ count: Int) -> Bool { false }
+
     /// The staged edits are about to be applied. For a cordon, which sends them on.
     func willApplyEdits() {}
 

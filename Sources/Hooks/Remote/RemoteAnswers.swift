@@ -23,6 +23,14 @@ extension RemoteHooks {
     }
 
     final func part(_ call: HookCall, _ id: Int32, _ bytes: Span<UInt8>) {
+        if let number = slabs?.lend(bytes) {
+            return message(.answerChunkAt, call.remote.number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                wire.number32(UInt32(number))
+                wire.number32(UInt32(bytes.count))
+            }
+        }
+        pool.copied.hook += bytes.count
         outgoing.begin(RemoteRequest.answerChunk.rawValue)
         outgoing.number32(call.remote.number)
         outgoing.number32(UInt32(bitPattern: id))

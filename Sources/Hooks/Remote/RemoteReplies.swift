@@ -13,6 +13,7 @@ extension RemoteHooks {
         case .loadFailed: try functionFailed(&wire)
         case .log: try logLine(&wire)
         case .pong: pong(try wire.number32())
+        case .slabBack: guard slabs?.takeBack(Int(try wire.number32())) == true else { throw WireError("a slab that was not lent") }
         default:
             // The number of a call that is over here is no breach: the cancellation was under way.
             guard let call = calls[try wire.number32()], call.remote.sent else { return }
@@ -59,7 +60,7 @@ extension RemoteHooks {
             let side = try wire.side()
             try wire.expectEnd()
             if call.exchange != nil { call.readBody(side) }
-        case .pullBody, .cancelBody, .bodyMade, .bodyDone, .bodyBroken: try stream(kind, call, &wire)
+        case .pullBody, .cancelBody, .bodyMade, .bodyMadeAt, .bodyDone, .bodyBroken: try stream(kind, call, &wire)
         case .sendToOrigin: try sendToOrigin(call, &wire)
         case .subrequest: try subrequest(call, &wire)
         case .store:

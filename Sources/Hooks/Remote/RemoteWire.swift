@@ -7,6 +7,7 @@ enum RemoteRequest: UInt8 {
     case chunk, bodyEnd, bodyRoom
     case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
     case answering, answerChunk, answerEnd, askRoom
+    case chunkAt, answerChunkAt
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
@@ -15,6 +16,7 @@ enum RemoteReply: UInt8 {
     case pullBody, cancelBody, bodyMade, bodyDone, bodyBroken
     case socketActed, socketReady, socketFailed
     case pullAnswer, askMade, askDone
+    case bodyMadeAt, slabBack
 }
 
 /// How a call ended, on the wire.
