@@ -77,6 +77,12 @@ extension HookCall {
         if let ask = ask(id) { chain.append(contentsOf: &ask.output) }
     }
 
+    /// The hook has made all of it: nothing more is taken.
+    final func endAsk(_ id: Int32) {
+        askDone(id)
+        asks.removeAll { $0.id == id }
+    }
+
     final func ask(_ id: Int32) -> HookSubrequest? { asks.first { $0.id == id } }
 
     /// The sub-request is over, in whichever way.

@@ -67,7 +67,7 @@ extension RemoteHooks {
             try wire.expectEnd()
             guard let ask = call.ask(id) else { return }
             guard ask.left <= 0 else { throw WireError("a body ended that had not") }
-            call.askDone(id)
+            call.endAsk(id)
         }
     }
 }
@@ -82,9 +82,6 @@ extension ServedCall {
         server.outgoing.begin(RemoteReply.askMade.rawValue)
         server.outgoing.number32(number)
         server.outgoing.number32(UInt32(bitPattern: id))
-        server.outgoing.number32(UInt32(clamping: made.byteCount))
-        while let slice = made.popFirst() { server.outgoing.raw(slice.bytes) }
-        server.outgoing.end()
-        server.wrote()
+        server.end(with: &made)
     }
 }

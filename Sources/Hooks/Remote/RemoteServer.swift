@@ -201,6 +201,14 @@ open class RemoteServer: HookHost {
         if idle.count < 256 { idle.append(call) }
     }
 
+    /// Ends a message with bytes that a hook made.
+    final func end(with made: inout Chain) {
+        outgoing.number32(UInt32(clamping: made.byteCount))
+        while let slice = made.popFirst() { outgoing.raw(slice.bytes) }
+        outgoing.end()
+        wrote()
+    }
+
     final func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
         outgoing.begin(kind.rawValue)
         if let call { outgoing.number32(call) }

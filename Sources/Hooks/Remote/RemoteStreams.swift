@@ -282,10 +282,7 @@ extension ServedCall {
         server.outgoing.begin(RemoteReply.bodyMade.rawValue)
         server.outgoing.number32(number)
         server.outgoing.byte(UInt8(clamping: side.rawValue))
-        server.outgoing.number32(UInt32(clamping: made.byteCount))
-        while let slice = made.popFirst() { server.outgoing.raw(slice.bytes) }
-        server.outgoing.end()
-        server.wrote()
+        server.end(with: &made)
     }
 
     func endOutput(_ side: HookSide) {
