@@ -20,6 +20,7 @@ struct sluice_rings {
     struct ring_cursors cursors[2];
     _Alignas(64) _Atomic uint64_t running;
     _Alignas(4096) unsigned char bytes[2][SLUICE_RING_BYTES];
+    _Alignas(4096) unsigned char slabs[SLUICE_SHARED_SLABS][SLUICE_SHARED_SLAB_BYTES];
 };
 
 _Static_assert((SLUICE_RING_BYTES & (SLUICE_RING_BYTES - 1)) == 0, "a power of two");
@@ -52,6 +53,8 @@ struct sluice_rings *sluice_rings_map(int fd, int *error) {
     *error = -errno;
     return NULL;
 }
+
+void *sluice_rings_slabs(struct sluice_rings *rings) { return rings->slabs; }
 
 void sluice_rings_unmap(struct sluice_rings *rings) { munmap(rings, sizeof(struct sluice_rings)); }
 

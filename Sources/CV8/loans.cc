@@ -2,7 +2,7 @@
 // back on the isolate's thread, whichever thread V8 lets go of it on.
 #include "internal.h"
 
-#include <mutex>
+#include <algorithm>
 #include <unordered_map>
 
 namespace cv8 {
@@ -78,7 +78,7 @@ static v8::Local<v8::Uint8Array> lent_bytes(cv8_isolate *isolate, const cv8_loan
 /// later. Then each chunk would lie in other memory than the one before it, until the quota is full and everything is collected.
 void note_young_bytes(cv8_isolate *isolate, size_t count) {
   isolate->young_bytes += count;
-  if (isolate->young_bytes < isolate->limits.external_bytes / 4) return;
+  if (isolate->young_bytes < std::min<size_t>(isolate->limits.external_bytes / 4, 2 << 20)) return;
   isolate->young_bytes = 0;
   const uint64_t before = isolate->scavenges;
   // What nobody holds fills the young generation; 4 MiB is more than it ever has.
@@ -108,7 +108,7 @@ cv8_status cv8_call_lending(cv8_isolate *isolate, int32_t callee, const int32_t 
   return cv8::invoke(isolate, entered.context, callee, values, 4, false, result, &caught, error);
 }
 
-bool cv8_argument_loan(cv8_call *call, int32_t index, void **token, cv8_bytes *bytes) {
+bool cv8_argument_loan(cv8_call *call, int32_t index, cv8_loan *loan, cv8_bytes *bytes) {
   cv8_isolate *isolate = call->isolate;
   v8::Local<v8::Value> value = (*call->info)[index];
   if (isolate->loans == nullptr || isolate->loans->open.empty() || !value->IsArrayBufferView()) return false;
@@ -117,7 +117,7 @@ bool cv8_argument_loan(cv8_call *call, int32_t index, void **token, cv8_bytes *b
   const std::shared_ptr<v8::BackingStore> store = view->Buffer()->GetBackingStore();
   const auto found = isolate->loans->open.find(store->Data());
   if (found == isolate->loans->open.end()) return false;
-  *token = found->second->terms.token;
+  *loan = found->second->terms;
   *bytes = {static_cast<const uint8_t *>(store->Data()) + view->ByteOffset(), view->ByteLength()};
   return true;
 }

@@ -123,6 +123,7 @@ private final class CordonServer: RemoteServer {
         }
         watch = WorkerWatch(socket, reactor, inspection)
         super.init()
+        slabs = born.ring.sharedSlabs()
         channel.server = self
         timer.server = self
         try reactor.addLevelTriggered(watch)
@@ -187,6 +188,7 @@ private final class ServerChannel: RingChannel {
 
     override func flush() throws(RingBroken) -> Bool {
         guard let server else { return false }
+        server.returnSlabs()
         return try send(&server.outgoing)
     }
 

@@ -138,7 +138,7 @@ final class TenantCordon: RemoteHooks {
     }
 
     var isLoading: Bool { allFunctions.contains { !$0.isLoaded && $0.loadFailure == nil } }
-    var copied: Int { copiedBefore + (channel.map { $0.bytesSent + $0.bytesReceived } ?? 0) }
+    var copied: Int { copiedBefore + (channel.map { $0.bytesSent + $0.bytesReceived } ?? 0) + (slabs?.bytesCopied ?? 0) }
 
     override func log(_ level: Int, _ function: RemoteFunction, _ call: Hooks.HookCall?, _ text: String) {
         let second = worker.nowNanoseconds / 1_000_000_000
@@ -174,6 +174,7 @@ final class TenantCordon: RemoteHooks {
             self.watch = watch
             try worker.add(channel)
             self.channel = channel
+            slabs = channel.ring.sharedSlabs()
             diedAt = 0
             pings = 0
             connect()
@@ -196,10 +197,11 @@ final class TenantCordon: RemoteHooks {
 
     private func closeLink() {
         if let channel {
-            copiedBefore += channel.bytesSent + channel.bytesReceived
+            copiedBefore += channel.bytesSent + channel.bytesReceived + (slabs?.bytesCopied ?? 0)
             worker.close(channel)
         }
         channel = nil
+        slabs = nil
         if let watch { worker.remove(watch) }
         watch = nil
         id = 0

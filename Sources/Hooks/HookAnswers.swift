@@ -23,11 +23,13 @@ extension HookCall {
     /// One chunk, the answer to `pullAnswer`; lent to the hook as far as it can be, as `bodyChunk`.
     public final func answerChunk(_ id: Int32, _ slice: borrowing Slice) {
         guard takesPart(id, slice.count) else { return }
-        if let owner = remote.owner {
-            owner.pool.copied.hook += slice.count
-            return owner.part(self, id, slice.bytes)
-        }
+        if let owner = remote.owner { return owner.part(self, id, slice.bytes) }
         function?.enter(chunk: slice, .answerChunk, id, for: self)
+    }
+
+    final func answerChunk(_ id: Int32, _ chunk: SharedChunk) {
+        guard takesPart(id, chunk.count) else { return }
+        function?.enter(chunk: chunk, .answerChunk, id, for: self)
     }
 
     final func answerChunk(_ id: Int32, _ bytes: Span<UInt8>) {
@@ -73,6 +75,12 @@ extension HookCall {
     /// What the hook made of that body so far.
     public final func takeAsk(_ id: Int32, into chain: inout Chain) {
         if let ask = ask(id) { chain.append(contentsOf: &ask.output) }
+    }
+
+    /// The hook has made all of it: nothing more is taken.
+    final func endAsk(_ id: Int32) {
+        askDone(id)
+        asks.removeAll { $0.id == id }
     }
 
     final func ask(_ id: Int32) -> HookSubrequest? { asks.first { $0.id == id } }

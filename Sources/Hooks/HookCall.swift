@@ -69,6 +69,9 @@ open class HookCall {
     /// Lets go of the function that it ran last, which an idle call keeps for its next use.
     public final func forgetFunction() { values.function = nil }
 
+    /// A part of a shared chunk is a part of the hook's body. False: its bytes are to be copied.
+    func passOn(_ side: HookSide, _ number: Int, _ offset: Int, _ count: Int) -> Bool { false }
+
     /// The staged edits are about to be applied. For a cordon, which sends them on.
     func willApplyEdits() {}
 

@@ -58,11 +58,14 @@ extension HookCall {
     /// (`Slice.lend`), else a copy, which is counted.
     public final func bodyChunk(_ side: HookSide, _ slice: borrowing Slice) {
         guard takesChunk(side, slice.count) else { return }
-        if let owner = remote.owner {
-            owner.pool.copied.hook += slice.count
-            return owner.chunk(self, side, slice.bytes)
-        }
+        if let owner = remote.owner { return owner.chunk(self, side, slice.bytes) }
         function?.enter(chunk: slice, .bodyChunk, side.rawValue, for: self)
+    }
+
+    /// The same with a chunk that another process shares.
+    final func bodyChunk(_ side: HookSide, _ chunk: SharedChunk) {
+        guard takesChunk(side, chunk.count) else { return }
+        function?.enter(chunk: chunk, .bodyChunk, side.rawValue, for: self)
     }
 
     /// The same with bytes that are nobody's; they are copied.
@@ -144,6 +147,16 @@ extension HookFunction {
         deliver()
     }
 
+    func enter(chunk: SharedChunk, _ entry: HookEntry, _ number: Int32, for call: HookCall) {
+        guard let loaded else { return }
+        beginTurn(call, loaded)
+        if loaded.isolate.call(entry.rawValue, call.slot, call.epoch, number, lending: chunk) == nil {
+            copyIn(chunk.bytes, entry, number, call, loaded)
+        }
+        endTurn(call, loaded)
+        deliver()
+    }
+
     /// CPU time that a call may use in all, in microseconds: its limit, and as much again for each MiB that flowed
     /// through it. So a stream of any length has the budget of a call for each MiB, and none to save up.
     func cpuLimit(_ call: HookCall) -> UInt64 {
@@ -216,15 +229,22 @@ extension HookOperations {
         let bytes = try native.bytes(3)
         call.streams.room[side] -= bytes.count
         let more = call.streams.room[side] > 0
+        if bytes.count >= 1024, let shared = native.sharedLoan(3), call.passOn(side, shared.number, shared.offset, bytes.count) {
+            return wrote(call, side, bytes.count, more, native)
+        }
         let first = side == .request ? call.requestOutput.isEmpty : call.responseOutput.isEmpty
         if side == .request {
             append(bytes, native, to: &call.requestOutput)
         } else {
             append(bytes, native, to: &call.responseOutput)
         }
-        call.streams.bytes &+= UInt64(bytes.count)
-        function.tally.bodyBytesWritten &+= UInt64(bytes.count)
         if first, bytes.count > 0 { function.events.append(.bodyMade(call, side)) }
+        wrote(call, side, bytes.count, more, native)
+    }
+
+    private func wrote(_ call: HookCall, _ side: HookSide, _ count: Int, _ more: Bool, _ native: borrowing NativeCall) {
+        call.streams.bytes &+= UInt64(count)
+        function.tally.bodyBytesWritten &+= UInt64(count)
         if !more { call.streams.full |= side.bit }
         native.returnBool(more)
     }

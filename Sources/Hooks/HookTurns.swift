@@ -265,7 +265,7 @@ extension HookFunction {
             if isCurrent(call, epoch) { call.subrequest(request) }
         case .pullAnswer(let call, let epoch, let id): if isCurrent(call, epoch) { call.pullAnswer(id) }
         case .askMade(let call, let epoch, let id): if isCurrent(call, epoch) { call.askMade(id) }
-        case .askDone(let call, let epoch, let id): if isCurrent(call, epoch) { call.askDone(id) }
+        case .askDone(let call, let epoch, let id): if isCurrent(call, epoch) { call.endAsk(id) }
         case .store(let call, let epoch, let request):
             if isCurrent(call, epoch) { call.store(request) }
         case .work(let call, let epoch, let work):

@@ -37,6 +37,12 @@ public struct RingBroken: Error, Sendable, CustomStringConvertible {
         receives = 1 - side.rawValue
     }
 
+    /// The slabs that lie behind the rings, as this side sees them.
+    public func sharedSlabs() -> SharedSlabs {
+        // SAFETY: the mapping has room for that many, and the slabs keep this object.
+        unsafe SharedSlabs(base: sluice_rings_slabs(rings), count: Int(SLUICE_SHARED_SLABS), keeping: self)
+    }
+
     // SAFETY: last use of the mapping.
     deinit { unsafe sluice_rings_unmap(rings) }
 

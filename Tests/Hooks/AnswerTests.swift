@@ -231,6 +231,13 @@ import Testing
         #expect(refused(.askDone) { $0.number32(UInt32(id)) }, "shorter than announced")
         #expect(refused(.askMade) { $0.number32(UInt32(id)); $0.array(bytes + bytes) }, "longer than announced")
         #expect(!refused(.askMade) { $0.number32(UInt32(id)); $0.array(bytes) })
+        let fifth = [bytes[0]]
+        #expect(!refused(.askMade) { $0.number32(UInt32(id)); $0.array(fifth) })
+        #expect(!refused(.askDone) { $0.number32(UInt32(id)) })
+        #expect(pair.call.askedFor[id]?.utf8.count == 4 && pair.call.asksDone == [id])
+        #expect(!refused(.askMade) { $0.number32(UInt32(id)); $0.array(bytes) }, "after the end: nobody takes it")
+        #expect(!refused(.askDone) { $0.number32(UInt32(id)) })
+        #expect(pair.call.askedFor[id]?.utf8.count == 4 && pair.call.asksDone == [id])
         #expect(!refused(.pullAnswer) { $0.number32(UInt32(id)) }, "of an answer that is not there: late, not malformed")
         #expect(pair.call.parts.isEmpty)
         pair.call.subrequestAnswered(id, Head())

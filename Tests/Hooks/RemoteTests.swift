@@ -40,6 +40,17 @@ final class RemotePair {
         try move()
     }
 
+    /// Memory that both sides see, as the ring of a real cordon has it behind it.
+    func shareSlabs(_ count: Int = 8) {
+        @safe final class Memory {
+            let base = UnsafeMutableRawPointer.allocate(byteCount: 8 << 16, alignment: 4096)
+            deinit { unsafe base.deallocate() }
+        }
+        let memory = Memory()
+        worker.slabs = unsafe SharedSlabs(base: memory.base, count: count, keeping: memory)
+        cordon.slabs = unsafe SharedSlabs(base: memory.base, count: count, keeping: memory)
+    }
+
     static func fill(_ exchange: Exchange) {
         exchange.request.setMethod(Span("GET"))
         exchange.request.authority = exchange.request.arena.append("example.com")
@@ -55,9 +66,11 @@ final class RemotePair {
 
     /// Carries messages until neither side has any.
     func move() throws {
+        cordon.returnSlabs()
         while worker.outgoing.count > 0 || cordon.outgoing.count > 0 {
             for message in RemotePair.take(&worker.outgoing) { try cordon.receive(message.span) }
             for message in RemotePair.take(&cordon.outgoing) { try worker.receive(message.span) }
+            cordon.returnSlabs()
         }
     }
 

@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 enum { SLUICE_RING_BYTES = 256 * 1024 };     // of one direction; a power of two
+// Behind the rings: memory for chunks of bodies, in pages that are used only when they are. Whoever writes there may be read
+// while it writes.
+enum { SLUICE_SHARED_SLABS = 64, SLUICE_SHARED_SLAB_BYTES = 64 * 1024 };
 
 struct sluice_rings;                         // the layout is in ring.c
 
@@ -19,6 +22,7 @@ int sluice_rings_create(void);
 // Maps it. NULL and `*error` (negative errno) when it has another size or could shrink.
 struct sluice_rings *sluice_rings_map(int fd, int *error);
 void sluice_rings_unmap(struct sluice_rings *rings);
+void *sluice_rings_slabs(struct sluice_rings *rings);
 
 // `direction` is 0 or 1. Each answers a count of bytes, or -EBADMSG when the peer's cursor is impossible.
 // Writes as much as there is room for and moves `*head`.

@@ -198,6 +198,7 @@ cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t
 typedef struct {
   uint8_t *bytes;
   size_t count, charge;  // `charge`: bytes of the quota
+  int32_t number;        // whatever the lender knows it by
   void *token;
   size_t (*end)(void *token);  // once, on the isolate's thread; bytes of the quota that are free again
 } cv8_loan;
@@ -237,8 +238,8 @@ cv8_text_status cv8_argument_utf8(cv8_call *call, int32_t index, cv8_bytes *out)
 /// The bytes behind a Uint8Array, DataView or ArrayBuffer, in place; valid until the operation ends, whatever the
 /// script does meanwhile.
 bool cv8_argument_bytes(cv8_call *call, int32_t index, cv8_bytes *out);
-/// Whether a view lies over a loan: the loan's token, and the bytes, valid while the operation lasts.
-bool cv8_argument_loan(cv8_call *call, int32_t index, void **token, cv8_bytes *bytes);
+/// Whether a view lies over a loan: the loan, and the view's bytes; both valid while the operation lasts.
+bool cv8_argument_loan(cv8_call *call, int32_t index, cv8_loan *loan, cv8_bytes *bytes);
 /// Copies into a view or buffer; false when it is none or too small.
 bool cv8_argument_write(cv8_call *call, int32_t index, size_t offset, cv8_bytes source);
 /// Cuts an ArrayBuffer (or a view's buffer) loose: its length becomes 0 for the script.

@@ -23,6 +23,14 @@ extension RemoteHooks {
     }
 
     final func part(_ call: HookCall, _ id: Int32, _ bytes: Span<UInt8>) {
+        if let number = slabs?.lend(bytes) {
+            return message(.answerChunkAt, call.remote.number) { wire in
+                wire.number32(UInt32(bitPattern: id))
+                wire.number32(UInt32(number))
+                wire.number32(UInt32(bytes.count))
+            }
+        }
+        pool.copied.hook += bytes.count
         outgoing.begin(RemoteRequest.answerChunk.rawValue)
         outgoing.number32(call.remote.number)
         outgoing.number32(UInt32(bitPattern: id))
@@ -59,7 +67,7 @@ extension RemoteHooks {
             try wire.expectEnd()
             guard let ask = call.ask(id) else { return }
             guard ask.left <= 0 else { throw WireError("a body ended that had not") }
-            call.askDone(id)
+            call.endAsk(id)
         }
     }
 }
@@ -74,9 +82,6 @@ extension ServedCall {
         server.outgoing.begin(RemoteReply.askMade.rawValue)
         server.outgoing.number32(number)
         server.outgoing.number32(UInt32(bitPattern: id))
-        server.outgoing.number32(UInt32(clamping: made.byteCount))
-        while let slice = made.popFirst() { server.outgoing.raw(slice.bytes) }
-        server.outgoing.end()
-        server.wrote()
+        server.end(with: &made)
     }
 }

@@ -62,6 +62,8 @@ open class RemoteHooks {
 
     /// Where the bodies that hooks make are stored.
     final let pool: SlabPool
+    /// Those of the process that is there; nil: chunks go through the ring.
+    public final var slabs: SharedSlabs?
 
     public init(pool: SlabPool = SlabPool()) { self.pool = pool }
 
@@ -313,6 +315,7 @@ open class RemoteHooks {
     public final func disconnect(running: UInt64, _ blame: (HookCall) -> HookFailure) -> RemoteFunction? {
         isConnected = false
         saidHello = false
+        slabs = nil
         outgoing.removeAll()
         for function in functions.values { function.isLoaded = false }
         var culprit = UInt32(exactly: running).flatMap { givenUp[$0] }

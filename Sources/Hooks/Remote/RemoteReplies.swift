@@ -16,6 +16,7 @@ extension RemoteHooks {
         case .worked:
             guard let end = HookWorkEnd(rawValue: try wire.byte()) else { throw WireError("no end of work") }
             worked(end, min(try wire.number(), 86_400_000_000_000))
+        case .slabBack: guard slabs?.takeBack(Int(try wire.number32())) == true else { throw WireError("a slab that was not lent") }
         default:
             // The number of a call that is over here is no breach: the cancellation was under way.
             guard let call = calls[try wire.number32()], call.remote.sent else { return }
@@ -62,7 +63,7 @@ extension RemoteHooks {
             let side = try wire.side()
             try wire.expectEnd()
             if call.exchange != nil { call.readBody(side) }
-        case .pullBody, .cancelBody, .bodyMade, .bodyDone, .bodyBroken: try stream(kind, call, &wire)
+        case .pullBody, .cancelBody, .bodyMade, .bodyMadeAt, .bodyDone, .bodyBroken: try stream(kind, call, &wire)
         case .sendToOrigin: try sendToOrigin(call, &wire)
         case .subrequest: try subrequest(call, &wire)
         case .store:

@@ -6,6 +6,8 @@ import Isolates
 /// moves `outgoing`, hands in what arrives, and keeps the clock.
 open class RemoteServer: HookHost {
     public final var outgoing = WireWriter()
+    /// Where the worker puts chunks of bodies.
+    public final var slabs: SharedSlabs?
     private final lazy var runtime = HookRuntime(host: self)
     private var functions: [UInt32: Served] = [:]
     private var calls: [UInt32: ServedCall] = [:]
@@ -30,6 +32,18 @@ open class RemoteServer: HookHost {
     public final func fireTimers(_ now: UInt64) {
         runtime.fireTimers(now)
         runtime.tidy()
+    }
+
+    /// Slabs that scripts have let go of go back to the worker. Before `outgoing` is sent.
+    public final func returnSlabs() {
+        guard let slabs else { return }
+        for number in slabs.takeEnded() { message(.slabBack) { $0.number32(UInt32(number)) } }
+    }
+
+    private func shared(_ wire: inout WireReader) throws(WireError) -> SharedChunk {
+        let number = Int(try wire.number32()), count = Int(try wire.number32())
+        guard let chunk = slabs?.chunk(number, count: count) else { throw WireError("no such slab") }
+        return chunk
     }
 
     /// The first word of a process that is ready.
@@ -113,6 +127,9 @@ open class RemoteServer: HookHost {
         case .chunk:
             let side = try wire.side()
             call.receive(side, wire.bytes.extracting(try wire.data()))
+        case .chunkAt:
+            let side = try wire.side()
+            call.receive(side, try shared(&wire))
         case .bodyEnd: call.endInput(try wire.side())
         case .bodyRoom: call.bodyRoom(try wire.side())
         case .originArrived:
@@ -123,11 +140,12 @@ open class RemoteServer: HookHost {
             let id = Int32(bitPattern: try wire.number32()), status = Int(try wire.number32())
             call.subrequestFinished(id, status: status, fields: try wire.array(), body: try wire.array())
         case .answerFailed: call.subrequestFailed(Int32(bitPattern: try wire.number32()), try wire.string())
-        case .answering, .answerChunk, .answerEnd, .askRoom:
+        case .answering, .answerChunk, .answerChunkAt, .answerEnd, .askRoom:
             let id = Int32(bitPattern: try wire.number32())
             switch kind {
             case .answering: call.subrequestAnswered(id, status: Int(try wire.number32()), fields: try wire.array())
             case .answerChunk: call.answerChunk(id, wire.bytes.extracting(try wire.data()))
+            case .answerChunkAt: call.answerChunk(id, try shared(&wire))
             case .answerEnd: call.answerEnded(id)
             default: call.askRoom(id)
             }
@@ -181,6 +199,14 @@ open class RemoteServer: HookHost {
         guard call.isIdle else { return }
         call.forget()
         if idle.count < 256 { idle.append(call) }
+    }
+
+    /// Ends a message with bytes that a hook made.
+    final func end(with made: inout Chain) {
+        outgoing.number32(UInt32(clamping: made.byteCount))
+        while let slice = made.popFirst() { outgoing.raw(slice.bytes) }
+        outgoing.end()
+        wrote()
     }
 
     final func message(_ kind: RemoteReply, _ call: UInt32? = nil, _ write: (inout WireWriter) -> Void) {
@@ -261,6 +287,10 @@ final class ServedCall: HookCall {
     override func cancelBody(_ side: HookSide) { cancelInput(side) }
     override func bodyMade(_ side: HookSide) { sendOutput(side) }
     override func bodyDone(_ side: HookSide) { endOutput(side) }
+    override func passOn(_ side: HookSide, _ slab: Int, _ offset: Int, _ count: Int) -> Bool {
+        sendShared(side, slab, offset, count)
+        return true
+    }
     override func bodyBroken(_ failure: HookFailure) { server.message(.bodyBroken, number) { $0.failure(failure) } }
 
     override func willApplyEdits() {

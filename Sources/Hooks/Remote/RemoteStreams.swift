@@ -21,6 +21,14 @@ extension RemoteHooks {
     final func chunk(_ call: HookCall, _ side: HookSide, _ bytes: Span<UInt8>) {
         call.streams.asked[side] -= bytes.count
         if call.streams.asked[side] <= 0 { call.streams.pulls &= ~side.bit }
+        if let number = slabs?.lend(bytes) {
+            return message(.chunkAt, call.remote.number) { wire in
+                wire.byte(UInt8(clamping: side.rawValue))
+                wire.number32(UInt32(number))
+                wire.number32(UInt32(bytes.count))
+            }
+        }
+        pool.copied.hook += bytes.count
         outgoing.begin(RemoteRequest.chunk.rawValue)
         outgoing.number32(call.remote.number)
         outgoing.byte(UInt8(clamping: side.rawValue))
@@ -54,6 +62,7 @@ extension RemoteHooks {
         }
         let side = try wire.side()
         if kind == .bodyMade { return try made(call, side, &wire) }
+        if kind == .bodyMadeAt { return try madeAt(call, side, &wire) }
         try wire.expectEnd()
         switch kind {
         case .pullBody:
@@ -76,16 +85,7 @@ extension RemoteHooks {
     private func made(_ call: HookCall, _ side: HookSide, _ wire: inout WireReader) throws(WireError) {
         let range = try wire.data()
         try wire.expectEnd()
-        let most = HookCall.outputStep + (call.remote.function?.source.limits.externalBytes ?? 0)
-        guard call.streams.outputs & side.bit != 0, call.streams.room[side] > 0, range.count <= most else {
-            throw WireError("a body beyond the room for it")
-        }
-        call.streams.room[side] -= range.count
-        if call.streams.room[side] <= 0 { call.streams.full |= side.bit }
-        if call.streams.left[side] >= 0 {
-            guard range.count <= call.streams.left[side] else { throw WireError("a body longer than announced") }
-            call.streams.left[side] -= range.count
-        }
+        try account(call, side, range.count)
         if side == .request {
             call.requestOutput.append(copying: wire.bytes.extracting(range), from: pool)
         } else {
@@ -93,13 +93,46 @@ extension RemoteHooks {
         }
         call.bodyMade(side)
     }
+
+    /// The same of a shared slab, as it is now. It is copied before anybody looks at it.
+    private func madeAt(_ call: HookCall, _ side: HookSide, _ wire: inout WireReader) throws(WireError) {
+        let number = Int(try wire.number32()), start = Int(try wire.number32()), count = Int(try wire.number32())
+        try wire.expectEnd()
+        try account(call, side, count)
+        let isLent = side == .request ? slabs?.copy(number, from: start, count: count, to: &call.requestOutput, pool)
+            : slabs?.copy(number, from: start, count: count, to: &call.responseOutput, pool)
+        guard isLent == true else { throw WireError("a slab that was not lent") }
+        call.bodyMade(side)
+    }
+
+    private func account(_ call: HookCall, _ side: HookSide, _ count: Int) throws(WireError) {
+        let most = HookCall.outputStep + (call.remote.function?.source.limits.externalBytes ?? 0)
+        guard call.streams.outputs & side.bit != 0, call.streams.room[side] > 0, count <= most else {
+            throw WireError("a body beyond the room for it")
+        }
+        call.streams.room[side] -= count
+        if call.streams.room[side] <= 0 { call.streams.full |= side.bit }
+        guard call.streams.left[side] >= 0 else { return }
+        guard count <= call.streams.left[side] else { throw WireError("a body longer than announced") }
+        call.streams.left[side] -= count
+    }
 }
 
 // MARK: The cordon's end
 
 /// What has come of a body and the hook has not read yet.
 struct StreamInput {
-    private var chunks: [[UInt8]] = []
+    enum Chunk {
+        case bytes([UInt8]), shared(SharedChunk)
+        var count: Int {
+            switch self {
+            case .bytes(let bytes): bytes.count
+            case .shared(let chunk): chunk.count
+            }
+        }
+    }
+
+    private var chunks: [Chunk] = []
     private var next = 0
     private(set) var queued = 0
     /// Asked for and not come yet.
@@ -112,15 +145,15 @@ struct StreamInput {
     var isCancelled = false
     var failure: String?
 
-    mutating func add(_ bytes: Span<UInt8>) {
-        chunks.append(bytes.array())
-        queued += bytes.count
+    mutating func add(_ chunk: Chunk) {
+        chunks.append(chunk)
+        queued += chunk.count
     }
 
-    mutating func take() -> [UInt8]? {
+    mutating func take() -> Chunk? {
         guard next < chunks.count else { return nil }
         let first = chunks[next]
-        chunks[next] = []
+        chunks[next] = .bytes([])
         next += 1
         if next == chunks.count {
             chunks.removeAll(keepingCapacity: true)
@@ -156,7 +189,10 @@ extension ServedCall {
         while input(side).isWanted {
             if let chunk = update(side, { $0.take() }) {
                 update(side) { $0.isWanted = false }
-                bodyChunk(side, chunk.span)
+                switch chunk {
+                case .bytes(let bytes): bodyChunk(side, bytes.span)
+                case .shared(let chunk): bodyChunk(side, chunk)
+                }
             } else if let failure = input(side).failure {
                 update(side) { $0.isWanted = false }
                 bodyFailed(side, failure)
@@ -202,7 +238,15 @@ extension ServedCall {
 
     // A span cannot be captured, so there is no closure here.
     private func enqueue(_ side: HookSide, _ bytes: Span<UInt8>) {
-        if side == .request { requestInput.add(bytes) } else { responseInput.add(bytes) }
+        if side == .request { requestInput.add(.bytes(bytes.array())) } else { responseInput.add(.bytes(bytes.array())) }
+    }
+
+    /// A chunk in shared memory. It goes through the queue, which costs nothing.
+    func receive(_ side: HookSide, _ chunk: SharedChunk) {
+        update(side) { $0.granted -= chunk.count }
+        guard !isIdle, !input(side).isCancelled else { return }
+        update(side) { $0.add(.shared(chunk)) }
+        give(side)
     }
 
     func endInput(_ side: HookSide) {
@@ -219,6 +263,17 @@ extension ServedCall {
         bodyFailed(side, message)
     }
 
+    /// A part of what it was lent, where it lies.
+    func sendShared(_ side: HookSide, _ slab: Int, _ offset: Int, _ count: Int) {
+        sendOutput(side)
+        server.message(.bodyMadeAt, number) { wire in
+            wire.byte(UInt8(clamping: side.rawValue))
+            wire.number32(UInt32(slab))
+            wire.number32(UInt32(offset))
+            wire.number32(UInt32(count))
+        }
+    }
+
     /// The hook made bytes.
     func sendOutput(_ side: HookSide) {
         var made = Chain()
@@ -227,10 +282,7 @@ extension ServedCall {
         server.outgoing.begin(RemoteReply.bodyMade.rawValue)
         server.outgoing.number32(number)
         server.outgoing.byte(UInt8(clamping: side.rawValue))
-        server.outgoing.number32(UInt32(clamping: made.byteCount))
-        while let slice = made.popFirst() { server.outgoing.raw(slice.bytes) }
-        server.outgoing.end()
-        server.wrote()
+        server.end(with: &made)
     }
 
     func endOutput(_ side: HookSide) {

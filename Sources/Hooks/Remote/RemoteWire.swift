@@ -7,6 +7,7 @@ enum RemoteRequest: UInt8 {
     case chunk, bodyEnd, bodyRoom
     case socketOpened, socketMessage, socketClosed, socketLeft, upgraded
     case answering, answerChunk, answerEnd, askRoom
+    case chunkAt, answerChunkAt
 }
 
 /// What a cordon says to a worker. Everything behind these bytes is checked as if a client had sent it.
@@ -16,6 +17,7 @@ enum RemoteReply: UInt8 {
     case socketActed, socketReady, socketFailed
     case pullAnswer, askMade, askDone
     case worked
+    case bodyMadeAt, slabBack
 }
 
 /// How a call ended, on the wire.

@@ -145,16 +145,31 @@ extension Isolate {
     public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32, lending slice: borrowing Slice) -> CallResult? {
         requireTurn()
         guard let loan = unsafe slice.lend(to: UnsafeRawPointer(raw)) else { return nil }
+        let terms = unsafe cv8_loan(
+            bytes: loan.bytes.assumingMemoryBound(to: UInt8.self), count: loan.count, charge: loan.charge, number: -1, token: loan.token,
+            end: endLoan)
+        return unsafe call(entry, [a, b, c], terms)
+    }
+
+    /// The same with a chunk that another process shares.
+    public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32, lending chunk: SharedChunk) -> CallResult? {
+        requireTurn()
+        // SAFETY: the reference taken here ends in `endSharedLoan`.
+        let terms = unsafe cv8_loan(
+            bytes: chunk.start.assumingMemoryBound(to: UInt8.self), count: chunk.count, charge: chunk.count,
+            number: Int32(truncatingIfNeeded: chunk.number), token: Unmanaged.passRetained(chunk).toOpaque(), end: endSharedLoan)
+        return unsafe call(entry, [a, b, c], terms)
+    }
+
+    private func call(_ entry: Int, _ integers: InlineArray<3, Int32>, _ loan: cv8_loan) -> CallResult? {
         var value = unsafe cv8_value()
         var error: UnsafeMutablePointer<cv8_error>?
         var taken = false
-        let integers: InlineArray<3, Int32> = [a, b, c]
-        var terms = unsafe cv8_loan(
-            bytes: loan.bytes.assumingMemoryBound(to: UInt8.self), count: loan.count, charge: loan.charge, token: loan.token, end: endLoan)
+        var terms = unsafe loan
         let status = unsafe integers.span.withUnsafeBufferPointer { list in
             unsafe cv8_call_lending(raw, checked(entry), list.baseAddress, &terms, &taken, &value, &error)
         }
-        if !taken { _ = unsafe SlabLoan.end(loan.token) }
+        if !taken { _ = unsafe loan.end(loan.token) }
         guard taken || status != CV8_RETURNED else { return nil }
         return unsafe RawResult(core: core, status: status, value: value, error: error).result
     }
@@ -223,4 +238,12 @@ nonisolated private func endLoan(_ token: UnsafeMutableRawPointer?) -> Int {
     guard let token = unsafe token else { return 0 }
     // SAFETY: the token of a loan that `call` made, on the isolate's thread, once.
     return unsafe SlabLoan.end(token)
+}
+
+nonisolated private func endSharedLoan(_ token: UnsafeMutableRawPointer?) -> Int {
+    guard let token = unsafe token else { return 0 }
+    // SAFETY: the reference that `call` took, once.
+    let chunk = unsafe Unmanaged<SharedChunk>.fromOpaque(token)
+    defer { unsafe chunk.release() }
+    return unsafe chunk._withUnsafeGuaranteedRef { $0.count }
 }

@@ -113,12 +113,20 @@ extension NativeCall {
     /// The bytes of a view over a chunk that was lent (`Isolate.call(_:_:_:_:lending:)`), where they lie; nil for any other value.
     /// The script may still write to them.
     public func loan(_ index: Int) -> Slice? {
-        var token: UnsafeMutableRawPointer?
-        var bytes = unsafe cv8_bytes()
-        guard unsafe cv8_argument_loan(raw, Int32(truncatingIfNeeded: index), &token, &bytes),
-            let token = unsafe token, let start = unsafe bytes.bytes
+        var loan = unsafe cv8_loan(), bytes = unsafe cv8_bytes()
+        guard unsafe cv8_argument_loan(raw, Int32(truncatingIfNeeded: index), &loan, &bytes),
+            unsafe loan.number < 0, let token = unsafe loan.token, let start = unsafe bytes.bytes
         else { return nil }
         return unsafe SlabLoan.slice(token, start, bytes.count)
+    }
+
+    /// The same for a view over a shared chunk: its number and where the view begins in it.
+    public func sharedLoan(_ index: Int) -> (number: Int, offset: Int)? {
+        var loan = unsafe cv8_loan(), bytes = unsafe cv8_bytes()
+        guard unsafe cv8_argument_loan(raw, Int32(truncatingIfNeeded: index), &loan, &bytes),
+            unsafe loan.number >= 0, let start = unsafe bytes.bytes, let first = unsafe loan.bytes
+        else { return nil }
+        return unsafe (Int(loan.number), start - UnsafePointer(first))
     }
 
     /// Copies `source` into a Uint8Array (or another view) or ArrayBuffer, from its byte `offset` on.
