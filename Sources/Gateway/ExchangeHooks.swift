@@ -42,7 +42,7 @@ extension ExchangeRunner {
     private func run(_ bound: BoundHook, _ step: Rules.HookCall, _ generation: ServingGeneration, _ hooks: WorkerHooks) -> Bool {
         let function = bound.shared
         if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
-        let phase = hookPhase(function)
+        let local = function.function, phase = hookPhase(function, local)
         // It looks at messages only.
         if phase == .webSocket { return true }
         countHookCall(phase)
@@ -57,17 +57,17 @@ extension ExchangeRunner {
         if let spans { spans.hookBegins(at: worker.preciseNow) }
         let inspected = self.hooks.isInspected ? function.startInspected(call, bound.binding, phase, self) : nil
         if self.hooks.isInspected, inspected == nil { worker.inspection?.missed(function.key.name) }
-        switch inspected ?? function.start(call, bound.binding, phase, self, hooks) {
+        switch inspected ?? function.start(call, local, bound.binding, phase, self, hooks) {
         case .pending: return false
         case .finished(let outcome): return hookEnded(call, bound, outcome, generation, hooks)
         }
     }
 
-    private func hookPhase(_ function: SharedFunction) -> HookPhase {
+    private func hookPhase(_ function: SharedFunction, _ local: HookFunction?) -> HookPhase {
         switch station {
         case .responseRules: .response
         case .errorRules: .error
-        default: function.handles(.request) ? .request : function.handles(.fetch) ? .fetch : .webSocket
+        default: local?.handles(.request) ?? function.handles(.request) ? .request : function.handles(.fetch) ? .fetch : .webSocket
         }
     }
 
@@ -154,21 +154,21 @@ extension ExchangeRunner {
         worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
         worker.metrics.observe(.hookTime, microseconds: call.elapsed(until: worker.nowNanoseconds) / 1000)
         if microseconds >= SharedFunction.slowMicroseconds { workerHooks.noteCost(bound.shared, microseconds: microseconds) }
-        let word: String
-        switch outcome {
-        case .proceed: word = "continue"
-        case .respond: word = "respond"
-        case .deny: word = "deny"
-        case .failed(let failure): word = failure.kind.word
-        }
+        let result: HookResult =
+            switch outcome {
+            case .proceed: .proceeded
+            case .respond: .responded
+            case .deny: .denied
+            case .failed(let failure): .failed(failure.kind)
+            }
         let phase: Phase = call.phase == .response ? .response : call.phase == .error ? .error : .request
         let function = bound.functionIndex
-        let record = HookRecord(function: function, phase: phase, outcome: word, microseconds: microseconds)
+        let record = HookRecord(function: function, phase: phase, result: result, microseconds: microseconds)
         hookCalls.append(record)
         if let spans { spans.hookEnded(record, at: worker.preciseNow) }
         if let trace = rules.trace {
             let compat = generation.configuration.functions[bound.functionIndex].compat.map { ", compat \($0)" } ?? ""
-            trace.note("hook \(bound.shared.key.name): \(word), \(microseconds) us of processor time\(compat)")
+            trace.note("hook \(bound.shared.key.name): \(result.word), \(microseconds) us of processor time\(compat)")
         }
         let failed = if case .failed = outcome { true } else { false }
         generation.series.countCall(function: function, microseconds: microseconds, failed: failed)
@@ -246,6 +246,22 @@ extension ExchangeRunner {
     func hookOriginFailed(_ failure: GatewayError) {
         error = failure
         hooks.call?.originFailed("the origin failed: \(failure.kind.name)")
+    }
+}
+
+/// What a call came to; a text only where somebody reads it.
+enum HookResult {
+    case proceeded, responded, denied
+    case failed(HookFailure.Kind)
+
+    /// The word in the access log.
+    var word: String {
+        switch self {
+        case .proceeded: "continue"
+        case .responded: "respond"
+        case .denied: "deny"
+        case .failed(let kind): kind.word
+        }
     }
 }
 

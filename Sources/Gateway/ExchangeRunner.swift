@@ -28,8 +28,9 @@ final class ExchangeRunner: ForwardedExchange {
     struct HookRecord {
         var function: Int
         var phase: Phase
-        var outcome: String
+        var result: HookResult
         var microseconds: UInt64
+        var outcome: String { result.word }
     }
 
     /// Strong, here and in all that is used per request: an `unowned` reference costs a retain and a release at each use.

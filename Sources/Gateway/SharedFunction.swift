@@ -89,16 +89,17 @@ final class SharedFunction {
     }
 
     /// Runs where it belongs by now.
+    /// - Parameter local: `function`, for a caller that has it.
     func start(
-        _ call: GatewayHookCall, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange, _ hooks: WorkerHooks
+        _ call: GatewayHookCall, _ local: HookFunction?, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange, _ hooks: WorkerHooks
     ) -> HookStart {
-        if let remote, remote.isLoaded || !waits || function == nil {
+        if let remote, remote.isLoaded || !waits || local == nil {
             hooks.worker.metrics.add(.cordonCalls)
             remote.owner.start(call, remote, binding, phase, exchange)
             return .pending
         }
-        guard let function else { preconditionFailure("a function that is nowhere") }
-        return hooks.runtime.start(call, function, binding, phase, exchange)
+        guard let local else { preconditionFailure("a function that is nowhere") }
+        return hooks.runtime.start(call, local, binding, phase, exchange)
     }
 
     /// Lets clients of DevTools in, beside where it runs for everybody else.

@@ -221,7 +221,7 @@ final class WebSocketRelay: TunnelEnd {
             call.state = state
             lane.call = call
             runner.worker.metrics.add(.hookCallsWebSocket)
-            switch bound.shared.start(call, bound.binding, .webSocket, runner, workerHooks) {
+            switch bound.shared.start(call, bound.shared.function, bound.binding, .webSocket, runner, workerHooks) {
             case .pending: return
             case .finished(let outcome): settle(call, outcome, lane, message)
             }

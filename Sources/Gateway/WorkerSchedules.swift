@@ -126,7 +126,7 @@ final class ScheduledRun {
         worker.metrics.add(.hookCallsScheduled)
         let call = hooks.takeCall(self, hook.bound, generation)
         call.requestID = exchange.requestID
-        if case .finished(let outcome) = hook.bound.shared.start(call, hook.bound.binding, .scheduled, exchange, hooks) { end(outcome, call) }
+        if case .finished(let outcome) = hook.bound.shared.start(call, hook.bound.shared.function, hook.bound.binding, .scheduled, exchange, hooks) { end(outcome, call) }
     }
 
     func finished(_ call: GatewayHookCall, _ outcome: HookOutcome) { end(outcome, call) }

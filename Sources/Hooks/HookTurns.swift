@@ -77,13 +77,13 @@ extension HookFunction {
         call.values.cpu = 0
         call.uses &+= 1
         if !call.laterFields.isEmpty { call.laterFields = [] }
+        if call.progress.nextSubrequest != 1 { call.closeSubrequests() }
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.
         progress.starting = true
         call.progress = progress
         lastUsed = progress.started
-        call.closeSubrequests()
         if call.streams.bytes != 0 || call.streams.parts != 0 {
             call.streams = StreamProgress()
             call.requestOutput.removeAll()
