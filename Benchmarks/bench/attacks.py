@@ -27,8 +27,11 @@ ATTACKS = [*FLOODS, *SLOW]
 # that is when the client is watched.
 SLOW_RATE = 300
 WARM = 3.0
+# With the default limits nobody is cut off for a while: so many stay.
+HELD = 800
 # What the worker may use; everything beyond is a finding.
 MEMORY_MIB = 256
+DEFAULT_LIMITS = f"limits: {{memory: {MEMORY_MIB}MiB, requests_per_connection: 1000000000}}"
 LIMITS = f"limits: {{memory: {MEMORY_MIB}MiB, head_timeout: 2s, body_rate_time: 2s, write_stall: 1s, requests_per_connection: 1000000000}}"
 
 
@@ -55,14 +58,15 @@ def missing(attacks: list[str]) -> list[str]:
     return ["slowhttptest"] if set(attacks) & set(SLOW) and not shutil.which("slowhttptest") else []
 
 
-def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome, control: bool = False) -> None:
+def measure(place: Place, contender: Contender, attack: str, seconds: float, outcome: Outcome, control: bool = False,
+            holds: bool = False) -> None:
     before = turns(contender)
     outcome.quiet.append(p99(steady(contender, seconds).communicate()))
     peace = shares(before, turns(contender), seconds)
     slow = attack in SLOW
-    warm = WARM if slow else 0.5
+    warm = (HELD / SLOW_RATE + 1 if holds else WARM) if slow else 0.5
     target = int(place.values["ORIGIN"]) if control else contender.plain
-    attacker = begin(attack, contender, target, seconds + warm + 0.5, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}")
+    attacker = begin(attack, contender, target, seconds + warm + 0.5, f"127.1.{len(outcome.quiet)}.{1 + ATTACKS.index(attack)}", holds)
     time.sleep(warm)
     before = turns(contender)
     client = steady(contender, seconds)
@@ -113,15 +117,15 @@ def steady(contender: Contender, seconds: float) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def begin(attack: str, contender: Contender, plain: int, seconds: float, address: str) -> subprocess.Popen:
+def begin(attack: str, contender: Contender, plain: int, seconds: float, address: str, holds: bool) -> subprocess.Popen:
     if attack in FLOODS:
         command = [sys.executable, str(HERE / "attacker.py"), FLOODS[attack], str(contender.secure), str(seconds), address]
     else:
         path = {"slow-read": "/10m", "slow-bodies": "/upload"}.get(attack, "/64k")
         # Never before its time: the kernel stops everything of that class for a while when somebody spins in it.
         lowest = ["chrt", "-o", "0", "nice", "-n", "-15"] if os.sched_getscheduler(0) == os.SCHED_FIFO else ["nice", "-n", "19"]
-        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", str(round(SLOW_RATE * seconds)), "-r", str(SLOW_RATE), "-i", "1",
-                   "-l", str(round(seconds) + 1), "-p", "3", "-u", f"http://localhost:{plain}{path}"]
+        command = [*lowest, "slowhttptest", *SLOW[attack], "-c", str(HELD if holds else round(SLOW_RATE * (seconds + 4))), "-r", str(SLOW_RATE), "-i", "1",
+                   "-l", str(round(seconds) + 4), "-p", "3", "-u", f"http://localhost:{plain}{path}"]
     return subprocess.Popen(["taskset", "-c", OTHER_CORE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

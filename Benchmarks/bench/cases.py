@@ -25,7 +25,7 @@ class Case:
     title: str
     path: str
     size: int
-    protocol: str  # http1, http1-tls, http2
+    protocol: str  # http1, http1-tls, http2, handshakes
     connections: int
     streams: int = 1
     contenders: tuple[str, ...] = tuple(PLAIN)
@@ -33,6 +33,8 @@ class Case:
     bar: float | None = None
     against: tuple[str, ...] = ("nginx",)
     subject: str = "sluice"
+    # Of handshakes: full or resumed, ecdsa or rsa.
+    handshake: tuple[str, str] | None = None
 
 
 CASES = {case.name: case for case in [
@@ -43,6 +45,9 @@ CASES = {case.name: case for case in [
     Case("tls-64k", "64 KB, HTTP/1.1 over TLS", "/64k", 65536, "http1-tls", 32, bar=0.8, against=("nginx", "haproxy")),
     Case("h2-small", "100 bytes, HTTP/2 over TLS, 16 x 10 streams", "/", 100, "http2", 16, 10, bar=0.85, against=("nginx", "haproxy")),
     Case("h2-64k", "64 KB, HTTP/2 over TLS, 8 x 4 streams", "/64k", 65536, "http2", 8, 4, bar=0.85, against=("nginx", "haproxy")),
+    *(Case(f"tls-{kind}{'-resumed' if how == 'resumed' else ''}", f"TLS 1.3 handshake, {title}, {how}, one request on each", "/", 100, "handshakes", 8,
+           bar=1.0, against=("nginx", "haproxy"), handshake=(how, kind))
+      for kind, title in (("ecdsa", "ECDSA P-256"), ("rsa", "RSA 2048")) for how in ("full", "resumed") if (how, kind) != ("resumed", "rsa")),
     Case("hook", "100 bytes, HTTP/1.1, a hook in both phases that reads a header and sets one", "/", 100, "http1", 64,
          contenders=tuple(HOOKS), bar=1.0, subject="sluice-hook"),
 ]}
@@ -50,7 +55,7 @@ CASES = {case.name: case for case in [
 
 def with_peers(case: Case) -> Case:
     """The case with the further peers. The bar of HTTP/2 is the best of all four."""
-    if case.name == "hook":
+    if case.name == "hook" or case.handshake:
         return case
     against = (*case.against, *FURTHER) if case.protocol == "http2" else case.against
     return replace(case, contenders=(*case.contenders, *FURTHER), against=against)

@@ -31,7 +31,8 @@ http {
     upstream origin {
         server 127.0.0.1:@ORIGIN@; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s;
     }
-    ssl_certificate @DIR@/server.crt; ssl_certificate_key @DIR@/server.key; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate @DIR@/server.crt; ssl_certificate_key @DIR@/server.key;
+    ssl_certificate @DIR@/rsa.crt; ssl_certificate_key @DIR@/rsa.key; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:S:20m; ssl_session_tickets on; ssl_buffer_size 16k;
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header Via "1.1 gateway";
@@ -86,7 +87,7 @@ defaults
     maxconn 9500
 frontend clients
     bind 127.0.0.1:@PLAIN@ backlog 4096
-    bind 127.0.0.1:@SECURE@ ssl crt @DIR@/haproxy.pem alpn h2,http/1.1 backlog 4096
+    bind 127.0.0.1:@SECURE@ ssl crt @DIR@/haproxy.pem crt @DIR@/haproxy-rsa.pem alpn h2,http/1.1 backlog 4096
     http-request add-header Via "1.1 gateway"
     @HAPROXYNEIGHBOUR@
     default_backend origin
@@ -161,7 +162,7 @@ listeners:
   - {name: plain, address: "127.0.0.1:@PLAIN@"}
   - name: secure
     address: "127.0.0.1:@SECURE@"
-    tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}]}
+    tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}, {cert: "@DIR@/rsa.crt", key: "@DIR@/rsa.key"}]}
 access_log: {path: "off"}
 @LIMITS@
 upstreams:
@@ -187,7 +188,8 @@ NGINX_TIMES = "client_header_timeout 2s; client_body_timeout 2s; send_timeout 1s
 NGINX_NEIGHBOUR = "location = / { proxy_pass http://neighbour; }"
 NGINX_NEIGHBOUR_UPSTREAM = ("upstream neighbour { server 127.0.0.1:@NEIGHBOUR@; keepalive 256; keepalive_requests 1000000000; "
                             "keepalive_timeout 600s; }")
-HAPROXY_NEIGHBOUR = "timeout http-request 2s\n    timeout client 2s\n    use_backend neighbour if { path / }"
+HAPROXY_TIMES = "timeout http-request 2s\n    timeout client 2s\n    "
+HAPROXY_NEIGHBOUR = "use_backend neighbour if { path / }"
 HAPROXY_NEIGHBOUR_BACKEND = "backend neighbour\n    server neighbour 127.0.0.1:@NEIGHBOUR@ pool-max-conn 512"
 SLUICE_SCRIPT = """\
 export default {

@@ -77,10 +77,29 @@ def check_answer(contender: Contender, case: Case) -> None:
 
 def load(place: Place, contender: Contender, case: Case, seconds: float) -> tuple[int, float, float, float]:
     """(requests, requests per second, p50 and p99 in milliseconds)."""
+    if case.handshake:
+        return handshakes(place, contender, case, seconds)
     fields = [part for name, value in HEADERS.items() for part in ("-H", f"{name}: {value}")]
     if case.protocol == "http2":
         return h2load(place, [*fields, "-c", str(case.connections), "-m", str(case.streams), url(contender, case)], seconds)
     return wrk([*fields, "-c", str(case.connections), url(contender, case)], seconds)
+
+
+def handshakes(place: Place, contender: Contender, case: Case, seconds: float) -> tuple[int, float, float, float]:
+    """Latencies are not measured: the client has as much to do as the server."""
+    client = place.folder / "handshakes"
+    if not client.exists():
+        source = Path(__file__).with_name("handshakes.c")
+        subprocess.run(["cc", "-O2", "-o", client, source, "-lssl", "-lcrypto", "-lpthread"], check=True)
+    how, kind = case.handshake or ("full", "ecdsa")
+    done = subprocess.run(["taskset", "-c", OTHER_CORE, client, str(contender.secure), str(seconds), str(case.connections), how, kind],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"run: error: handshakes with {contender.name} failed: {done.stderr}")
+    count, resumed, took = done.stdout.split()
+    if int(resumed) != (int(count) if how == "resumed" else 0):
+        raise SystemExit(f"run: error: {resumed} of {count} handshakes with {contender.name} were resumed in case {case.name}")
+    return int(count), int(count) / float(took), 0, 0
 
 
 def wrk(arguments: list[str], seconds: float) -> tuple[int, float, float, float]:

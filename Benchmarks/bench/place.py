@@ -69,7 +69,7 @@ class Place:
     """Use with `with`: everything that was started is stopped, by process id, and the folder is removed."""
 
     def __init__(self, sluice: Path, keep: bool, limits: str = "limits: {requests_per_connection: 1000000000, connections_per_address: 100000}",
-                 neighbour: bool = False):
+                 neighbour: bool = False, short_times: bool = True):
         self.sluice, self.keep, self.neighbour = sluice, keep, neighbour
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         self.processes: list[subprocess.Popen] = []
@@ -77,7 +77,8 @@ class Place:
         self.values = {"DIR": str(self.folder), "ORIGIN": str(free_port()), "SMALL": "x" * 100, "LIMITS": limits, "UPSTREAMS": "",
                        "NGINXNEIGHBOUR": "", "HAPROXYNEIGHBOUR": "", "HAPROXYBACKEND": ""}
         if neighbour:
-            self.values |= {"NGINXNEIGHBOUR": c.NGINX_NEIGHBOUR, "HAPROXYNEIGHBOUR": c.HAPROXY_NEIGHBOUR,
+            self.short_times = short_times
+            self.values |= {"NGINXNEIGHBOUR": c.NGINX_NEIGHBOUR, "HAPROXYNEIGHBOUR": (c.HAPROXY_TIMES if short_times else "") + c.HAPROXY_NEIGHBOUR,
                             "HAPROXYBACKEND": c.HAPROXY_NEIGHBOUR_BACKEND}
 
     def __enter__(self) -> "Place":
@@ -88,6 +89,10 @@ class Place:
         subprocess.run([ROOT / "scripts/dev-certs", "--dir", self.folder, "--quiet"], check=True, stdout=subprocess.DEVNULL)
         pem = (self.folder / "server.crt").read_text() + (self.folder / "server.key").read_text()
         (self.folder / "haproxy.pem").write_text(pem)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.folder / "rsa.key", "-out", self.folder / "rsa.crt"],
+                       check=True, capture_output=True)
+        (self.folder / "haproxy-rsa.pem").write_text((self.folder / "rsa.crt").read_text() + (self.folder / "rsa.key").read_text())
         (self.folder / "nginx-hook.js").write_text(c.NJS_SCRIPT)
         (self.folder / "sluice-hook.js").write_text(c.SLUICE_SCRIPT)
         config = self.write("origin.conf", c.ORIGIN, NAME="origin")
@@ -152,7 +157,7 @@ class Place:
         if name.startswith("nginx"):
             load, http, location = {"nginx": ("", "", ""), "nginx-njs": c.NJS, "nginx-lua": c.LUA}[name]
             if self.neighbour:
-                http += c.NGINX_TIMES + c.NGINX_NEIGHBOUR_UPSTREAM
+                http += (c.NGINX_TIMES if self.short_times else "") + c.NGINX_NEIGHBOUR_UPSTREAM
             config = self.write(f"{name}.conf", c.NGINX, LOAD=load, HTTP=http, LOCATION=location, **ports)
             return [NGINX, "-p", str(self.folder), "-c", str(config)]
         if name == "haproxy":

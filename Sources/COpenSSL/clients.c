@@ -140,3 +140,29 @@ void sluice_peer_names(SSL *ssl, char *text, size_t room) {
     GENERAL_NAMES_free(names);
     ERR_clear_error();
 }
+
+int sluice_take_revocations(X509_STORE *store, const unsigned char *pem, size_t length, int64_t *until) {
+    BIO *bio = BIO_new_mem_buf(pem, (int)length);
+    int count = 0, fine = bio != NULL;
+    X509_CRL *list;
+    ERR_clear_error();
+    while (fine && (list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
+        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+        int days, seconds;
+        if (until && next && ASN1_TIME_diff(&days, &seconds, NULL, next) && (int64_t)days * 86400 + seconds < *until)
+            *until = (int64_t)days * 86400 + seconds;
+        if (store) fine = X509_STORE_add_crl(store, list);
+        X509_CRL_free(list);
+        count++;
+    }
+    // A list in the middle that is damaged must not be taken for the end.
+    if (fine && !sluice_error_is_no_start_line(ERR_peek_last_error())) fine = 0;
+    ERR_clear_error();
+    BIO_free(bio);
+    return fine ? count : -1;
+}
+
+int sluice_revocations_until(const unsigned char *pem, size_t length, int64_t *until) {
+    *until = INT64_MAX;
+    return sluice_take_revocations(NULL, pem, length, until) > 0;
+}

@@ -148,7 +148,10 @@ static int trust(SSL_CTX *ctx, const struct sluice_policy *policy) {
     }
     SSL_CTX_set_cert_store(ctx, store);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
-    return fine;
+    if (!fine || policy->revocations == NULL) return fine;
+    // All of the chain: an authority below the first may have been taken back too.
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return sluice_take_revocations(store, policy->revocations, policy->revocations_length, NULL) > 0;
 }
 
 // Names with the same demands on clients share sessions; others must not: what a ticket was given for is part of it.
@@ -161,6 +164,8 @@ static int set_session_context(SSL_CTX *ctx, const struct sluice_policy *policy)
     for (size_t index = 0; index < policy->authority_count && fine; index++) {
         fine = X509_digest(policy->authorities[index], EVP_sha256(), digest, NULL) && EVP_DigestUpdate(hash, digest, 32);
     }
+    // Whoever is on a new list has to show its certificate again, and with it all others.
+    if (policy->revocations) fine = fine && EVP_DigestUpdate(hash, policy->revocations, policy->revocations_length);
     fine = fine && EVP_DigestFinal_ex(hash, digest, NULL);
     EVP_MD_CTX_free(hash);
     if (!fine) {

@@ -152,5 +152,8 @@ extension ClientVerification {
         self.init(
             mode: clients.isRequired ? .required : .optional, authorities: files.files[clients.authorities.path] ?? [],
             authoritiesName: clients.authorities.path)
+        guard let lists = clients.revocations else { return }
+        revocations = files.files[lists.path] ?? []
+        revocationsName = lists.path
     }
 }

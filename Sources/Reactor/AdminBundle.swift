@@ -7,19 +7,22 @@ extension ConfigurationBundle {
         public var key: File
         /// Who signs the certificates of callers; nil: none is asked for.
         public var authorities: File?
+        /// Only with authorities.
+        public var revocations: File?
         /// Without a good certificate there is no connection.
         public var isRequired: Bool
         public var needsTLS13: Bool
 
-        public init(certificate: File, key: File, authorities: File?, isRequired: Bool, needsTLS13: Bool) {
+        public init(certificate: File, key: File, authorities: File?, revocations: File? = nil, isRequired: Bool, needsTLS13: Bool) {
             self.certificate = certificate
             self.key = key
             self.authorities = authorities
+            self.revocations = authorities == nil ? nil : revocations
             self.isRequired = isRequired
             self.needsTLS13 = needsTLS13
         }
 
-        var files: [File] { [certificate, key] + (authorities.map { [$0] } ?? []) }
+        var files: [File] { [certificate, key] + [authorities, revocations].compactMap { $0 } }
     }
 
     /// A certificate that has a role: all that is given of it has to fit.
@@ -64,7 +67,8 @@ extension ConfigurationBundle {
             let (isRequired, needsTLS13) = (try reader.number() != 0, try reader.number() != 0)
             guard files.count >= 2 else { throw PacketError(what: "the admin address has no key", offset: at) }
             return AdminTLS(
-                certificate: files[0], key: files[1], authorities: files.count > 2 ? files[2] : nil, isRequired: isRequired, needsTLS13: needsTLS13)
+                certificate: files[0], key: files[1], authorities: files.count > 2 ? files[2] : nil,
+                revocations: files.count > 3 ? files[3] : nil, isRequired: isRequired, needsTLS13: needsTLS13)
         }
         let clients = try reader.list { (reader) throws(PacketError) in
             var client = AdminClient(name: try reader.string(), role: try reader.string())

@@ -4,7 +4,9 @@ import CLinux
 /// only, so that what is small never waits behind all of what is large.
 struct BulkQueue {
     /// Nanoseconds of a turn that it may use; as long as the rest of the turn took, when that was more.
-    static let share: UInt64 = 100_000
+    static let share: UInt64 = 1_000_000
+    /// The same for timers that are due together.
+    static let timersShare: UInt64 = 250_000
 
     private var waiting: [Channel?] = []
     private var next = 0

@@ -215,7 +215,7 @@ open class Reactor {
         first.fire()
         var end: UInt64 = 0
         while let timer = wheel.popDue(now: now) {
-            if end == 0 { end = preciseNow &+ BulkQueue.share }
+            if end == 0 { end = preciseNow &+ BulkQueue.timersShare }
             timer.fire()
             guard preciseNow < end else { return timersAreLeft = true }
         }

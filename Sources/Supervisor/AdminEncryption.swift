@@ -25,6 +25,10 @@ public enum AdminEncryption {
         options.clients = tls.authorities.map {
             ClientVerification(mode: tls.isRequired ? .required : .optional, authorities: $0.bytes, authoritiesName: $0.path)
         }
+        if let lists = tls.revocations {
+            options.clients?.revocations = lists.bytes
+            options.clients?.revocationsName = lists.path
+        }
         let source = CertificateSource(
             certificate: tls.certificate.bytes, key: tls.key.bytes, certificateName: tls.certificate.path, keyName: tls.key.path)
         return try ServerContext([source], options: options)

@@ -36,6 +36,9 @@ public struct ClientVerification: Sendable, Equatable {
     public var authorities: [UInt8]
     /// What messages call them.
     public var authoritiesName: String
+    /// PEM revocation lists, one of each authority in a client's chain; nil: nobody asks whether a certificate was taken back.
+    public var revocations: [UInt8]?
+    public var revocationsName = "revocation lists"
 
     public init(mode: Mode, authorities: [UInt8], authoritiesName: String) {
         self.mode = mode

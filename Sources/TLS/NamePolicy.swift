@@ -22,6 +22,21 @@ struct NamePolicy {
         }
     }
 
+    /// What is wrong with the revocation lists' dates, or nil.
+    /// - Throws: when they cannot be read.
+    static func look(at clients: ClientVerification?) throws(TLSConfigurationError) -> CertificateWarning? {
+        guard let clients, let lists = clients.revocations else { return nil }
+        var until: Int64 = 0
+        // SAFETY: the array is alive for the call.
+        guard unsafe lists.withUnsafeBufferPointer({ unsafe sluice_revocations_until($0.baseAddress, $0.count, &until) }) == 1 else {
+            throw TLSConfigurationError(
+                file: clients.revocationsName, problem: "it holds no revocation list, or a damaged one",
+                remedy: "Put lists in PEM form there (`-----BEGIN X509 CRL-----`): `openssl crl -inform der -in FILE -out FILE.pem`")
+        }
+        guard until <= 0 else { return nil }
+        return CertificateWarning(file: clients.revocationsName, text: "a list in it is too old: no client's certificate is good until there is a new one")
+    }
+
     func configure(_ context: OpaquePointer, _ shared: UnsafeMutablePointer<sluice_server>) throws(TLSConfigurationError) {
         var authorities: [OpaquePointer?] = unsafe []
         if let clients {
@@ -30,13 +45,17 @@ struct NamePolicy {
         }
         // SAFETY: each was read by `CertificateReader`, which gives ownership away; the context takes references of its own.
         defer { for unsafe authority in unsafe authorities { unsafe X509_free(authority) } }
+        let revocations = clients?.revocations ?? []
         let refused = unsafe withTexts { ciphers, suites, curves in
             unsafe authorities.withUnsafeBufferPointer { list in
                 var policy = unsafe sluice_policy(
                     minimum_tls13: minimumTLS13 ? 1 : 0, kernel: options.usesKernel && KernelTLS.isAvailable ? 1 : 0, ciphers: ciphers, suites: suites, groups: curves, verify: verify,
-                    authorities: list.baseAddress, authority_count: list.count, no_tickets: options.resumesSessions ? 0 : 1)
+                    authorities: list.baseAddress, authority_count: list.count, revocations: nil, revocations_length: revocations.count, no_tickets: options.resumesSessions ? 0 : 1)
                 // SAFETY: everything the policy points to is alive for the call, and copied by it.
-                return unsafe sluice_server_configure(context, shared, &policy).map { unsafe String(cString: $0) }
+                return unsafe revocations.withUnsafeBufferPointer { lists in
+                    if clients?.revocations != nil { unsafe policy.revocations = lists.baseAddress }
+                    return unsafe sluice_server_configure(context, shared, &policy).map { unsafe String(cString: $0) }
+                }
             }
         }
         if let refused { throw refusal(refused) }

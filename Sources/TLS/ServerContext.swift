@@ -37,6 +37,9 @@ import COpenSSL
             throw TLSConfigurationError(
                 file: "TLS listener", problem: "has no certificate", remedy: "Name at least one certificate and key")
         }
+        for clients in [options.clients] + sources.map(\.clients) {
+            if let warning = try NamePolicy.look(at: clients) { warnings.append(warning) }
+        }
         try buildContexts(options)
         for certificate in loaded {
             // SAFETY: the list is freed in deinit.

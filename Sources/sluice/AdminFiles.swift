@@ -34,6 +34,7 @@ enum AdminFiles {
         if let tls = admin.tls, let certificate = content(tls.certificate), let key = content(tls.key) {
             bundle.adminTLS = .init(
                 certificate: certificate, key: key, authorities: tls.clients.flatMap { content($0.authorities) },
+                revocations: tls.clients?.revocations.flatMap { content($0) },
                 isRequired: tls.clients?.isRequired ?? false, needsTLS13: tls.minimumVersion == .tls13)
         }
         bundle.adminClients = admin.clients.map { client in

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import websockets
+from websockets.utils import accept_key
 
 from harness import http1, http2
 from harness.gateway import rule_file
@@ -172,6 +173,26 @@ def test_websocket_over_http2_holds_a_fast_sender_back(start):
                     sent += 60_000
             assert sent < 60_000_000
             assert gateway.resident_kib() < 64 * 1024
+
+
+def test_websocket_over_http2_with_an_origin_that_does_not_read_is_given_up(start, origin):
+    async def deaf(exchange):
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+                            + accept_key(dict(exchange.request.headers)["Sec-WebSocket-Key"]).encode() + b"\r\n\r\n")
+        exchange.writer.transport.pause_reading()
+        await origin.release.wait()
+
+    origin.script = deaf
+    gateway = start(origin_options="timeouts: {idle: 1h}", limits="write_stall: 2s\nwrite_rate: 1KiB\nbody_rate_time: 500ms")
+    with gateway.http2() as client:
+        stream = open_websocket(client)
+        assert client.responses[stream].status == 200
+        client.socket.settimeout(1)
+        with contextlib.suppress(TimeoutError, AssertionError, OSError):
+            while gateway.metric("sluice_timeouts_total", kind="write_stall") == 0:
+                send(client, stream, message(bytes(60_000)))
+        wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="write_stall") == 1, "its origin is given up", seconds=30)
+        wait_until(lambda: gateway.metric("sluice_upstream_connections", state="active") == 0, "and let go")
 
 
 def test_an_origin_that_refuses_the_upgrade_answers_as_usual(start, origin):

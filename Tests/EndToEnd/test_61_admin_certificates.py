@@ -33,15 +33,16 @@ def fingerprint(certificate):
     return done.stdout.split("=")[1].strip()
 
 
-def with_certificates(certificates, origin, authority, people, verify="required", more=""):
+def with_certificates(certificates, origin, authority, people, verify="required", more="", crl=None):
     clients = [f'{{name: alice, role: admin, subject: "CN=alice"}}', f'{{name: bob, role: operate, fingerprint: "{fingerprint(people["bob"][0])}"}}',
                '{name: carol, role: read, subject: "CN=carol"}', '{name: robot, role: operate, san: "URI:spiffe://example.com/robot"}']
+    lists = f', crl: "{crl}"' if crl else ""
 
     def rules(ports):
         return rule_file(ports, certificates, origin.port).replace(
             f'admin: {{address: "127.0.0.1:{ports.admin}"}}',
             f'admin: {{address: "127.0.0.1:{ports.admin}", clients: [{", ".join(clients)}], tls: {{cert: "{certificates}/server.crt", '
-            f'key: "{certificates}/server.key", client: {{ca: "{authority.file}", verify: {verify}}}}}{more}}}')
+            f'key: "{certificates}/server.key", client: {{ca: "{authority.file}", verify: {verify}{lists}}}}}{more}}}')
     return rules
 
 
@@ -208,3 +209,22 @@ def test_a_unix_socket_as_admin_address_is_for_the_gateways_user(start, certific
     done = gateway.command("status", "--socket", str(path), "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["pid"] == gateway.pid
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_that_was_taken_back_is_out_after_a_reload(start, certificates, origin, tmp_path):
+    authority = Authority(tmp_path / "ops", "ops")
+    people = {name: authority.issue(name) for name in ("alice", "bob", "carol")}
+    lists = authority.revocations()
+    gateway = start(rules=with_certificates(certificates, origin, authority, people, crl=lists))
+    assert ask(gateway, people["bob"]).status == 200
+    authority.revocations(people["bob"][0])
+    assert ask(gateway, people["bob"], "POST", "/v1/reload").status == 200, "it still counts"
+
+    def is_out() -> bool:
+        try:
+            return ask(gateway, people["bob"]).status == 0
+        except (ssl.SSLError, ConnectionError, AssertionError):
+            return True
+
+    wait_until(is_out, "the new list is in use")
+    assert ask(gateway, people["alice"]).status == 200

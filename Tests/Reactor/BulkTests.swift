@@ -37,7 +37,7 @@ private final class SlowTimer: Timer {
     }
     override func fire() {
         let start = reactor.preciseNow
-        while reactor.preciseNow - start < 2 * BulkQueue.share {}
+        while reactor.preciseNow - start < 2 * BulkQueue.timersShare {}
         notes.order.append("timer")
     }
 }

@@ -88,12 +88,16 @@ struct sluice_policy {
     int verify;          // client certificates: 0 not asked for, 1 asked for, 2 demanded
     X509 *const *authorities; // who may have signed them
     size_t authority_count;
+    const unsigned char *revocations; // PEM; NULL: nobody asks whether a client's certificate was taken back
+    size_t revocations_length;
     int no_tickets; // every connection shakes hands in full
 };
 
 // Sets callbacks and options of one context of a listener; `server` must outlive it. Returns NULL, or what of the
 // policy OpenSSL does not accept.
 const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, const struct sluice_policy *policy);
+// Seconds until the first of some revocation lists (PEM) is too old, INT64_MAX when none says. 0 when they cannot be read.
+int sluice_revocations_until(const unsigned char *pem, size_t length, int64_t *until);
 // Gives a session, from inside `choose`, another context with everything that belongs to it.
 void sluice_server_switch(SSL *ssl, SSL_CTX *ctx);
 

@@ -27,6 +27,6 @@ extension ConfigurationBuilder {
 
     private func clients(_ object: ParsedObject) -> ClientCertificates? {
         guard let client = object["client"]?.object, let authorities = file(client["ca"]) else { return nil }
-        return ClientCertificates(authorities: authorities, isRequired: client["verify"]?.text != "optional")
+        return ClientCertificates(authorities: authorities, revocations: file(client["crl"]), isRequired: client["verify"]?.text != "optional")
     }
 }

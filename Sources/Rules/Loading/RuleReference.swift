@@ -26,7 +26,7 @@ public enum RuleReference {
         Schema.cookie, Schema.retry, Schema.timeout, Schema.compress, Schema.replaceBody, Schema.mirror,
     ]
     private static let fileObjects = [
-        Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.admin, Schema.adminToken, Schema.drain, Schema.tracing, Schema.debug, Schema.accessLog, Schema.redaction,
+        Schema.root, Schema.listener, Schema.listenerTLS, Schema.certificate, Schema.clientCertificates, Schema.admin, Schema.adminTLS, Schema.adminClientCertificates, Schema.adminClient, Schema.adminToken, Schema.drain, Schema.tracing, Schema.debug, Schema.accessLog, Schema.redaction,
         Schema.limits, Schema.forwarding, Schema.resolver, Schema.upstream, Schema.upstreamTimeouts, Schema.upstreamTLS, Schema.upstreamServer, Schema.balance,
         Schema.sticky, Schema.health, Schema.ejection, Schema.function, Schema.functionLimits,
         Schema.onError, Schema.site, Schema.rule,

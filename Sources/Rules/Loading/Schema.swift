@@ -138,6 +138,7 @@ enum Schema {
 
     static let clientCertificates = SchemaObject(title: "`client`", keys: [
         SchemaKey("ca", .file(mustExist: true), required: true, "PEM file of the authorities that sign clients' certificates."),
+        SchemaKey("crl", .file(mustExist: true), "PEM file of revocation lists, one of each authority in a client's chain: without it, or when it is too old, a certificate is not good."),
         SchemaKey("verify", .choice(["required", "optional"]), "`required` (default): no connection without a good one. `optional`: rules decide by `tls.client.verified`."),
     ])
 
@@ -166,6 +167,7 @@ enum Schema {
 
     static let adminClientCertificates = SchemaObject(title: "`client` of `admin`", keys: [
         SchemaKey("ca", .file(mustExist: false), required: true, "PEM file of the authorities that sign certificates of people and tools."),
+        SchemaKey("crl", .file(mustExist: false), "PEM file of revocation lists, one of each authority in a client's chain: without it, or when it is too old, a certificate is not good."),
         SchemaKey("verify", .choice(["required", "optional"]), "`required` (default): no connection without a good one. `optional`: without one a caller is a stranger, or has a token."),
     ])
 

@@ -106,14 +106,17 @@ public struct CertificateFiles: Sendable {
 extension ListenerTLS {
     /// Every file that is named.
     public var files: [FileReference] {
-        let clients = ([clients] + certificates.map(\.clients)).compactMap { $0?.authorities }
-        return certificates.flatMap { [$0.certificate, $0.key] } + certificates.compactMap(\.staple) + clients
+        let clients = ([clients] + certificates.map(\.clients)).compactMap { $0 }
+        return certificates.flatMap { [$0.certificate, $0.key] } + certificates.compactMap(\.staple)
+            + clients.map(\.authorities) + clients.compactMap(\.revocations)
     }
 }
 
 /// Certificates of clients.
 public struct ClientCertificates: Sendable {
     public var authorities: FileReference
+    /// Lists of certificates that their authorities have taken back.
+    public var revocations: FileReference?
     /// Without a good one there is no connection.
     public var isRequired: Bool
 }
