@@ -30,7 +30,7 @@ struct HookState {
 extension ExchangeRunner {
     /// Starts the hook of a `run` action. True when the walk may go on at once.
     func runHook(_ step: Rules.HookCall) -> Bool {
-        guard let generation, let hooks = worker.hooks, let bound = generation.functions.hook(for: step) else {
+        guard let generation, let hooks = generation.hooks, let bound = generation.functions.hook(for: step) else {
             worker.bug("a run action without its function")
             return true
         }
@@ -85,7 +85,7 @@ extension ExchangeRunner {
     /// The result of a pending call arrived.
     func hookFinished(_ call: GatewayHookCall, _ outcome: HookOutcome) {
         if let tunnelEnd, tunnelEnd.finished(call, outcome) { return }
-        guard hooks.call === call, let bound = call.bound, let generation, let workerHooks = worker.hooks else { return }
+        guard hooks.call === call, let bound = call.bound, let generation, let workerHooks = generation.hooks else { return }
         if hookEnded(call, bound, outcome, generation, workerHooks) { advance() }
     }
 

@@ -43,7 +43,7 @@ final class GatewayHookCall: Hooks.HookCall {
         if producesFor != nil { producesFor = nil }
         if socket != nil { socket = nil }
         if !early.isEmpty { early.removeAll() }
-        kept = nil
+        if kept != nil { kept = nil }
         if !state.isEmpty { state = [] }
         guard !subrequests.isEmpty else { return }
         for subrequest in subrequests { subrequest.stop() }

@@ -42,6 +42,8 @@ final class ServingGeneration {
     let tracing: LiveTracing?
     /// nil: no spans are made.
     let tracer: Tracer?
+    /// The worker's: what never changes is read without a retain.
+    let hooks: WorkerHooks?
     private unowned var worker: Worker?
 
     init(number: UInt64, _ prepared: PreparedConfiguration, worker: Worker) throws {
@@ -67,7 +69,7 @@ final class ServingGeneration {
             stage: worker.stage)
         namespaces = try worker.stores.open(configuration, files)
         sharedLimits = worker.stores.limits(rules, configuration.namespaces, namespaces)
-        let hooks = worker.hooks
+        hooks = worker.hooks
         functions = if let hooks { try GenerationHooks(configuration, rules: rules, files: files, hooks: hooks) } else { GenerationHooks() }
     }
 
