@@ -334,7 +334,7 @@ def test_a_websocket_whose_origin_reads_slowly_goes_on(start, certificates, orig
         exchange.writer.close()
 
     origin.script = slow
-    rules = lambda ports: rule_file(ports, certificates, origin.port) + "limits: {write_stall: 300ms, write_rate: 1KiB}\n"  # noqa: E731
+    rules = lambda ports: rule_file(ports, certificates, origin.port) + "limits: {write_stall: 1s, write_rate: 1KiB}\n"  # noqa: E731
     gateway = start(rules=rules)
     with gateway.http1() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
