@@ -34,12 +34,6 @@ extension NativeCall {
         return value
     }
 
-    /// An integral number within Int32, or nil for anything else.
-    public func number(_ index: Int) -> Int32? {
-        var value: Int32 = 0
-        return unsafe cv8_argument_int(raw, Int32(truncatingIfNeeded: index), &value) ? value : nil
-    }
-
     /// Two integral numbers within Int32, the second right behind the first.
     public func pair(_ index: Int) throws(NativeFailure) -> (Int32, Int32) {
         var first: Int32 = 0, second: Int32 = 0
