@@ -16,7 +16,15 @@ HEADERS = {
 PLAIN = ["nginx", "haproxy", "sluice"]
 # Peers that take part when they are asked for (--peers).
 FURTHER = ["nghttpx", "envoy"]
-HOOKS = ["nginx", "nginx-njs", "nginx-lua", "sluice", "sluice-hook"]
+HOOKED = ("nginx-njs", "nginx-lua", "sluice-hook")
+
+
+def hooked(phase: str) -> tuple[str, ...]:
+    """The contenders of a case with hooks. One phase alone has configurations, and so contenders, of its own: `nginx-lua-request`."""
+    suffix = "" if phase == "both" else f"-{phase}"
+    njs, lua, ours = (name + suffix for name in HOOKED)
+    # Neither peer can wait in the phase that asks the origin without an event of its own: nothing there is the same as one `await`.
+    return ("nginx", "sluice", ours) if phase == "async" else ("nginx", njs, lua, "sluice", ours)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,10 @@ class Case:
     subject: str = "sluice"
     # Of handshakes: full or resumed, ecdsa or rsa.
     handshake: tuple[str, str] | None = None
+    # Of hooks: both, request, response or async.
+    hook: str | None = None
+    # The bar of a hook: at most this many microseconds more than the same proxy without it.
+    adds: float | None = None
 
 
 CASES = {case.name: case for case in [
@@ -49,13 +61,17 @@ CASES = {case.name: case for case in [
            bar=1.0, against=("nginx", "haproxy"), handshake=(how, kind))
       for kind, title in (("ecdsa", "ECDSA P-256"), ("rsa", "RSA 2048")) for how in ("full", "resumed") if (how, kind) != ("resumed", "rsa")),
     Case("hook", "100 bytes, HTTP/1.1, a hook in both phases that reads a header and sets one", "/", 100, "http1", 64,
-         contenders=tuple(HOOKS), bar=1.0, subject="sluice-hook"),
+         contenders=hooked("both"), bar=1.0, subject="sluice-hook", hook="both"),
+    *(Case(f"hook-{phase}", f"100 bytes, HTTP/1.1, {title} that reads a header and sets one", "/", 100, "http1", 64,
+           contenders=hooked(phase), subject=f"sluice-hook-{phase}", hook=phase, adds=adds)
+      for phase, title, adds in (("request", "a hook in the request phase", 1.0), ("response", "a hook in the response phase", 1.0),
+                                 ("async", "an async hook with one await in the request phase", 1.5))),
 ]}
 
 
 def with_peers(case: Case) -> Case:
     """The case with the further peers. The bar of HTTP/2 is the best of all four."""
-    if case.name == "hook" or case.handshake:
+    if case.hook or case.handshake:
         return case
     against = (*case.against, *FURTHER) if case.protocol == "http2" else case.against
     return replace(case, contenders=(*case.contenders, *FURTHER), against=against)

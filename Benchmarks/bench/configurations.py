@@ -46,15 +46,23 @@ http {
 }
 """
 
-# (load_module lines, http block, location block) of nginx with a script in both phases
+# (load_module lines, http block, location block) of nginx with a script, by module and phase
 MODULES = "/usr/lib/nginx/modules"
-NJS = (f"load_module {MODULES}/ngx_http_js_module.so;",
-       # A proxy_set_header inside of `location` would drop all of the outer ones, and with them keep-alive to the origin.
-       "js_path @DIR@; js_import hook from nginx-hook.js; js_set $from_hook hook.request; proxy_set_header X-Hook $from_hook;",
-       "js_header_filter hook.response;")
-LUA = (f"load_module {MODULES}/ndk_http_module.so; load_module {MODULES}/ngx_http_lua_module.so;", "",
-       'access_by_lua_block { ngx.req.set_header("X-Hook", ngx.var.http_user_agent) } '
-       'header_filter_by_lua_block { ngx.header["X-Hook"] = ngx.var.http_user_agent }')
+NJS_LOAD = f"load_module {MODULES}/ngx_http_js_module.so;"
+NJS_IMPORT = "js_path @DIR@; js_import hook from nginx-hook.js; "
+# A proxy_set_header inside of `location` would drop all of the outer ones, and with them keep-alive to the origin.
+NJS_REQUEST, NJS_RESPONSE = "js_set $from_hook hook.request; proxy_set_header X-Hook $from_hook;", "js_header_filter hook.response;"
+LUA_LOAD = f"load_module {MODULES}/ndk_http_module.so; load_module {MODULES}/ngx_http_lua_module.so;"
+LUA_REQUEST = 'access_by_lua_block { ngx.req.set_header("X-Hook", ngx.var.http_user_agent) } '
+LUA_RESPONSE = 'header_filter_by_lua_block { ngx.header["X-Hook"] = ngx.var.http_user_agent }'
+SCRIPTED = {
+    "nginx-njs": (NJS_LOAD, NJS_IMPORT + NJS_REQUEST, NJS_RESPONSE),
+    "nginx-njs-request": (NJS_LOAD, NJS_IMPORT + NJS_REQUEST, ""),
+    "nginx-njs-response": (NJS_LOAD, NJS_IMPORT, NJS_RESPONSE),
+    "nginx-lua": (LUA_LOAD, "", LUA_REQUEST + LUA_RESPONSE),
+    "nginx-lua-request": (LUA_LOAD, "", LUA_REQUEST),
+    "nginx-lua-response": (LUA_LOAD, "", LUA_RESPONSE),
+}
 NJS_SCRIPT = """\
 function request(r) { return r.headersIn['User-Agent']; }
 function response(r) { r.headersOut['X-Hook'] = r.headersIn['User-Agent']; }
@@ -175,11 +183,15 @@ sites:
     upstream: origin
 @RULES@
 """
-SLUICE_FUNCTIONS = "functions:\n  hook: {file: sluice-hook.js}\n"
-SLUICE_RULES = """\
-    request: [{name: hook, do: [{run: {function: hook}}]}]
-    response: [{name: hook, do: [{run: {function: hook}}]}]
-"""
+SLUICE_FUNCTIONS = "functions:\n  hook: {file: sluice-hook.js}\n  waits: {file: sluice-waits.js}\n"
+RUN_ON_REQUEST = "    request: [{name: hook, do: [{run: {function: hook}}]}]\n"
+RUN_ON_RESPONSE = "    response: [{name: hook, do: [{run: {function: hook}}]}]\n"
+SLUICE_RULES = {
+    "sluice-hook": RUN_ON_REQUEST + RUN_ON_RESPONSE,
+    "sluice-hook-request": RUN_ON_REQUEST,
+    "sluice-hook-response": RUN_ON_RESPONSE,
+    "sluice-hook-async": RUN_ON_REQUEST.replace("function: hook", "function: waits"),
+}
 # The well-behaved client of `Benchmarks/attacks` has an origin of its own: what an attacker does to his is not what is measured.
 SLUICE_NEIGHBOUR_UPSTREAM = '  neighbour: {servers: ["http://127.0.0.1:@NEIGHBOUR@"], keepalive: 256}'
 SLUICE_NEIGHBOUR_RULES = "    request: [{name: neighbour, when: 'path == \"/\"', do: [{route: neighbour}]}]"
@@ -195,5 +207,10 @@ SLUICE_SCRIPT = """\
 export default {
   onRequest(request) { request.headers.set("x-hook", request.headers.get("user-agent")); },
   onResponse(response, env, ctx) { response.headers.set("x-hook", ctx.request.headers.get("user-agent")); },
+};
+"""
+SLUICE_WAITS = """\
+export default {
+  async onRequest(request) { await null; request.headers.set("x-hook", request.headers.get("user-agent")); },
 };
 """

@@ -71,7 +71,8 @@ def check_answer(contender: Contender, case: Case) -> None:
     wanted = f"{'2' if case.protocol == 'http2' else '1.1'} 200 {case.size}"
     if not done.stdout.endswith(wanted):
         raise SystemExit(f"run: error: {contender.name} answers wrongly in case {case.name}: {done.stdout}{done.stderr}")
-    if case.name == "hook" and contender.name not in ("nginx", "sluice") and "x-hook: checker" not in done.stdout.lower():
+    # What a hook of the request phase sets goes to the origin, which does not tell.
+    if case.hook in ("both", "response") and contender.name not in ("nginx", "sluice") and "x-hook: checker" not in done.stdout.lower():
         raise SystemExit(f"run: error: the hook of {contender.name} sets no header: {done.stdout}")
 
 

@@ -27,7 +27,7 @@ def complain_if_something_is_missing(contenders: set[str], sluice: Path) -> None
         path for name, path in (("haproxy", HAPROXY), ("nghttpx", NGHTTPX), ("envoy", str(ENVOY))) if name in contenders]
     missing = [name for name in wanted if not shutil.which(name)]
     modules = {"nginx-njs": "ngx_http_js_module.so", "nginx-lua": "ngx_http_lua_module.so"}
-    missing += [file for name, file in modules.items() if name in contenders and not Path(c.MODULES, file).exists()]
+    missing += [file for module, file in modules.items() if any(name.startswith(module) for name in contenders) and not Path(c.MODULES, file).exists()]
     if missing:
         raise SystemExit(f"run: error: missing {', '.join(missing)}: run scripts/setup --bench")
     if any(name.startswith("sluice") for name in contenders) and not sluice.exists():
@@ -95,6 +95,7 @@ class Place:
         (self.folder / "haproxy-rsa.pem").write_text((self.folder / "rsa.crt").read_text() + (self.folder / "rsa.key").read_text())
         (self.folder / "nginx-hook.js").write_text(c.NJS_SCRIPT)
         (self.folder / "sluice-hook.js").write_text(c.SLUICE_SCRIPT)
+        (self.folder / "sluice-waits.js").write_text(c.SLUICE_WAITS)
         config = self.write("origin.conf", c.ORIGIN, NAME="origin")
         self.start("origin", OTHER_CORE, [NGINX, "-p", str(self.folder), "-c", str(config)], int(self.values["ORIGIN"]))
         if self.neighbour:
@@ -155,7 +156,7 @@ class Place:
 
     def command(self, name: str, ports: dict[str, str]) -> list[str]:
         if name.startswith("nginx"):
-            load, http, location = {"nginx": ("", "", ""), "nginx-njs": c.NJS, "nginx-lua": c.LUA}[name]
+            load, http, location = c.SCRIPTED.get(name, ("", "", ""))
             if self.neighbour:
                 http += (c.NGINX_TIMES if self.short_times else "") + c.NGINX_NEIGHBOUR_UPSTREAM
             config = self.write(f"{name}.conf", c.NGINX, LOAD=load, HTTP=http, LOCATION=location, **ports)
@@ -167,8 +168,8 @@ class Place:
         if name == "envoy":
             config = self.write("envoy.yaml", c.ENVOY, **ports)
             return [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-        hook = name == "sluice-hook"
-        config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if hook else "",
-                            RULES=c.SLUICE_RULES if hook else c.SLUICE_NEIGHBOUR_RULES if self.neighbour else "",
+        rules = c.SLUICE_RULES.get(name)
+        config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if rules else "",
+                            RULES=rules or (c.SLUICE_NEIGHBOUR_RULES if self.neighbour else ""),
                             UPSTREAMS=c.SLUICE_NEIGHBOUR_UPSTREAM if self.neighbour else "", **ports)
         return [str(self.sluice), "run", "--config", str(config), "--workers", "1", "--admin", "off"]

@@ -15,8 +15,16 @@ def ratio(one: list[Turn], other: list[Turn]) -> float:
     return statistics.median(a.cpu / b.cpu for a, b in zip(one, other))
 
 
+def added(turns: dict[str, list[Turn]], hooked: str, plain: str) -> float:
+    """Microseconds that a hook adds: the median over the rounds."""
+    return statistics.median(a.cpu - b.cpu for a, b in zip(turns[hooked], turns[plain]))
+
+
 def verdict(case: Case, turns: dict[str, list[Turn]]) -> str:
     against = [name for name in case.against if turns.get(name)]
+    if case.adds is not None and turns.get(case.subject) and turns.get("sluice"):
+        more = added(turns, case.subject, "sluice")
+        return f"{case.subject} adds {more:.2f} us; the bar is {case.adds:.2f}: {'reached' if more <= case.adds else 'missed'}"
     if case.bar is None or not turns.get(case.subject) or not against:
         return ""
     best = min(against, key=lambda name: median(turns[name], "cpu"))
@@ -26,16 +34,17 @@ def verdict(case: Case, turns: dict[str, list[Turn]]) -> str:
 
 def table(case: Case, turns: dict[str, list[Turn]]) -> str:
     lines = [f"\n{case.name}: {case.title}, {case.connections} connections",
-             f"{'':12}{'CPU us/req':>11}{'user us':>9}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'x nginx':>9}"]
+             f"{'':20}{'CPU us/req':>11}{'user us':>9}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'x nginx':>9}"]
     base = turns.get("nginx")
     for name, each in turns.items():
         against = f"{ratio(each, base):9.2f}" if base else ""
-        lines.append(f"{name:12}{median(each, 'cpu'):11.2f}{median(each, 'user'):9.2f}{median(each, 'per_second'):10.0f}"
+        lines.append(f"{name:20}{median(each, 'cpu'):11.2f}{median(each, 'user'):9.2f}{median(each, 'per_second'):10.0f}"
                      f"{median(each, 'p50'):9.2f}{median(each, 'p99'):9.2f}{against}")
-    for hooked, plain in (("nginx-njs", "nginx"), ("nginx-lua", "nginx"), ("sluice-hook", "sluice")):
-        if turns.get(hooked) and turns.get(plain):
-            added = [a.cpu - b.cpu for a, b in zip(turns[hooked], turns[plain])]
-            lines.append(f"the hook adds to {plain} ({hooked}): {statistics.median(added):+.2f} us (from {min(added):+.2f} to {max(added):+.2f})")
+    for name in turns:
+        plain = name.split("-")[0]
+        if case.hook and name != plain and turns.get(plain):
+            each = [a.cpu - b.cpu for a, b in zip(turns[name], turns[plain])]
+            lines.append(f"the hook adds to {plain} ({name}): {added(turns, name, plain):+.2f} us (from {min(each):+.2f} to {max(each):+.2f})")
     return "\n".join([*lines, verdict(case, turns)]).rstrip()
 
 

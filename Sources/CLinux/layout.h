@@ -14,13 +14,12 @@
 struct worker_area {
     _Alignas(64) _Atomic uint64_t heartbeat_ns;
     _Atomic uint32_t running;
-    uint32_t request_count;
     _Atomic uint64_t sequence;
     _Atomic uint64_t started_ns;
     _Atomic uint64_t deadline_ns;
     _Atomic uint64_t generation;
+    _Atomic uint64_t request_high, request_low;
     struct sluice_running_label label;
-    char request[SLUICE_REQUEST_BYTES];
     _Alignas(64) _Atomic uint64_t words[SLUICE_SHARED_WORDS];
 };
 

@@ -79,13 +79,13 @@ void sluice_shared_beat(struct sluice_shared *region, uint32_t worker, uint64_t 
 }
 
 void sluice_running_enter(struct sluice_shared *region, uint32_t worker, const struct sluice_running_label *label,
-                          const char *request, uint32_t request_count, uint64_t started_ns, uint64_t deadline_ns,
+                          uint64_t request_high, uint64_t request_low, uint64_t started_ns, uint64_t deadline_ns,
                           uint64_t generation) {
     struct worker_area *area = &region->workers[worker];
     // The same rule runs again and again: its texts are already there.
     if (area->label.identity != label->identity) memcpy(&area->label, label, sizeof *label);
-    area->request_count = smaller(request_count, SLUICE_REQUEST_BYTES);
-    if (area->request_count) memcpy(area->request, request, area->request_count);
+    atomic_store_explicit(&area->request_high, request_high, memory_order_relaxed);
+    atomic_store_explicit(&area->request_low, request_low, memory_order_relaxed);
     atomic_store_explicit(&area->started_ns, started_ns, memory_order_relaxed);
     atomic_store_explicit(&area->deadline_ns, deadline_ns, memory_order_relaxed);
     atomic_store_explicit(&area->generation, generation, memory_order_relaxed);
@@ -127,9 +127,9 @@ void sluice_running_copy(struct sluice_shared *region, uint32_t worker, struct s
     out->deadline_ns = atomic_load_explicit(&area->deadline_ns, memory_order_relaxed);
     out->generation = atomic_load_explicit(&area->generation, memory_order_relaxed);
     memcpy(&out->label, &area->label, sizeof out->label);
-    memcpy(out->request, area->request, sizeof out->request);
+    out->request_high = atomic_load_explicit(&area->request_high, memory_order_relaxed);
+    out->request_low = atomic_load_explicit(&area->request_low, memory_order_relaxed);
     // The lengths come from another process: cut them to what the arrays hold.
-    out->request_count = smaller(area->request_count, SLUICE_REQUEST_BYTES);
     out->label.function_count = (uint16_t)smaller(out->label.function_count, SLUICE_FUNCTION_BYTES);
     out->label.rule_count = (uint16_t)smaller(out->label.rule_count, SLUICE_RULE_BYTES);
     out->label.place_count = (uint16_t)smaller(out->label.place_count, SLUICE_PLACE_BYTES);

@@ -42,7 +42,7 @@ extension ExchangeRunner {
     private func run(_ bound: BoundHook, _ step: Rules.HookCall, _ generation: ServingGeneration, _ hooks: WorkerHooks) -> Bool {
         let function = bound.shared
         if wantsUpgrade, station == .requestRules, function.handles(.webSocket) { expectMessages(for: bound) }
-        let local = function.function, phase = hookPhase(function, local)
+        let local = bound.local, phase = hookPhase(function, local)
         // It looks at messages only.
         if phase == .webSocket { return true }
         countHookCall(phase)

@@ -61,28 +61,20 @@ final class RuleTallies {
     private let shared: SharedRegion
     /// By rule; nil until the rule is first counted, -1 when there is no room for it.
     private var slots: [Int32?]
-    private var counts: [UInt32]
-    /// Rules with counts to add.
-    private var dirty: [Int32] = []
-    private var isDirty: [Bool]
+    private var pending: PendingCounts
 
     init(_ rules: Generation, shared: SharedRegion) {
         ids = (0..<rules.ruleCount).map { rules.ruleID(Int32($0)) }
         self.shared = shared
         slots = Array(repeating: nil, count: ids.count)
-        counts = Array(repeating: 0, count: ids.count * RuleTally.allCases.count)
-        isDirty = Array(repeating: false, count: ids.count)
+        pending = PendingCounts(places: ids.count, words: RuleTally.allCases.count)
     }
 
     deinit { flush() }
 
     /// - Parameter rule: as in `Exchange.matchedRules`, without the complement of shadow rules.
     func count(_ rule: Int32, _ tally: RuleTally) {
-        let index = Int(rule)
-        counts[index * RuleTally.allCases.count + Int(tally.rawValue)] &+= 1
-        guard !isDirty[index] else { return }
-        isDirty[index] = true
-        dirty.append(rule)
+        pending.change(Int(rule)) { words, base in words[base + Int(tally.rawValue)] &+= 1 }
     }
 
     /// Counts what an exchange matched.
@@ -91,17 +83,13 @@ final class RuleTallies {
     }
 
     func flush() {
-        for rule in dirty {
-            let index = Int(rule)
-            isDirty[index] = false
+        pending.takeAll { index, counts in
             let slot = slots[index] ?? shared.tallySlot(SharedRegion.tallyKey(ids[index])) ?? -1
             slots[index] = slot
-            for tally in RuleTally.allCases {
-                let place = index * RuleTally.allCases.count + Int(tally.rawValue)
-                if slot >= 0, counts[place] > 0 { shared.add(UInt64(counts[place]), to: tally, slot: slot) }
-                counts[place] = 0
+            guard slot >= 0 else { return }
+            for tally in RuleTally.allCases where counts[Int(tally.rawValue)] > 0 {
+                shared.add(counts[Int(tally.rawValue)], to: tally, slot: slot)
             }
         }
-        dirty.removeAll(keepingCapacity: true)
     }
 }

@@ -30,6 +30,8 @@ final class GatewayHookCall: Hooks.HookCall {
     var socket: HookSocket?
     private var early: [HookSocketAction] = []
     private var subrequests: [Subrequest] = []
+    /// There may be something in these two lists.
+    private var hasMore = false
     private let running: RunningSlot
 
     init(worker: Worker) {
@@ -42,10 +44,11 @@ final class GatewayHookCall: Hooks.HookCall {
         if runner != nil { runner = nil }
         if producesFor != nil { producesFor = nil }
         if socket != nil { socket = nil }
-        if !early.isEmpty { early.removeAll() }
         if kept != nil { kept = nil }
-        if !state.isEmpty { state = [] }
-        guard !subrequests.isEmpty else { return }
+        if hasState { state = [] }
+        guard hasMore else { return }
+        hasMore = false
+        early.removeAll()
         for subrequest in subrequests { subrequest.stop() }
         subrequests.removeAll()
     }
@@ -57,9 +60,9 @@ final class GatewayHookCall: Hooks.HookCall {
     @discardableResult
     override func willRun(in function: HookFunction) -> UInt64 {
         guard let bound else { return super.willRun(in: function) }
-        let now = worker.preciseNow, digits = requestID.digits
+        let now = worker.preciseNow
         running.enter(
-            bound.label, request: digits.span, started: now, deadline: now + bound.patience, generation: generationNumber)
+            bound.label, request: (requestID.high, requestID.low), started: now, deadline: now + bound.patience, generation: generationNumber)
         // The watchdog's clock is the real one, whatever a rehearsal plays.
         return worker.stage == nil ? now : 0
     }
@@ -100,6 +103,7 @@ final class GatewayHookCall: Hooks.HookCall {
 
     /// What is meant for origins goes there; what is for the client waits until its WebSocket takes it.
     private func sortActions() {
+        hasMore = true
         for (id, action) in takeSocketActions() { if id == 0 { early.append(action) } else { link(id)?.act(action) } }
     }
 
@@ -142,7 +146,7 @@ final class GatewayHookCall: Hooks.HookCall {
             return subrequestFailed(request.id, "the function was not granted this upstream")
         }
         let exchange = request.exchange(for: self, worker)
-        subrequests.append(exchange)
+        keep(exchange)
         exchange.origin.upstream = granted[exchange.grantIndex]
         generation.upstreams.open(exchange, upstream: granted[exchange.grantIndex])
         exchange.fill()
@@ -165,7 +169,10 @@ final class GatewayHookCall: Hooks.HookCall {
         subrequests.removeAll { $0.id == id }
     }
 
-    func keep(_ subrequest: Subrequest) { subrequests.append(subrequest) }
+    func keep(_ subrequest: Subrequest) {
+        hasMore = true
+        subrequests.append(subrequest)
+    }
 
     func forget(_ subrequest: Subrequest) { subrequests.removeAll { $0 === subrequest } }
 

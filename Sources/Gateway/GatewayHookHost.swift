@@ -27,9 +27,9 @@ final class GatewayHookHost: HookHost {
 
     @discardableResult
     override func willRun(_ function: HookFunction, _ call: Hooks.HookCall?) -> UInt64 {
-        let now = worker.preciseNow, none = Span<UInt8>()
+        let now = worker.preciseNow
         worker.context.running.enter(
-            loading, request: none, started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
+            loading, request: (0, 0), started: now, deadline: now + 5_000_000_000, generation: worker.generation?.number ?? 0)
         return 0
     }
 

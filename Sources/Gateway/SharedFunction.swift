@@ -89,11 +89,11 @@ final class SharedFunction {
     }
 
     /// Runs where it belongs by now.
-    /// - Parameter local: `function`, for a caller that has it.
+    /// - Parameter local: `function` now or before it moved.
     func start(
         _ call: GatewayHookCall, _ local: HookFunction?, _ binding: HookBinding, _ phase: HookPhase, _ exchange: Exchange, _ hooks: WorkerHooks
     ) -> HookStart {
-        if let remote, remote.isLoaded || !waits || local == nil {
+        if let remote, remote.isLoaded || !waits || function == nil {
             hooks.worker.metrics.add(.cordonCalls)
             remote.owner.start(call, remote, binding, phase, exchange)
             return .pending

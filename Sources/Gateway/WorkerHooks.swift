@@ -37,6 +37,8 @@ struct FunctionKey: Hashable {
 /// One `run` action: the function bound to its rule, and the label for the "who is running" slot.
 final class BoundHook {
     let shared: SharedFunction
+    /// Where it runs in this process, if it began there; it may have moved since.
+    let local: HookFunction?
     let functionIndex: Int
     let binding: HookBinding
     let label: RunningLabel
@@ -47,6 +49,7 @@ final class BoundHook {
 
     init(_ shared: SharedFunction, functionIndex: Int, binding: HookBinding, label: consuming RunningLabel, place: String, cpu: Int) {
         self.shared = shared
+        local = shared.function
         self.functionIndex = functionIndex
         self.binding = binding
         self.label = label
@@ -63,6 +66,8 @@ final class WorkerHooks {
     let cordons: WorkerCordons
     private var loaded: [FunctionKey: SharedFunction] = [:]
     private var idleCalls: [GatewayHookCall] = []
+    /// The one that was given back last: mostly the next one asked for.
+    private var lastIdle: GatewayHookCall?
     private var labels: UInt32 = 0
     /// Some generation was retired: functions may have become unused.
     var sweepSoon = false
@@ -162,14 +167,14 @@ final class WorkerHooks {
         return call
     }
 
-    /// An idle call, if there is one of the two used last that was bound to the same.
+    /// An idle call, the last one if that was bound to the same.
     private func idleCall(_ bound: BoundHook) -> GatewayHookCall {
-        let count = idleCalls.count
-        if count > 1, idleCalls[count - 1].bound !== bound, idleCalls[count - 2].bound === bound { idleCalls.swapAt(count - 1, count - 2) }
+        if lastIdle?.bound === bound, let call = lastIdle.take() { return call }
         let call = idleCalls.popLast() ?? GatewayHookCall(worker: worker)
         if call.bound !== bound { call.bound = bound }
         return call
     }
+
 
     /// The same for a run that no request asks for.
     func takeCall(_ run: ScheduledRun, _ bound: BoundHook, _ generation: ServingGeneration) -> GatewayHookCall {
@@ -189,13 +194,15 @@ final class WorkerHooks {
         if call.scheduled != nil { call.scheduled = nil }
         guard isIdle else { return }
         call.forget()
-        if idleCalls.count < 256 { idleCalls.append(call) }
+        if let before = lastIdle.take(), idleCalls.count < 256 { idleCalls.append(before) }
+        lastIdle = call
     }
 
     func endOfTurn() {
         pool?.refill()
         guard sweepSoon else { return }
         sweepSoon = false
+        if let call = lastIdle.take() { idleCalls.append(call) }
         for call in idleCalls {
             call.bound = nil
             call.forgetFunction()
@@ -300,9 +307,11 @@ struct GenerationHooks {
     }
 
     func hook(for call: Rules.HookCall) -> BoundHook? {
-        guard bound.indices.contains(Int(call.rule)) else { return nil }
-        for entry in bound[Int(call.rule)] where entry.arguments == call.arguments.start && entry.function == call.function {
-            return entry.hook
+        let rule = Int(call.rule)
+        guard bound.indices.contains(rule) else { return nil }
+        // By index: a loop over the list would retain it.
+        for index in bound[rule].indices where bound[rule][index].arguments == call.arguments.start && bound[rule][index].function == call.function {
+            return bound[rule][index].hook
         }
         return nil
     }

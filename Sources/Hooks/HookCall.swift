@@ -40,7 +40,8 @@ open class HookCall {
     /// What the hook did with its WebSocket and the gateway has not taken yet.
     final var socketActions: [(socket: Int32, action: HookSocketAction)] = []
     /// WebSockets to upstreams, by the number of their sub-request.
-    final var links: [Int32: SocketProgress] = [:]
+    final var links: [Int32: SocketProgress] = [:] { didSet { hasLinks = !links.isEmpty } }
+    final private(set) var hasLinks = false
     /// Bytes that the hook made and the gateway has not taken yet.
     final var requestOutput = Chain()
     final var responseOutput = Chain()
@@ -52,8 +53,14 @@ open class HookCall {
     /// CPU time this call used so far.
     public internal(set) final var cpuNanoseconds: UInt64 { get { values.cpu } set { values.cpu = newValue } }
     /// `ctx.state` as text; empty when the hook kept none. Hand it from the request phase's call to the response phase's.
-    public final var state: [UInt8] { get { values.state } set { values.state = newValue } }
-    public final var hasState: Bool { !values.state.isEmpty }
+    public final var state: [UInt8] {
+        get { values.state }
+        set {
+            values.state = newValue
+            values.hasState = !newValue.isEmpty
+        }
+    }
+    public final var hasState: Bool { values.hasState }
     final var binding: Int32 { get { values.binding } set { values.binding = newValue } }
 
     public init() {}
@@ -209,6 +216,8 @@ struct CallValues {
     var binding: Int32 = 0
     var cpu: UInt64 = 0
     var state: [UInt8] = []
+    /// Kept apart, because every call asks for it and few have one.
+    var hasState = false
 }
 
 /// Where a call stands. Reset as a whole when a call begins.

@@ -35,7 +35,8 @@ public final class HookFunction {
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0
     /// What its calls wait for that runs beside the requests.
-    var works: [HookWork] = []
+    var works: [HookWork] = [] { didSet { hasWorks = !works.isEmpty } }
+    private var hasWorks = false
 
     init(_ source: HookSource, _ runtime: HookRuntime) {
         self.source = source
@@ -238,7 +239,7 @@ public final class HookFunction {
 
     /// Makes the call's objects unusable and its slot free.
     func end(_ call: HookCall) {
-        if !works.isEmpty { dropWorks(of: call) }
+        if hasWorks { dropWorks(of: call) }
         guard slots.close(call.slot, call) else { return }
         if call.progress.timers > 0 { timers = timers.filter { $0.value != call.slot } }
         call.slot = -1
@@ -247,7 +248,7 @@ public final class HookFunction {
         call.edits.reset()
         if call.streams.isBusy { call.streams.rest() }
         if call.socket.isOpen { call.socket.isOpen = false }
-        if !call.links.isEmpty { call.links.removeAll() }
+        if call.hasLinks { call.links.removeAll() }
     }
 
     /// Whether a deadline still concerns anyone.
@@ -259,38 +260,47 @@ public final class HookFunction {
 
 /// Calls by slot. An epoch names one use of a slot and moves on when the call ends: what still holds the old one is dead.
 struct SlotTable {
-    private var calls: [HookCall?] = []
-    private var epochs: [Int32] = []
-    private var free: [Int32] = []
+    private struct Slot {
+        var call: HookCall?
+        var epoch: Int32 = 1
+        /// Of a free slot: the one that was freed before it, or -1.
+        var before: Int32 = -1
+    }
 
-    var inUse: Int { calls.count - free.count }
-    var all: [HookCall] { calls.compactMap { $0 } }
+    private var slots: [Slot] = []
+    private var lastFree: Int32 = -1
+    private(set) var inUse = 0
+
+    var all: [HookCall] { slots.compactMap { $0.call } }
 
     func call(_ slot: Int32, _ epoch: Int32) -> HookCall? {
         let index = Int(slot)
-        guard calls.indices.contains(index), epochs[index] == epoch else { return nil }
-        return calls[index]
+        guard slots.indices.contains(index), slots[index].epoch == epoch else { return nil }
+        return slots[index].call
     }
 
-    func callInSlot(_ slot: Int32) -> HookCall? { calls.indices.contains(Int(slot)) ? calls[Int(slot)] : nil }
+    func callInSlot(_ slot: Int32) -> HookCall? { slots.indices.contains(Int(slot)) ? slots[Int(slot)].call : nil }
 
     mutating func open(_ call: HookCall) -> (slot: Int32, epoch: Int32) {
-        if let slot = free.popLast() {
-            calls[Int(slot)] = call
-            return (slot, epochs[Int(slot)])
+        inUse &+= 1
+        guard lastFree >= 0 else {
+            slots.append(Slot(call: call))
+            return (Int32(slots.count - 1), 1)
         }
-        calls.append(call)
-        epochs.append(1)
-        return (Int32(calls.count - 1), 1)
+        let slot = lastFree
+        lastFree = slots[Int(slot)].before
+        slots[Int(slot)].call = call
+        return (slot, slots[Int(slot)].epoch)
     }
 
     /// False when the call is not in the slot (any more).
     mutating func close(_ slot: Int32, _ call: HookCall) -> Bool {
         let index = Int(slot)
-        guard calls.indices.contains(index), calls[index] === call else { return false }
-        calls[index] = nil
-        epochs[index] = epochs[index] == .max ? 1 : epochs[index] + 1
-        free.append(slot)
+        guard slots.indices.contains(index), slots[index].call === call else { return false }
+        let epoch = slots[index].epoch
+        slots[index] = Slot(call: nil, epoch: epoch == .max ? 1 : epoch &+ 1, before: lastFree)
+        lastFree = slot
+        inUse &-= 1
         return true
     }
 }

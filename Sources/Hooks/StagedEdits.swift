@@ -23,7 +23,9 @@ struct StagedEdits: ~Copyable {
     }
 
     private(set) var arena = ByteArena(capacity: 256)
-    private(set) var edits: [Edit] = []
+    /// The first `count` are staged; those behind them are left over from earlier calls.
+    private var list: [Edit] = []
+    private(set) var count = 0
     private(set) var method: ByteRange?
     private(set) var target: Target?
     private(set) var reason = ByteRange.empty
@@ -36,7 +38,7 @@ struct StagedEdits: ~Copyable {
         guard touched else { return }
         touched = false
         arena.removeAll()
-        edits.removeAll(keepingCapacity: true)
+        count = 0
         method = nil
         target = nil
         reason = .empty
@@ -55,7 +57,7 @@ struct StagedEdits: ~Copyable {
     ) -> Verdict {
         touched = true
         if action == .clear {
-            edits.append(Edit(side: side, action: action, name: .empty, value: .empty))
+            append(Edit(side: side, action: action, name: .empty, value: .empty))
             return .taken
         }
         guard isToken(name) else { return .malformed }
@@ -70,8 +72,19 @@ struct StagedEdits: ~Copyable {
         touched = true
         guard isFieldValue(value) else { return .malformed }
         if id.isFraming || (id == .host && side == .request) { return .refused }
-        edits.append(Edit(side: side, action: action, id: id, name: arena.append(name), value: arena.append(value)))
+        append(Edit(side: side, action: action, id: id, name: arena.append(name), value: arena.append(value)))
         return .taken
+    }
+
+    private mutating func append(_ edit: Edit) {
+        if count < list.count { list[count] = edit } else { list.append(edit) }
+        count &+= 1
+    }
+
+    /// - Precondition: `index` is below `count`.
+    func edit(at index: Int) -> Edit {
+        precondition(index < count)
+        return list[index]
     }
 
     mutating func setMethod(_ name: borrowing Span<UInt8>) -> Bool {
@@ -142,7 +155,9 @@ struct StagedEdits: ~Copyable {
     }
 
     private func applyFields(_ side: HookSide, _ head: inout Head) {
-        for edit in edits where edit.side == side {
+        let staged = list.span
+        for index in 0..<count where staged[index].side == side {
+            let edit = staged[index]
             switch edit.action {
             case .clear: StagedEdits.clear(&head, keepHost: side == .request)
             case .set: head.set(edit.id, name: arena[edit.name], value: arena[edit.value])

@@ -58,17 +58,11 @@ import CLinux
 
     @inline(__always)
     func enter(
-        worker: Int, label: borrowing RunningLabel, request: borrowing Span<UInt8>, started: UInt64, deadline: UInt64,
+        worker: Int, label: borrowing RunningLabel, request: (high: UInt64, low: UInt64), started: UInt64, deadline: UInt64,
         generation: UInt64
     ) {
-        unsafe request.withUnsafeBufferPointer { buffer in
-            // SAFETY: worker was checked when the slot was made; C copies at most the counts passed.
-            unsafe withUnsafePointer(to: label.storage) { storage in
-                unsafe sluice_running_enter(
-                    region, UInt32(worker), storage, UnsafeRawPointer(buffer.baseAddress)?.assumingMemoryBound(to: CChar.self),
-                    UInt32(buffer.count), started, deadline, generation)
-            }
-        }
+        // SAFETY: worker was checked when the slot was made; C reads the label before it returns.
+        unsafe sluice_running_enter(region, UInt32(worker), label.storage, request.high, request.low, started, deadline, generation)
     }
 
     @inline(__always)
@@ -152,15 +146,25 @@ import CLinux
 
 /// The texts that name a hook call: function, rule, and where the rule is written. Make it once
 /// when a configuration is loaded; entering a call then costs no string work.
-public struct RunningLabel: ~Copyable {
-    fileprivate var storage = sluice_running_label()
+@safe public struct RunningLabel: ~Copyable {
+    // Apart, because a structure that is lent by its address is copied first, and calls lend it all the time.
+    fileprivate let storage: UnsafeMutablePointer<sluice_running_label>
 
     /// - Parameter identity: differs for every label of a worker, and is not 0.
     public init(identity: UInt32, function: String, rule: String, place: String) {
-        storage.identity = identity
-        storage.function_count = RunningLabel.fill(&storage.function, function)
-        storage.rule_count = RunningLabel.fill(&storage.rule, rule)
-        storage.place_count = RunningLabel.fill(&storage.place, place)
+        var label = sluice_running_label()
+        label.identity = identity
+        label.function_count = RunningLabel.fill(&label.function, function)
+        label.rule_count = RunningLabel.fill(&label.rule, rule)
+        label.place_count = RunningLabel.fill(&label.place, place)
+        // SAFETY: freed in deinit, and never written again.
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: label)
+    }
+
+    deinit {
+        // SAFETY: allocated by init; whoever borrows the label keeps it alive.
+        unsafe storage.deallocate()
     }
 
     /// Copies as much of `text` as fits into a C array.
@@ -190,12 +194,13 @@ public struct RunningSlot {
     }
 
     /// - Parameters:
+    ///   - request: 128 bits of its id; zeros for a call that is not a request's.
     ///   - started: monotonic nanoseconds.
     ///   - deadline: when the worker's own watchdog must have stopped the call. A call that still runs
     ///     250 ms after it costs the worker its life.
     @inline(__always)
     public func enter(
-        _ label: borrowing RunningLabel, request: borrowing Span<UInt8>, started: UInt64, deadline: UInt64, generation: UInt64
+        _ label: borrowing RunningLabel, request: (high: UInt64, low: UInt64), started: UInt64, deadline: UInt64, generation: UInt64
     ) {
         region.enter(
             worker: worker, label: label, request: request, started: started, deadline: deadline, generation: generation)
@@ -236,11 +241,20 @@ public struct RunningReport: Sendable, Equatable {
         function = RunningReport.text(raw.label.function, UInt32(raw.label.function_count))
         rule = RunningReport.text(raw.label.rule, UInt32(raw.label.rule_count))
         place = RunningReport.text(raw.label.place, UInt32(raw.label.place_count))
-        request = RunningReport.text(raw.request, raw.request_count)
+        request = RunningReport.digits(raw.request_high, raw.request_low)
         sequence = raw.sequence
         started = raw.started_ns
         deadline = raw.deadline_ns
         generation = raw.generation
+    }
+
+    /// 32 hexadecimal digits, or nothing for zeros.
+    private static func digits(_ high: UInt64, _ low: UInt64) -> String {
+        guard high | low != 0 else { return "" }
+        return [high, low].map { word in
+            let text = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - text.utf8.count) + text
+        }.joined()
     }
 
     private static func text<Characters: BitwiseCopyable>(_ characters: Characters, _ count: UInt32) -> String {

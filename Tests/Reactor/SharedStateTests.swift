@@ -79,24 +79,23 @@ import Testing
         let slot = RunningSlot(region: worker, worker: 1)
         let first = RunningLabel(identity: 1, function: "auth", rule: "login", place: "rules.yaml:38")
         let second = RunningLabel(identity: 2, function: "a", rule: "b", place: "c")
-        let request = Array("req-1".utf8)
         #expect(supervisor.runningDeadline(worker: 1) == nil)
         #expect(supervisor.running(worker: 1) == nil)
-        slot.enter(first, request: request.span, started: 10, deadline: 20, generation: 3)
+        slot.enter(first, request: (high: 0x1f, low: 2), started: 10, deadline: 20, generation: 3)
         #expect(supervisor.runningDeadline(worker: 1) == 20)
         #expect(
             supervisor.running(worker: 1)
                 == RunningReport(
-                    function: "auth", rule: "login", place: "rules.yaml:38", request: "req-1", sequence: 1, started: 10,
+                    function: "auth", rule: "login", place: "rules.yaml:38", request: "000000000000001f0000000000000002", sequence: 1, started: 10,
                     deadline: 20, generation: 3))
         slot.leave()
         #expect(supervisor.running(worker: 1) == nil)
-        slot.enter(second, request: Span<UInt8>(), started: 30, deadline: 40, generation: 3)
+        slot.enter(second, request: (0, 0), started: 30, deadline: 40, generation: 3)
         #expect(supervisor.running(worker: 1)?.function == "a")
         #expect(supervisor.running(worker: 1)?.request == "")
         #expect(supervisor.running(worker: 1)?.sequence == 2)
         slot.leave()
-        slot.enter(first, request: request.span, started: 30, deadline: 40, generation: 3)
+        slot.enter(first, request: (high: 0x1f, low: 2), started: 30, deadline: 40, generation: 3)
         #expect(supervisor.running(worker: 1)?.function == "auth")
         #expect(supervisor.running(worker: 0) == nil)
     }
@@ -106,13 +105,11 @@ import Testing
         let slot = RunningSlot(region: worker, worker: 0)
         let long = String(repeating: "x", count: 1000)
         let label = RunningLabel(identity: 1, function: long, rule: long, place: long)
-        let request = Array(long.utf8)
-        slot.enter(label, request: request.span, started: 1, deadline: 2, generation: 1)
+        slot.enter(label, request: (0, 1), started: 1, deadline: 2, generation: 1)
         let report = try #require(supervisor.running(worker: 0))
         #expect(report.function == String(repeating: "x", count: 96))
         #expect(report.rule.utf8.count == 96)
         #expect(report.place.utf8.count == 160)
-        #expect(report.request.utf8.count == 48)
     }
 
     @Test func strikesAreListedForEveryProcess() throws {

@@ -112,7 +112,7 @@ import Testing
         #expect(death["function"] as? String == "f")
         #expect(death["rule"] as? String == "a rule")
         #expect(death["place"] as? String == "rules.yaml:12")
-        #expect(death["request"] as? String == "request-7")
+        #expect(death["request"] as? String == "00000000000000000000000000000007")
         try gateway.wait("strike", "1 strike")
         _ = try askUntil(port, "run f") { $0 == "ran" }
         _ = try? Client(port).ask("stick f")

@@ -175,8 +175,7 @@ final class ProbeConnection: Channel {
     private func enter(_ function: String) {
         let now = SystemClock.monotonicNanoseconds()
         let label = RunningLabel(identity: 1, function: function, rule: "a rule", place: "rules.yaml:12")
-        let request = Array("request-7".utf8)
         worker.context.running.enter(
-            label, request: request.span, started: now, deadline: now + 20_000_000, generation: worker.generation)
+            label, request: (high: 0, low: 7), started: now, deadline: now + 20_000_000, generation: worker.generation)
     }
 }

@@ -23,13 +23,13 @@ extern "C" {
 #define SLUICE_SHARED_MAGIC 0x65636975u
 // Raise it whenever the layout, or the meaning of a word of tallies or series, changes: an upgrade between two versions keeps
 // the memory only when both have the same.
-#define SLUICE_SHARED_VERSION 8u
+#define SLUICE_SHARED_VERSION 9u
 // Twice as many as workers: during an upgrade those of both versions run.
 #define SLUICE_SHARED_WORKERS 256
 #define SLUICE_SHARED_WORDS 384
 #define SLUICE_SHARED_STRIKES 64
 
-enum { SLUICE_FUNCTION_BYTES = 96, SLUICE_RULE_BYTES = 96, SLUICE_PLACE_BYTES = 160, SLUICE_REQUEST_BYTES = 48 };
+enum { SLUICE_FUNCTION_BYTES = 96, SLUICE_RULE_BYTES = 96, SLUICE_PLACE_BYTES = 160 };
 
 // Texts of a hook call. Made once when a configuration is loaded, copied into the slot as a block.
 struct sluice_running_label {
@@ -43,13 +43,12 @@ struct sluice_running_label {
 // What a reader gets: a copy of the slot.
 struct sluice_running {
     uint32_t running;                        // 1: inside a hook call
-    uint32_t request_count;
     uint64_t sequence;                       // counts calls; the same number is the same call
     uint64_t started_ns;                     // CLOCK_MONOTONIC
     uint64_t deadline_ns;                    // when the worker's own watchdog must have stopped it
     uint64_t generation;                     // configuration the rule came from
     struct sluice_running_label label;
-    char request[SLUICE_REQUEST_BYTES];      // request id
+    uint64_t request_high, request_low;      // request id; both 0: none
 };
 
 struct sluice_shared;                        // the layout is in layout.h
@@ -65,7 +64,7 @@ size_t sluice_shared_size(void);
 void sluice_shared_publish(struct sluice_shared *region, uint32_t worker, const uint64_t *words, uint32_t count);
 void sluice_shared_beat(struct sluice_shared *region, uint32_t worker, uint64_t now_ns);
 void sluice_running_enter(struct sluice_shared *region, uint32_t worker, const struct sluice_running_label *label,
-                          const char *request, uint32_t request_count, uint64_t started_ns, uint64_t deadline_ns,
+                          uint64_t request_high, uint64_t request_low, uint64_t started_ns, uint64_t deadline_ns,
                           uint64_t generation);
 void sluice_running_leave(struct sluice_shared *region, uint32_t worker);
 

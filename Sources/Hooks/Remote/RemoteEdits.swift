@@ -6,12 +6,13 @@ extension StagedEdits {
     private enum Tag: UInt8 { case end, edit, method, target, status, requestBody, responseBody }
 
     borrowing func write(to wire: inout WireWriter) {
-        for index in edits.indices {
+        for index in 0..<count {
+            let edit = edit(at: index)
             wire.byte(Tag.edit.rawValue)
-            wire.byte(UInt8(clamping: edits[index].side.rawValue))
-            wire.byte(UInt8(clamping: edits[index].action.rawValue))
-            wire.bytes(arena[edits[index].name])
-            wire.bytes(arena[edits[index].value])
+            wire.byte(UInt8(clamping: edit.side.rawValue))
+            wire.byte(UInt8(clamping: edit.action.rawValue))
+            wire.bytes(arena[edit.name])
+            wire.bytes(arena[edit.value])
         }
         if let method {
             wire.byte(Tag.method.rawValue)
