@@ -121,7 +121,7 @@ final class HookOperations: NativeOperations {
     private func finish(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native)
         guard call.exchange != nil else { throw HookOperations.ended }
-        function.events.append(.finished(call, function.settle(call, try native.int32(2))))
+        function.finish(call, try native.int32(2))
     }
 
     private func fail(_ native: borrowing NativeCall) throws(NativeFailure) {

@@ -95,8 +95,23 @@ extension HookFunction {
         }
     }
 
+    /// The prelude says what a call came to. Mostly that is within its `start`, and no event has to be made of it.
+    func finish(_ call: HookCall, _ code: Int32) {
+        let outcome = settle(call, code)
+        if call.progress.starting {
+            startOutcome = outcome
+            hasStartOutcome = true
+        } else {
+            events.append(.finished(call, outcome))
+        }
+    }
+
     /// The outcome that operations reported while `start` ran.
     private func takeOutcome(of call: HookCall) -> HookOutcome? {
+        if hasStartOutcome {
+            hasStartOutcome = false
+            return exchange(&startOutcome, with: .proceed(.unchanged))
+        }
         guard hasEvents else { return nil }
         for (index, event) in events.enumerated() {
             if case .finished(let done, let outcome) = event, done === call {
