@@ -13,9 +13,34 @@ namespace cv8 {
 
 Key *key_argument(const Arguments &info, int index) { return static_cast<Key *>(Resource::find(info, index, kKey)); }
 
+/// Bits of an RSA key. With a private one nothing stops OpenSSL once it has begun, which with 16,384 bits takes seconds.
+constexpr int kMostPrivateBits = 8192, kMostPublicBits = 16384;
+
+static bool is_too_large(EVP_PKEY *key, bool is_private) {
+  if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) return false;
+  const int most = is_private ? kMostPrivateBits : kMostPublicBits;
+  if (EVP_PKEY_get_bits(key) > most) return true;
+  if (!is_private) return false;
+  // Numbers that do not belong together have OpenSSL work with the exponent as a whole, whatever its length.
+  static const char *const kNames[] = {OSSL_PKEY_PARAM_RSA_D, OSSL_PKEY_PARAM_RSA_FACTOR1, OSSL_PKEY_PARAM_RSA_FACTOR2,
+                                       OSSL_PKEY_PARAM_RSA_EXPONENT1, OSSL_PKEY_PARAM_RSA_EXPONENT2};
+  bool too_large = false;
+  for (const char *name : kNames) {
+    BIGNUM *number = nullptr;
+    if (EVP_PKEY_get_bn_param(key, name, &number) == 1) too_large = too_large || BN_num_bits(number) > EVP_PKEY_get_bits(key);
+    BN_clear_free(number);
+  }
+  return too_large;
+}
+
 static void give_key(const Arguments &info, EVP_PKEY *key, bool is_private) {
+  if (key != nullptr && is_too_large(key, is_private)) {
+    EVP_PKEY_free(key);
+    key = nullptr;
+  }
   if (key == nullptr) return info.GetReturnValue().SetNull();
-  Resource::give(info, new Key(key, is_private), kKey, 4096);
+  // An RSA key has up to nine numbers of its length, and what OpenSSL works out beforehand.
+  Resource::give(info, new Key(key, is_private), kKey, 4096 + static_cast<size_t>(EVP_PKEY_get_bits(key)));
 }
 
 static const char *group_named(const std::string &curve) {

@@ -101,6 +101,7 @@ extension HookFunction {
         for (index, event) in events.enumerated() {
             if case .finished(let done, let outcome) = event, done === call {
                 events.remove(at: index)
+                call.progress.resultWaits = false
                 return outcome
             }
         }
@@ -205,7 +206,7 @@ extension HookFunction {
         guard let exchange = call.exchange else { return .proceed(.unchanged) }
         call.willApplyEdits()
         let outcome = call.applyOutcome(code & ~HookCode.tail, exchange)
-        release(call, tail: code & HookCode.tail != 0)
+        release(call, tail: code & HookCode.tail != 0 && !call.progress.tailOver)
         return outcome
     }
 
@@ -228,10 +229,15 @@ extension HookFunction {
         events.append(.finished(call, .failed(failure)))
     }
 
+    /// `waitUntil` work ended. Of a handler that is not `async` that may be before its result was put into effect.
+    func tailDone(_ call: HookCall) {
+        if call.exchange == nil { endTail(call) } else { call.progress.tailOver = true }
+    }
+
     func endTail(_ call: HookCall) {
         cancelSubrequests(call)
         end(call)
-        events.append(.released(call))
+        if !call.progress.resultWaits { events.append(.released(call)) }
     }
 
     private func cancelSubrequests(_ call: HookCall) {
@@ -252,7 +258,9 @@ extension HookFunction {
 
     private func deliver(_ event: HookEvent) {
         switch event {
-        case .finished(let call, let outcome): call.finished(outcome)
+        case .finished(let call, let outcome):
+            call.progress.resultWaits = false
+            call.finished(outcome)
         case .released(let call): call.released()
         case .cancelSubrequest(let call, let id): call.cancelSubrequest(id)
         case .readBody(let call, let epoch, let side):
