@@ -82,7 +82,15 @@ import Testing
             "const all = Array.from({ length: 20 }, () => env.up.fetch('/', { method: 'POST', body: long })); await Promise.all(all);",
             limits: { $0.memoryBytes = 8 << 20 })
         #expect(line.contains("limits.memory wait to be sent"))
-        #expect(bench.call.subrequests.count == 16)
+        #expect(bench.function.tally.subrequests == 16)
+    }
+
+    @Test func nativeObjectsAreBounded() throws {
+        let (line, _) = try caught("""
+            const all = [], kind = { name: "ECDSA", namedCurve: "P-256" };
+            for (let i = 0; i < 3000; i++) all.push(await crypto.subtle.generateKey(kind, true, ["sign"]));
+            """)
+        #expect(line.contains("limit of native memory is reached"), "\(line)")
     }
 
     @Test func whatWasSentMakesRoom() throws {

@@ -43,7 +43,7 @@ private final class Bench {
         exchange.request.add(.host, "example.com")
         exchange.request.add(.contentLength, "3")
         exchange.response.status = 200
-        worker.slabs = shared?.sharedSlabs()
+        worker.slabs = (try? SharedRing())?.sharedSlabs()
         worker.connect()
         worker.start(call, function, binding, phase, exchange)
     }
@@ -65,16 +65,12 @@ private final class Bench {
     }
 }
 
-/// The memory of the slabs that chunks are lent in, for all inputs.
-private let shared = try? SharedRing()
-private let pool = SlabPool()
-private let chunk = [UInt8](repeating: 7, count: 5_000)
-
 /// A call that answers what it is asked, at once.
 private final class Call: HookCall {
     var results = 0
     /// What it takes of bodies before they end.
     private var left = 20
+    private let pool = SlabPool()
 
     override func finished(_ outcome: HookOutcome) { results += 1 }
     override func readBody(_ side: HookSide) { bodyArrived(side, [1, 2, 3]) }
@@ -110,7 +106,8 @@ private final class Call: HookCall {
 
     private func oneChunk() -> Slice? {
         var chain = Chain()
-        chain.append(copying: chunk.span, from: pool)
+        let bytes = [UInt8](repeating: 7, count: 5_000)
+        chain.append(copying: bytes.span, from: pool)
         return chain.popFirst()
     }
 }
