@@ -144,8 +144,15 @@ extension HookFunction {
         call.didRun(in: self)
         call.cpuNanoseconds &+= report.cpuNanoseconds
         tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
-        if let termination = report.termination { stopped(call, loaded, termination) }
+        if let termination = report.termination { stopped(call, loaded, termination) } else if isSpent(call) { stopped(call, loaded, .cpu) }
         watchStreams(call)
+    }
+
+    /// Whether a call that goes on has used up its CPU limit. The watchdog looks each millisecond at most: turns that are shorter
+    /// would never be met by it, however many there are.
+    private func isSpent(_ call: HookCall) -> Bool {
+        guard call.slot >= 0, !call.progress.starting else { return false }
+        return (call.cpuNanoseconds &- cpuForgiven(call)) / 1_000 >= cpuLimit(call)
     }
 
     /// Milliseconds until the call's wall limit; at least 1.

@@ -49,6 +49,29 @@ import Testing
     }
 }
 
+/// Turns that are too short for the watchdog to meet them.
+@Suite struct ShortTurnTests {
+    @Test("Many short turns end at the CPU limit as one long one does", arguments: [
+        "for (;;) await new Promise((done) => setTimeout(done, 0));",
+        "ctx.waitUntil((async () => { for (;;) await new Promise((done) => setTimeout(done, 0)); })()); return new Response('x');",
+    ])
+    func endAtTheLimit(_ code: String) throws {
+        let bench = try Bench("export default { async onRequest(request, env, ctx) { \(code) } };", limits: {
+            $0.cpuMicroseconds = 3_000
+            $0.wallMilliseconds = 3_600_000
+            $0.tailMilliseconds = 3_600_000
+        })
+        bench.run()
+        var turns = 0
+        while !bench.call.isIdle, turns < 200_000 {
+            bench.advance(milliseconds: 1)
+            turns += 1
+        }
+        #expect(bench.call.isIdle, "it went on")
+        #expect(bench.call.cpuNanoseconds < 500_000_000)
+    }
+}
+
 /// What a call has the gateway hold, and V8's limits do not see.
 @Suite struct HeldBytesTests {
     private func caught(_ code: String, limits: (inout HookLimits) -> Void = { _ in }) throws -> (line: String, bench: Bench) {
