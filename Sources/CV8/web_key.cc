@@ -16,21 +16,22 @@ Key *key_argument(const Arguments &info, int index) { return static_cast<Key *>(
 /// Bits of an RSA key. With a private one nothing stops OpenSSL once it has begun, which with 16,384 bits takes seconds.
 constexpr int kMostPrivateBits = 8192, kMostPublicBits = 16384;
 
+static int bits_of(EVP_PKEY *key, const char *name) {
+  BIGNUM *number = nullptr;
+  const int bits = EVP_PKEY_get_bn_param(key, name, &number) == 1 ? BN_num_bits(number) : 0;
+  BN_clear_free(number);
+  return bits;
+}
+
 static bool is_too_large(EVP_PKEY *key, bool is_private) {
   if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) return false;
   const int most = is_private ? kMostPrivateBits : kMostPublicBits;
   if (EVP_PKEY_get_bits(key) > most) return true;
   if (!is_private) return false;
-  // Numbers that do not belong together have OpenSSL work with the exponent as a whole, whatever its length.
-  static const char *const kNames[] = {OSSL_PKEY_PARAM_RSA_D, OSSL_PKEY_PARAM_RSA_FACTOR1, OSSL_PKEY_PARAM_RSA_FACTOR2,
-                                       OSSL_PKEY_PARAM_RSA_EXPONENT1, OSSL_PKEY_PARAM_RSA_EXPONENT2};
-  bool too_large = false;
-  for (const char *name : kNames) {
-    BIGNUM *number = nullptr;
-    if (EVP_PKEY_get_bn_param(key, name, &number) == 1) too_large = too_large || BN_num_bits(number) > EVP_PKEY_get_bits(key);
-    BN_clear_free(number);
-  }
-  return too_large;
+  // Numbers that somebody made up: OpenSSL works with them whatever their length, and with the exponent as a whole besides.
+  const int bits = EVP_PKEY_get_bits(key), p = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR1), q = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR2);
+  return bits_of(key, OSSL_PKEY_PARAM_RSA_D) > bits || p + q > bits + 1 || bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT1) > p ||
+         bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT2) > q;
 }
 
 static void give_key(const Arguments &info, EVP_PKEY *key, bool is_private) {

@@ -103,12 +103,27 @@ def test_native_work_that_nothing_interrupts_is_bounded(start, lane, work, refus
     assert answer(gateway).body.decode() == refused
 
 
-def test_base64_of_a_long_text_is_stopped_at_the_cpu_limit(start, lane):
-    gateway = one(start, lane, "const text = 'abcd'.repeat(10 << 20); export default { onRequest() { for (;;) atob(text); } };", limits="{cpu: 50ms, wall: 5s}")
+@pytest.mark.parametrize("work", ["atob(text)", "btoa(text)", "new TextDecoder('big5').decode(bytes)", "new TextDecoder('iso-2022-jp').decode(bytes)"])
+def test_work_on_a_long_text_is_stopped_at_the_cpu_limit(start, lane, work):
+    gateway = one(start, lane, f"""\
+        const text = 'abcd'.repeat(10 << 20), bytes = new Uint8Array(14 << 20).fill(255);
+        export default {{ onRequest() {{ for (;;) {work}; }} }};
+        """, limits="{cpu: 50ms, wall: 5s}")
     begun = time.monotonic()
     workers = gateway.worker_pids()
     assert answer(gateway).status == 503
     assert time.monotonic() - begun < 10 and gateway.worker_pids() == workers
+
+
+@pytest.mark.parametrize("script", [
+    "for (let i = 0; i < 900; i++) setInterval(() => {}, 0); ctx.waitUntil(new Promise(() => {}))",
+    "ctx.waitUntil((async () => { for (;;) await scheduler.wait(0); })())",
+])
+def test_many_short_turns_are_stopped_at_the_cpu_limit(start, lane, script):
+    """Each was too short for the watchdog to meet it: one request had a core for half a minute."""
+    gateway = one(start, lane, f"export default {{ onRequest(request, env, ctx) {{ {script}; return new Response('x'); }} }};", limits="{cpu: 20ms}")
+    assert answer(gateway).body == b"x"
+    gateway.wait_log("waitUntil work was stopped: CPU limit")
 
 
 def test_buffers_grow_with_the_memory_limit(start, lane):
