@@ -54,7 +54,7 @@ let package = Package(
         protocolFuzzer("FuzzRESP"),
         .executableTarget(
             name: "FuzzForwarded", dependencies: rules + [.product(name: "SluiceGateway", package: "sluice")], swiftSettings: settings),
-        fuzzer("FuzzShmRing", "SluiceHooks"),
+        fuzzer("FuzzShmRing", "SluiceHooks", "SluiceProcesses"),
         fuzzer("FuzzHookValues", "SluiceHooks"),
         fuzzer("FuzzSourceMap", "SluiceHooks"),
         fuzzer("FuzzCodings", "SluiceBodies"),

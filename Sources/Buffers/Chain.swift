@@ -205,6 +205,7 @@ extension Chain {
 extension Chain {
     /// Appends a copy of `bytes` in slabs of `pool`. The caller counts it (`SlabPool.copied`) by its reason.
     public mutating func append(copying bytes: borrowing Span<UInt8>, from pool: SlabPool) {
+        if fillLast(bytes) { return }
         var done = 0
         while done < bytes.count {
             let large = bytes.count - done > SlabSize.small.rawValue
@@ -218,6 +219,22 @@ extension Chain {
             append(unsafe Slice(adopting: slab, offset: 0, count: length))
             done += length
         }
+    }
+
+    /// Copies what fits behind the last slice, where that slab is nobody else's: whoever makes single bytes takes no slab for each.
+    private mutating func fillLast(_ bytes: borrowing Span<UInt8>) -> Bool {
+        guard sliceCount > 0, bytes.count > 0 else { return bytes.count == 0 }
+        let last = unsafe entry(sliceCount - 1)
+        let end = unsafe last.offset + last.count
+        // A slab with one count is this chain's alone: neither a reader, a writer, another slice nor a script has any of it.
+        guard unsafe last.slab.pointee.count == 1, unsafe bytes.count <= last.slab.pointee.capacity - end else { return false }
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            // SAFETY: checked above: so many bytes are free behind the entry, and nobody else refers to them.
+            unsafe (last.slab.data + end).copyMemory(from: base, byteCount: source.count)
+        }
+        growLast(by: bytes.count)
+        return true
     }
 
     /// Copies all bytes out, for those who need them in one piece (hooks). Nothing is removed.

@@ -31,3 +31,17 @@ const char *__asan_default_options(void) {
 }
 
 #endif
+
+#if defined(SLUICE_THREAD_SANITIZER)
+
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+void sluice_lock_taken(const void *lock) { __tsan_acquire((void *)lock); }
+void sluice_lock_given(const void *lock) { __tsan_release((void *)lock); }
+
+#else
+
+void sluice_lock_taken(const void *lock) { (void)lock; }
+void sluice_lock_given(const void *lock) { (void)lock; }
+
+#endif

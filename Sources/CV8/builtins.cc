@@ -93,7 +93,7 @@ void Resource::give(const Arguments &info, Resource *resource, int kind, size_t 
       (isolate->resource_count >= kMostResources)) {
     v8_isolate->LowMemoryNotification();
   }
-  if (isolate->resource_bytes > static_cast<int64_t>(isolate->limits.external_bytes)) {
+  if (isolate->resource_bytes > static_cast<int64_t>(isolate->limits.external_bytes) || isolate->resource_count >= kMostResources) {
     isolate->resource_bytes -= static_cast<int64_t>(bytes);
     delete resource;
     return throw_range_error(v8_isolate, "the isolate's limit of native memory is reached");

@@ -21,6 +21,9 @@ static const EVP_CIPHER *cipher_named(const std::string &mode, size_t key_size) 
   return mode == "KW" ? wrap[index] : nullptr;
 }
 
+/// Bytes of a key that AES-KW wraps: no key that is one has more.
+constexpr size_t kMostWrapped = 256 << 10;
+
 static uint8_t *bytes_of(std::string *text) { return reinterpret_cast<uint8_t *>(text->data()); }
 
 /// aes(mode, encrypts, key, iv, bytes): CBC with padding, or KW; null when OpenSSL refuses, for instance a bad padding.
@@ -34,7 +37,8 @@ static void aes(const Arguments &info) {
   const bool wraps = mode == "KW";
   if (cipher == nullptr || context == nullptr || (mode != "CBC" && !wraps) || bytes.size() > INT32_MAX - 64) return;
   if (!wraps && iv.size() != 16) return;
-  if (wraps && bytes.size() < (encrypts ? 16 : 24)) return;
+  // RFC 3394 goes over all of it six times, block by block.
+  if (wraps && (bytes.size() < (encrypts ? 16 : 24) || bytes.size() > kMostWrapped)) return;
   EVP_CIPHER_CTX_set_flags(context.get(), EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
   std::string out(bytes.size() + 32, 0);
   int first = 0, rest = 0;

@@ -13,9 +13,35 @@ namespace cv8 {
 
 Key *key_argument(const Arguments &info, int index) { return static_cast<Key *>(Resource::find(info, index, kKey)); }
 
+/// Bits of an RSA key. With a private one nothing stops OpenSSL once it has begun, which with 16,384 bits takes seconds.
+constexpr int kMostPrivateBits = 8192, kMostPublicBits = 16384;
+
+static int bits_of(EVP_PKEY *key, const char *name) {
+  BIGNUM *number = nullptr;
+  const int bits = EVP_PKEY_get_bn_param(key, name, &number) == 1 ? BN_num_bits(number) : 0;
+  BN_clear_free(number);
+  return bits;
+}
+
+static bool is_too_large(EVP_PKEY *key, bool is_private) {
+  if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) return false;
+  const int most = is_private ? kMostPrivateBits : kMostPublicBits;
+  if (EVP_PKEY_get_bits(key) > most) return true;
+  if (!is_private) return false;
+  // Numbers that somebody made up: OpenSSL works with them whatever their length, and with the exponent as a whole besides.
+  const int bits = EVP_PKEY_get_bits(key), p = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR1), q = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR2);
+  return bits_of(key, OSSL_PKEY_PARAM_RSA_D) > bits || p + q > bits + 1 || bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT1) > p ||
+         bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT2) > q;
+}
+
 static void give_key(const Arguments &info, EVP_PKEY *key, bool is_private) {
+  if (key != nullptr && is_too_large(key, is_private)) {
+    EVP_PKEY_free(key);
+    key = nullptr;
+  }
   if (key == nullptr) return info.GetReturnValue().SetNull();
-  Resource::give(info, new Key(key, is_private), kKey, 4096);
+  // An RSA key has up to nine numbers of its length, and what OpenSSL works out beforehand.
+  Resource::give(info, new Key(key, is_private), kKey, 4096 + static_cast<size_t>(EVP_PKEY_get_bits(key)));
 }
 
 static const char *group_named(const std::string &curve) {

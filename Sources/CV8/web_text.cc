@@ -7,6 +7,9 @@
 
 namespace cv8 {
 
+/// Characters between two looks whether the call was stopped: its text may be as long as the heap allows.
+constexpr size_t kBetweenLooks = 3 << 16;
+
 // MARK: domain names
 
 /// Processing as the URL standard wants it ("domain to ASCII", beStrict false).
@@ -85,12 +88,12 @@ static void decoder_decode(const Arguments &info) {
   UErrorCode error = U_ZERO_ERROR;
   do {
     const size_t before = out.size();
-    out.resize(before + std::max<size_t>(bytes.size(), 64) + 16);
+    out.resize(before + std::max<size_t>(std::min(bytes.size(), kBetweenLooks), 64) + 16);
     char16_t *target = out.data() + before;
     error = U_ZERO_ERROR;
     ucnv_toUnicode(decoder->converter, &target, out.data() + out.size(), &source, end, nullptr, last, &error);
     out.resize(static_cast<size_t>(target - out.data()));
-  } while (error == U_BUFFER_OVERFLOW_ERROR);
+  } while (error == U_BUFFER_OVERFLOW_ERROR && !stopped(owner(info.GetIsolate())));
   if (U_FAILURE(error) || last) ucnv_resetToUnicode(decoder->converter);
   v8::Local<v8::String> result;
   if (U_SUCCESS(error) && v8::String::NewFromTwoByte(info.GetIsolate(), reinterpret_cast<const uint16_t *>(out.data()),
@@ -129,7 +132,9 @@ static void base64(const Arguments &info) {
   string->WriteOneByte(info.GetIsolate(), reinterpret_cast<uint8_t *>(in.data()), 0, string->Length(),
                        v8::String::NO_NULL_TERMINATION);
   out.reserve(in.size() * 4 / 3 + 4);
+  const cv8_isolate *isolate = owner(info.GetIsolate());
   for (size_t i = 0; i < in.size(); i += 3) {
+    if (i % kBetweenLooks == 0 && stopped(isolate)) return;
     const size_t left = in.size() - i;
     const uint32_t bits = static_cast<uint8_t>(in[i]) << 16 | (left > 1 ? static_cast<uint8_t>(in[i + 1]) << 8 : 0) |
                           (left > 2 ? static_cast<uint8_t>(in[i + 2]) : 0);
@@ -156,8 +161,11 @@ static void unbase64(const Arguments &info) {
   info.GetReturnValue().SetNull();
   if (!info[0]->IsString()) return;
   v8::String::Value source(info.GetIsolate(), info[0]);
+  const cv8_isolate *isolate = owner(info.GetIsolate());
   std::string digits, out;
+  digits.reserve(static_cast<size_t>(source.length()));
   for (int i = 0; i < source.length(); i++) {
+    if (static_cast<size_t>(i) % kBetweenLooks == 0 && stopped(isolate)) return;
     const uint16_t character = (*source)[i];
     if (character == ' ' || character == '\t' || character == '\n' || character == '\f' || character == '\r') continue;
     if (character > 127) return;
@@ -169,7 +177,9 @@ static void unbase64(const Arguments &info) {
   if (digits.size() % 4 == 1) return;
   uint32_t bits = 0;
   int held = 0;
+  out.reserve(digits.size() * 3 / 4);
   for (const char digit : digits) {
+    if (out.size() % kBetweenLooks == 0 && stopped(isolate)) return;
     const int value = digit_value(static_cast<uint8_t>(digit));
     if (value < 0) return;
     bits = bits << 6 | static_cast<uint32_t>(value);

@@ -219,7 +219,7 @@ private final class WorkerWatch: Channel {
     }
 
     override func ready(_ events: ReadyEvents) {
-        guard let receipt = try? socket.receive() else { return }
+        guard let receipt = try? socket.receive() else { return reactor.stop() }
         switch receipt {
         case .packet(let packet): inspection?.received(packet.bytes)
         case .wouldBlock: break

@@ -364,7 +364,8 @@ private final class DeathWatch: Channel {
     }
 
     override func ready(_ events: ReadyEvents) {
-        guard let receipt = try? socket.receive() else { return }
+        // One that cannot be read would have the loop called again at once, for ever.
+        guard let receipt = try? socket.receive() else { return owner?.hungUp() ?? () }
         switch receipt {
         case .packet(let packet): owner?.received(packet.bytes)
         case .wouldBlock: break

@@ -246,6 +246,7 @@ extension HookLimits {
         cpuMicroseconds = UInt64(limits.cpu) * 1000
         wallMilliseconds = UInt64(limits.wall)
         memoryBytes = limits.memory
+        externalBytes = max(externalBytes, limits.memory / 4)
         subrequests = limits.subrequests
         logBytes = limits.logBytes
         cryptoMilliseconds = UInt64(limits.crypto)

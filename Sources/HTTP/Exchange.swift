@@ -233,6 +233,8 @@ public struct VariableTable: ~Copyable {
 
     public var isEmpty: Bool { entries.isEmpty }
     public var count: Int { entries.count }
+    /// Bytes of all text, also of what was replaced.
+    public var byteCount: Int { arena.count }
 
     public borrowing func forEach(_ body: (borrowing Span<UInt8>, borrowing Span<UInt8>) -> Void) {
         for entry in entries { body(arena[entry.name], arena[entry.value]) }

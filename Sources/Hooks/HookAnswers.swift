@@ -88,6 +88,7 @@ extension HookCall {
     /// The sub-request is over, in whichever way.
     final func closeSubrequest(_ id: Int32) {
         openSubrequests.removeAll { $0 == id }
+        letGo(id)
         if !asks.isEmpty { asks.removeAll { $0.id == id } }
         guard let index = flowing.firstIndex(of: id) else { return }
         flowing.remove(at: index)
@@ -97,6 +98,7 @@ extension HookCall {
 
     final func closeSubrequests() {
         openSubrequests.removeAll(keepingCapacity: true)
+        letGoOfAll()
         if !asks.isEmpty { asks.removeAll() }
         if !flowing.isEmpty { flowing.removeAll() }
         if !partsWanted.isEmpty { partsWanted.removeAll() }

@@ -21,6 +21,9 @@ open class HookCall {
     final var partsWanted: [Int32] = []
     /// Sub-requests whose body the hook makes while they are under way.
     final var asks: [HookSubrequest] = []
+    /// Bodies and values that wait in the gateway as a whole (`holds`).
+    final var held: [(number: Int32, count: Int)] = []
+    final var heldBytes = 0
     final var edits = StagedEdits()
     final var slot: Int32 = -1
     final var epoch: Int32 = 0
@@ -236,10 +239,16 @@ struct CallProgress {
     var passThrough = false
     var subrequestsExceeded = false
     var storeRequests = 0
+    /// Bytes of text that the call handed over (`HeldLimits.text`).
+    var stagedBytes = 0
     var workNanoseconds: UInt64 = 0
     /// Something outside has changed.
     var wroteStore = false
     /// `start` has not returned yet: its result is the outcome.
     var starting = false
     var hasTail = false
+    /// `waitUntil` work ended in the turn of a result that has not been put into effect.
+    var tailOver = false
+    /// The result is known and nobody was told: whoever is told finds an idle call when its `waitUntil` work has ended by then.
+    var resultWaits = false
 }

@@ -143,6 +143,7 @@ extension HookOperations {
         guard call.exchange != nil, let side = HookSide(rawValue: code & 1), let action = StagedEdits.Action(rawValue: code >> 1 & 3)
         else { throw .typeError("not an edit") }
         let value = try native.latin1(3)
+        try stage(value.count, call)
         var verdict: StagedEdits.Verdict?
         if code >> 3 > 0 {
             verdict = try function.names.withName(code >> 3 - 1) { (id, name) throws(NativeFailure) in
@@ -165,7 +166,9 @@ extension HookOperations {
         case .method?:
             if !call.edits.setMethod(try native.latin1(3)) { throw .typeError("the method cannot be sent to an origin") }
         case .url?:
-            if !call.edits.setURL(try native.latin1(3)) { throw .typeError("the URL is not an http or https URL") }
+            let url = try native.latin1(3)
+            try stage(url.count, call)
+            if !call.edits.setURL(url) { throw .typeError("the URL is not an http or https URL") }
         default: throw .typeError("not a text that can be set")
         }
     }
@@ -173,7 +176,9 @@ extension HookOperations {
     /// `setStatus(slot, epoch, status, reason)`
     func setStatus(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native)
-        guard call.exchange != nil, call.edits.setStatus(try native.int(2), try native.latin1(3)) else {
+        let reason = try native.latin1(3)
+        try stage(reason.count, call)
+        guard call.exchange != nil, call.edits.setStatus(try native.int(2), reason) else {
             throw .rangeError("a status is 200 to 599")
         }
     }

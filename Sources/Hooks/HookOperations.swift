@@ -24,9 +24,9 @@ final class HookOperations: NativeOperations {
         case .readBody: try readBody(native)
         case .setBody: try setBody(native)
         case .variable: try variable(native)
-        case .setVariable: try exchange(native).vars.set(native.utf8(2), native.utf8(3))
+        case .setVariable: try setVariable(native)
         case .state: try state(native)
-        case .setState: try call(native).state = native.utf8(2).array()
+        case .setState: try setState(native)
         case .failure: try failure(native)
         default: try performFlow(operation, native)
         }
@@ -36,7 +36,7 @@ final class HookOperations: NativeOperations {
         switch operation {
         case .finish: try finish(native)
         case .fail: try fail(native)
-        case .tailDone: function.endTail(try call(native))
+        case .tailDone: function.tailDone(try call(native))
         case .passThrough: try call(native).progress.passThrough = true
         case .subrequest: try subrequest(native)
         case .cancelSubrequest: try cancelSubrequest(native)
@@ -158,6 +158,7 @@ final class HookOperations: NativeOperations {
         guard function.source.mayAsk(upstream) else { throw .typeError("no such upstream") }
         let request = HookSubrequest(id: call.progress.nextSubrequest, upstream: upstream)
         try fill(request, native)
+        try hold(request.id, request.body.count, call)
         if native.kind(6) == .number { announce(try native.double(6), request, call.exchange) }
         request.upgrades = try native.bool(7)
         call.progress.nextSubrequest += 1

@@ -1,5 +1,5 @@
+import Buffers
 import Isolates
-import Synchronization
 
 /// What the prelude calls, in this order: the names are the methods of `native`.
 enum HookOperation: Int, CaseIterable {

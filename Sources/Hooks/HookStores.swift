@@ -89,6 +89,7 @@ extension HookOperations {
         let request = try storeRequest(kind, native)
         if let complaint = request.complaint(largest: largest) { throw .rangeError(complaint) }
         let ticket = HookStoreTicket(id: call.progress.nextSubrequest, use: call.uses)
+        try hold(ticket.id, request.value.count, call)
         call.progress.nextSubrequest += 1
         call.progress.storeRequests += 1
         function.tally.storeRequests += 1
@@ -122,6 +123,7 @@ extension HookCall {
     /// What came of a request. Ignored when the call is over, or another one by now.
     public final func storeFinished(_ ticket: HookStoreTicket, _ answer: StoreAnswer) {
         guard ticket.use == uses else { return }
+        letGo(ticket.id)
         let packed = PackedStoreAnswer(answer)
         if let owner = remote.owner { return owner.answer(self, .stored(ticket.id, packed)) }
         storeArrived(ticket.id, packed)
@@ -129,6 +131,7 @@ extension HookCall {
 
     final func storeArrived(_ id: Int32, _ answer: PackedStoreAnswer) {
         guard let function, slot >= 0 else { return }
+        letGo(id)
         function.enter(.stored, for: self, [.int(id), .int(answer.kind.rawValue), .bytes(answer.value), .string(answer.text)])
     }
 }
@@ -165,6 +168,7 @@ extension HookStoreRequest {
         request.limit = Int(try wire.number32())
         try wire.expectEnd()
         if let complaint = request.complaint(largest: largest) { throw WireError(complaint) }
+        guard call.holds(id, request.value.count, atMost: source.limits.memoryBytes) else { throw WireError("values beyond what may wait") }
         call.progress.storeRequests += 1
         if request.isWrite, index != cache { call.progress.wroteStore = true }
         return HookStoreRequest(ticket: HookStoreTicket(id: id, use: call.uses), store: index, request: request)

@@ -98,6 +98,7 @@ extension HookFunction {
     /// The prelude says what a call came to. Mostly that is within its `start`, and no event has to be made of it.
     func finish(_ call: HookCall, _ code: Int32) {
         let outcome = settle(call, code)
+        call.progress.resultWaits = true
         if call.progress.starting {
             startOutcome = outcome
             hasStartOutcome = true
@@ -110,12 +111,14 @@ extension HookFunction {
     private func takeOutcome(of call: HookCall) -> HookOutcome? {
         if hasStartOutcome {
             hasStartOutcome = false
+            call.progress.resultWaits = false
             return exchange(&startOutcome, with: .proceed(.unchanged))
         }
         guard hasEvents else { return nil }
         for (index, event) in events.enumerated() {
             if case .finished(let done, let outcome) = event, done === call {
                 events.remove(at: index)
+                call.progress.resultWaits = false
                 return outcome
             }
         }
@@ -158,8 +161,15 @@ extension HookFunction {
         call.didRun(in: self)
         call.cpuNanoseconds &+= report.cpuNanoseconds
         tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
-        if let termination = report.termination { stopped(call, loaded, termination) }
+        if let termination = report.termination { stopped(call, loaded, termination) } else if isSpent(call) { stopped(call, loaded, .cpu) }
         watchStreams(call)
+    }
+
+    /// Whether a call that goes on has used up its CPU limit. The watchdog looks each millisecond at most: turns that are shorter
+    /// would never be met by it, however many there are.
+    private func isSpent(_ call: HookCall) -> Bool {
+        guard call.slot >= 0, !call.progress.starting else { return false }
+        return (call.cpuNanoseconds &- cpuForgiven(call)) / 1_000 >= cpuLimit(call)
     }
 
     /// Milliseconds until the call's wall limit; at least 1.
@@ -220,7 +230,7 @@ extension HookFunction {
         guard let exchange = call.exchange else { return .proceed(.unchanged) }
         call.willApplyEdits()
         let outcome = call.applyOutcome(code & ~HookCode.tail, exchange)
-        release(call, tail: code & HookCode.tail != 0)
+        release(call, tail: code & HookCode.tail != 0 && !call.progress.tailOver)
         return outcome
     }
 
@@ -243,10 +253,15 @@ extension HookFunction {
         events.append(.finished(call, .failed(failure)))
     }
 
+    /// `waitUntil` work ended. Of a handler that is not `async` that may be before its result was put into effect.
+    func tailDone(_ call: HookCall) {
+        if call.exchange == nil { endTail(call) } else { call.progress.tailOver = true }
+    }
+
     func endTail(_ call: HookCall) {
         cancelSubrequests(call)
         end(call)
-        events.append(.released(call))
+        if !call.progress.resultWaits { events.append(.released(call)) }
     }
 
     private func cancelSubrequests(_ call: HookCall) {
@@ -267,7 +282,9 @@ extension HookFunction {
 
     private func deliver(_ event: HookEvent) {
         switch event {
-        case .finished(let call, let outcome): call.finished(outcome)
+        case .finished(let call, let outcome):
+            call.progress.resultWaits = false
+            call.finished(outcome)
         case .released(let call): call.released()
         case .cancelSubrequest(let call, let id): call.cancelSubrequest(id)
         case .readBody(let call, let epoch, let side):

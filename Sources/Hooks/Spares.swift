@@ -1,5 +1,5 @@
+import Buffers
 import Isolates
-import Synchronization
 
 /// What of a function decides which isolates may be made ahead for it.
 public struct SpareKind: Hashable, Sendable {
@@ -44,7 +44,7 @@ public enum HookBytecode {
 
 /// The startup snapshot as it goes from process to process.
 public enum HookSnapshot {
-    static let offered = Mutex<[UInt8]>([])
+    static let offered = Guarded<[UInt8]>([])
 
     /// What names the snapshot of this build.
     public static func key() -> [UInt8] {

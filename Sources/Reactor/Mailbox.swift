@@ -1,9 +1,9 @@
+import Buffers
 import CLinux
-import Synchronization
 
 /// The one way for other threads to get work done on a reactor's thread.
 public final class Mailbox: Sendable {
-    private let messages = Mutex<[@Sendable () -> Void]>([])
+    private let messages = Guarded<[@Sendable () -> Void]>([])
     fileprivate let eventfd: Int32
 
     init(eventfd: Int32) { self.eventfd = eventfd }

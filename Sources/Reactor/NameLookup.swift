@@ -2,7 +2,6 @@ public import Buffers
 import CCares
 import CLinux
 import Glibc
-import Synchronization
 
 /// What a name came to; nothing when it does not resolve.
 public struct NameAnswer: Sendable {
@@ -76,8 +75,8 @@ private final class LookupQueue: Sendable {
         var stopped = false
     }
 
-    private let state = Mutex(State())
-    let deliver = Mutex<Answer?>(nil)
+    private let state = Guarded(State())
+    let deliver = Guarded<Answer?>(nil)
     private let mailbox: Mailbox
     private let wake: Int32
 

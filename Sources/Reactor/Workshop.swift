@@ -1,6 +1,6 @@
+import Buffers
 import CLinux
 import Glibc
-import Synchronization
 
 /// A thread of its own for work that blocks or takes long, one piece after the other. Answers arrive on the reactor's
 /// thread.
@@ -70,7 +70,7 @@ private final class WorkQueue: Sendable {
         var stopped = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let wake = sluice_blocking_eventfd()
 
     deinit { _ = sluice_close(wake) }

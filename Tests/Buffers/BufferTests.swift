@@ -343,3 +343,57 @@ func pattern(_ count: Int, seed: Int = 7) -> [UInt8] {
         #expect(kept == ["first", "first"])
     }
 }
+
+@Suite struct CopiesInAChain {
+    /// A script that writes a body byte by byte took 16 KiB for each.
+    @Test func singleBytesShareASlab() {
+        let pool = SlabPool()
+        var chain = Chain()
+        let bytes = pattern(20_000)
+        for index in bytes.indices { chain.append(copying: bytes.span.extracting(index..<(index + 1)), from: pool) }
+        #expect(pool.slabs.live == 2)
+        let copied = chain.copyBytes(), slices = chain.sliceCount
+        #expect(copied == bytes && slices == 2)
+    }
+
+    @Test func aSlabThatSomebodyElseHoldsIsNotWrittenTo() {
+        let pool = SlabPool()
+        var buffer = ReadBuffer(pool: pool)
+        fill(&buffer, pattern(1_000))
+        var chain = Chain()
+        chain.append(buffer.takeSlice(400))
+        chain.append(copying: [1, 2, 3].span, from: pool)
+        let rest = buffer.takeSlice(600).bytes.array()
+        #expect(rest == Array(pattern(1_000)[400...]))
+        let all = chain.copyBytes()
+        #expect(all == Array(pattern(1_000)[..<400]) + [1, 2, 3])
+    }
+
+    @Test func whatIsSharedIsNotWrittenBehind() {
+        let pool = SlabPool()
+        var chain = Chain()
+        chain.append(copying: pattern(100).span, from: pool)
+        let held = chain.shareFirst()
+        chain.append(copying: [9].span, from: pool)
+        let slices = chain.sliceCount, live = pool.slabs.live, same = held.bytes.array() == pattern(100)
+        #expect(slices == 2 && live == 2 && same)
+    }
+}
+
+@Suite struct GuardedState {
+    /// Under ThreadSanitizer this is the proof that two threads which meet at the lock are no race (a plain `Mutex` has it report one).
+    @Test func threadsThatMeetAtTheLockAreNoRace() async {
+        let shared = Guarded([Int]())
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    for _ in 0..<2_000 {
+                        shared.withLock { $0.append(number) }
+                        if number % 2 == 1 { shared.withLock { _ = $0.popLast() } }
+                    }
+                }
+            }
+        }
+        #expect(shared.withLock { $0.count } == 8_000)
+    }
+}

@@ -1,6 +1,7 @@
 import Buffers
 import HTTP
 import Hooks
+import Reactor
 import Support
 
 /// What a cordon that was taken over may write: the worker's end takes messages whose lengths and bytes are the input's
@@ -42,6 +43,7 @@ private final class Bench {
         exchange.request.add(.host, "example.com")
         exchange.request.add(.contentLength, "3")
         exchange.response.status = 200
+        worker.slabs = (try? SharedRing())?.sharedSlabs()
         worker.connect()
         worker.start(call, function, binding, phase, exchange)
     }
@@ -66,9 +68,46 @@ private final class Bench {
 /// A call that answers what it is asked, at once.
 private final class Call: HookCall {
     var results = 0
+    /// What it takes of bodies before they end.
+    private var left = 20
+    private let pool = SlabPool()
 
     override func finished(_ outcome: HookOutcome) { results += 1 }
     override func readBody(_ side: HookSide) { bodyArrived(side, [1, 2, 3]) }
     override func sendToOrigin(_ body: HookBody) { originArrived() }
-    override func subrequest(_ request: HookSubrequest) { subrequestFinished(request.id, request.head, body: []) }
+    override func subrequest(_ request: HookSubrequest) {
+        require(request.body.count <= 64 << 20, "a body beyond what may wait")
+        if request.id & 1 == 0 { subrequestFinished(request.id, request.head, body: []) } else { subrequestAnswered(request.id, request.head) }
+        if request.flows { askRoom(request.id) }
+    }
+    override func pullBody(_ side: HookSide) {
+        repeat {
+            left -= 1
+            if left < 0 { bodyEnded(side) } else if let slice = oneChunk() { bodyChunk(side, slice) }
+        } while takesMore(side)
+    }
+    override func pullAnswer(_ id: Int32) {
+        left -= 1
+        if left < 0 { answerEnded(id) } else if let slice = oneChunk() { answerChunk(id, slice) }
+    }
+    override func bodyMade(_ side: HookSide) {
+        var made = Chain()
+        takeOutput(side, into: &made)
+        require(made.byteCount <= 64 << 20, "more than there was room for")
+        bodyRoom(side)
+    }
+    override func askMade(_ id: Int32) {
+        var made = Chain()
+        takeAsk(id, into: &made)
+        askRoom(id)
+    }
+    override func socketActed() { _ = takeSocketActions() }
+    override func socketReady(_ id: Int32) { if isSocketOpen { socketMessage(HookMessage([1], isText: false, fromClient: true), on: id) } }
+
+    private func oneChunk() -> Slice? {
+        var chain = Chain()
+        let bytes = [UInt8](repeating: 7, count: 5_000)
+        chain.append(copying: bytes.span, from: pool)
+        return chain.popFirst()
+    }
 }

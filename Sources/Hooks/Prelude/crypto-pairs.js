@@ -47,7 +47,7 @@ realm.crypto.parts.push(() => {
     if (jwk.alg !== undefined && jwk.alg !== jwkAlg(name, hash)) C.fail("DataError", "the JSON Web Key's alg is another");
     const names = jwk.d === undefined ? ["n", "e"] : Object.keys(numbers);
     const handle = native.keyRSA(...names.map((one) => C.fromText(jwk[one])));
-    return handle ?? C.fail("DataError", "the JSON Web Key is not an RSA key");
+    return handle ?? C.fail("DataError", `the JSON Web Key is not an RSA key, or has more than ${mostBits} bits`);
   }
   function jwkAlg(name, hash) {
     const bits = hash.name.slice(4);

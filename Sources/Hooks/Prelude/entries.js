@@ -22,6 +22,7 @@
 
   function install(namespace, config) {
     handlers = namespace.default ?? {};
+    if (typeof handlers === "function") handlers = ofClass(handlers);
     if (typeof handlers !== "object") throw new TypeError("the default export is not an object with handlers");
     const granted = { ...config.variables };
     config.upstreams.forEach((name, index) => { granted[name] = realm.newFetcher(index, name); });
@@ -38,6 +39,17 @@
     if (typeof handlers.firewall === "function" || realm.hasListener("firewall")) mask |= 1;
     realm.current = null;
     return mask;
+  }
+
+  /// Of a class (Cloudflare's WorkerEntrypoint) each call has an object of its own, made with `ctx` and `env`.
+  function ofClass(type) {
+    const made = {};
+    for (const name of [...names, "firewall"]) {
+      if (typeof type.prototype?.[name] !== "function") continue;
+      made[name] = name === "onWebSocketMessage" ? (data, ctx, given) => new type(ctx, given)[name](data, ctx, given)
+        : (first, given, ctx) => new type(ctx, given)[name](first, given, ctx);
+    }
+    return made;
   }
 
   /// Runs the handler of a phase; what it returns.

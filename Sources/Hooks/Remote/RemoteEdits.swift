@@ -49,7 +49,9 @@ extension StagedEdits {
         while true {
             guard let tag = Tag(rawValue: try wire.byte()) else { throw WireError("no kind of edit") }
             switch tag {
-            case .end: return refused
+            case .end:
+                guard arena.count <= 2 * HeldLimits.text else { throw WireError("more text than a call may stage") }
+                return refused
             case .edit: if try readEdit(&wire) == .refused { refused += 1 }
             case .method: if !setMethod(wire.bytes.extracting(try wire.data())) { throw WireError("not a method") }
             case .target: try readTarget(&wire)

@@ -11,6 +11,8 @@ public final class RemoteFunction {
     public internal(set) var loadFailure: String?
     /// Whether the process that is there now has it.
     public internal(set) var isLoaded = false
+    /// It has said whether it could load it.
+    var isAnswered = false
 
     let number: UInt32
     private(set) var rules: [HookRule] = []
@@ -317,7 +319,7 @@ open class RemoteHooks {
         saidHello = false
         slabs = nil
         outgoing.removeAll()
-        for function in functions.values { function.isLoaded = false }
+        for function in functions.values { (function.isLoaded, function.isAnswered) = (false, false) }
         var culprit = UInt32(exactly: running).flatMap { givenUp[$0] }
         givenUp.removeAll()
         // What is told of its end may end or start others.

@@ -26,7 +26,7 @@ extension RemoteHooks {
     }
 
     private func functionLoaded(_ wire: inout WireReader) throws(WireError) {
-        guard let function = functions[try wire.number32()] else { return _ = try wire.number32() }
+        guard let function = try unanswered(&wire) else { return _ = try wire.number32() }
         function.handlers = Int32(bitPattern: try wire.number32())
         function.isLoaded = true
         function.loadFailure = nil
@@ -34,8 +34,16 @@ extension RemoteHooks {
         sendWaiting(for: function)
     }
 
+    /// The function that a cordon tells of, once for each time it is loaded; nil for one that was unloaded.
+    private func unanswered(_ wire: inout WireReader) throws(WireError) -> RemoteFunction? {
+        guard let function = functions[try wire.number32()] else { return nil }
+        guard !function.isAnswered else { throw WireError("a function was loaded twice") }
+        function.isAnswered = true
+        return function
+    }
+
     private func functionFailed(_ wire: inout WireReader) throws(WireError) {
-        let function = functions[try wire.number32()]
+        let function = try unanswered(&wire)
         let text = escapedForLog(String(try wire.string().prefix(2048)))
         guard let function else { return }
         function.loadFailure = text
@@ -88,7 +96,7 @@ extension RemoteHooks {
             let actions = try wire.actions()
             try wire.expectEnd()
             guard call.socket.isOpen || call.exchange != nil || !call.links.isEmpty else { return }
-            call.socketActions += actions
+            guard call.takes(actions) else { throw WireError("more messages than may wait") }
             if call.socket.isOpen || !call.links.isEmpty { call.socketActed() }
         case .socketReady:
             let id = Int32(bitPattern: try wire.number32())
@@ -123,7 +131,8 @@ extension RemoteHooks {
             outcome = .failed(try wire.failure(call.remote.function?.name ?? "", rule))
         } else {
             call.state = try wire.array()
-            try wire.vars(into: &exchange.vars)
+            guard call.state.count <= HeldLimits.text else { throw WireError("a state of \(call.state.count) bytes") }
+            try wire.vars(into: &exchange.vars, more: HeldLimits.text)
             call.laterFields = try LaterFields.checked(try wire.array())
             if call.phase == .webSocket {
                 let from = call.message?.fromClient ?? true
@@ -181,7 +190,7 @@ extension RemoteHooks {
         guard let exchange = call.exchange, call.phase == .fetch, !call.progress.originSent else {
             throw WireError("the origin was called where it cannot be")
         }
-        try wire.vars(into: &exchange.vars)
+        try wire.vars(into: &exchange.vars, more: HeldLimits.text)
         countRefused(try call.edits.read(from: &wire))
         try wire.expectEnd()
         call.progress.originSent = true
@@ -204,6 +213,7 @@ extension RemoteHooks {
         let request = HookSubrequest(id: id, upstream: upstream)
         try request.read(from: &wire)
         try wire.expectEnd()
+        guard call.holds(id, request.body.count, atMost: function.source.limits.memoryBytes) else { throw WireError("bodies beyond what may wait") }
         call.progress.subrequests += 1
         call.openSubrequests.append(id)
         if request.flows { call.asks.append(request) }

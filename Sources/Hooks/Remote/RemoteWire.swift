@@ -129,9 +129,13 @@ extension WireReader {
         return Int(length)
     }
 
-    mutating func vars(into table: inout VariableTable) throws(WireError) {
+    /// - Parameter more: bytes beyond those of the table as it is.
+    mutating func vars(into table: inout VariableTable, more: Int = remoteMessageLimit) throws(WireError) {
+        var left = table.byteCount + more
         for _ in 0..<(try count(ofAtLeast: 8)) {
             let name = try data(), value = try data()
+            left -= name.count + value.count
+            guard left >= 0 else { throw WireError("more variables than a call may set") }
             table.set(bytes.extracting(name), bytes.extracting(value))
         }
     }

@@ -1,5 +1,5 @@
+import Buffers
 import Foundation
-import Synchronization
 
 /// Why a file could not be had.
 public enum FileFailure: Error, Sendable, Equatable {
@@ -84,7 +84,7 @@ public struct FileBundle: FileProvider {
 /// Passes on to another provider and keeps what was read, so that a worker can load from exactly those bytes.
 public final class RecordingFiles: FileProvider {
     private let base: any FileProvider
-    private let recorded = Mutex(FileBundle(files: [:]))
+    private let recorded = Guarded(FileBundle(files: [:]))
 
     public init(_ base: any FileProvider) { self.base = base }
 
