@@ -61,8 +61,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     var sending = SendProgress()
     /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
     var tunnelEnd: Int?
-    /// The kernel takes megabytes for this client (HTTP1Splicing.swift).
-    var sendsFarAhead = false
+    /// What the kernel takes ahead for this client (HTTP1Splicing.swift).
+    var sendAhead = SendAhead.little
     /// The client of a tunnel is not read because its origin does not read.
     var tunnelHeld: TunnelHold?
     /// Reading waits for its turn behind what is small.
@@ -102,6 +102,13 @@ final class HTTP1Connection: ClientStream, Drainable {
         guard isBulky else { return pump() }
         pumpPending = true
         flushSoon()
+    }
+
+    /// A new client comes behind those who are being served.
+    func beginSoon() {
+        pumpPending = true
+        flushPending = true
+        worker.afterOthers(self)
     }
 
     /// More of this body has passed than small requests have: it is moved when those have had their turn.

@@ -60,7 +60,7 @@ final class Server: Channel {
         self.context = context
         // A Unix socket needs no address: one that stands for it.
         addresses = ServerAddresses(host: address.path == nil ? address.host : "0.0.0.0", port: address.port)
-        cookieText = String(HashRing.hash(address.path ?? "\(address.host):\(address.port)"), radix: 16)
+        cookieText = settings.sticky == nil ? "" : StickyCookies.value(of: address.path ?? "\(address.host):\(address.port)", settings.stickyKey)
         cookieKey = HashRing.hash(cookieText)
         shared = context.board.map { $0.entry(key: Server.healthKey(address, settings), now: context.reactor.now) }
         super.init(fd: -1)
@@ -143,7 +143,7 @@ final class Server: Channel {
             connect(exchange, toAddress: 0)
         }
     }
-    private static let startsPerTurn = 4
+    private static let startsPerTurn = 2
 
     /// A connection is on its way, or will be at the end of the turn.
     var isDialing: Bool { dialing > 0 || !starting.isEmpty }
