@@ -132,10 +132,16 @@ final class HTTP1Connection: ClientStream, Drainable {
         switch reading {
         case .head: readHead()
         case .body: readBody()
-        case .complete: false
+        case .complete: waitOn()
         case .lingering: discard()
         case .tunnel: readTunnel()
         }
+    }
+
+    /// A client that ends its side while it waits has left, in nearly all cases; the others ask for `half_close: serve`.
+    private func waitOn() -> Bool {
+        if peerHungUp, !responseQueued, !listener.servesHalfClosed { clientGone() }
+        return false
     }
 
     /// Gets more bytes; false when none are to be had now.

@@ -187,7 +187,7 @@ def test_a_reader_that_takes_nothing_is_reset_and_holds_little_meanwhile(limited
         port = gateway.ports.secure
         client = gateway.http2_raw(settings=struct.pack(">HI", 4, 1 << 30), receive_buffer=4096)
         client.send(window(0, 1 << 30), client.get(1, "/bytes/50000000"))
-    wait_until(lambda: max(queued_for(port), default=0) > 50_000, "bytes wait for it")
+    wait_until(lambda: max(queued_for(port), default=0) > 20_000, "bytes wait for it")
     wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="write_stall") >= 1 or max(queued_for(port), default=0) > 600_000, "it is given up")
     wait_until(lambda: not any(queued_for(port)), "nothing is left of it in the kernel")
     with contextlib.suppress(ConnectionResetError):
