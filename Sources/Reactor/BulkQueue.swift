@@ -4,9 +4,9 @@ import CLinux
 /// only, so that what is small never waits behind all of what is large.
 struct BulkQueue {
     /// Nanoseconds of a turn that it may use; as long as the rest of the turn took, when that was more.
-    static let share: UInt64 = 200_000
+    static let share: UInt64 = 50_000
     /// The same for timers that are due together.
-    static let timersShare: UInt64 = 100_000
+    static let timersShare: UInt64 = 50_000
 
     private var waiting: [Channel?] = []
     private var next = 0

@@ -143,7 +143,7 @@ final class Server: Channel {
             connect(exchange, toAddress: 0)
         }
     }
-    private static let startsPerTurn = 2
+    private static let startsPerTurn = 1
 
     /// A connection is on its way, or will be at the end of the turn.
     var isDialing: Bool { dialing > 0 || !starting.isEmpty }
