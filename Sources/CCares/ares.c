@@ -94,6 +94,29 @@ static void addresses_came(void *argument, int status, int timeouts, struct ares
     answered(argument, records, count, count ? seconds : 0);
 }
 
+// Seconds that the first to end of an answer's SRV records holds, INT_MAX when there is none: the library does not tell.
+static int service_seconds(const unsigned char *message, int length) {
+    int least = INT_MAX, questions = message[4] << 8 | message[5], records = message[6] << 8 | message[7];
+    const unsigned char *at = message + 12, *end = message + length;
+    for (int i = 0; i < questions + records; i++) {
+        char *name = NULL;
+        long used = 0;
+        if (ares_expand_name(at, message, length, &name, &used) != ARES_SUCCESS) break;
+        ares_free_string(name);
+        at += used;
+        if (i < questions) {
+            at += 4;
+            continue;
+        }
+        if (end - at < 10) break;
+        unsigned kind = (unsigned)at[0] << 8 | at[1], ttl = (unsigned)at[4] << 24 | (unsigned)at[5] << 16 | (unsigned)at[6] << 8 | at[7];
+        if (kind == ns_t_srv && ttl < (unsigned)least) least = (int)ttl;
+        at += 10 + (at[8] << 8 | at[9]);
+        if (at > end) break;
+    }
+    return least;
+}
+
 static void services_came(void *argument, int status, int timeouts, unsigned char *message, int length) {
     (void)timeouts;
     struct sluice_dns_record records[MOST_RECORDS];
@@ -112,7 +135,7 @@ static void services_came(void *argument, int status, int timeouts, unsigned cha
         }
     }
     if (list) ares_free_data(list);
-    answered(argument, records, count, 0);
+    answered(argument, records, count, count ? service_seconds(message, length) : 0);
 }
 
 void sluice_dns_ask(struct sluice_dns *dns, const char *name, uint64_t id) {

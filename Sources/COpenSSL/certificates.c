@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <time.h>
 
 static int no_pass_phrase(char *buffer, int size, int writing, void *arg) {
     (void)buffer;
@@ -59,6 +60,17 @@ static int64_t seconds_until(const ASN1_TIME *time) {
 void sluice_certificate_times(X509 *certificate, int64_t *until_end, int64_t *until_begin) {
     *until_end = seconds_until(X509_get0_notAfter(certificate));
     *until_begin = seconds_until(X509_get0_notBefore(certificate));
+}
+
+static int seconds_of(const ASN1_TIME *time, int64_t *seconds) {
+    struct tm fields;
+    if (!ASN1_TIME_to_tm(time, &fields)) return 0;
+    *seconds = (int64_t)timegm(&fields);
+    return 1;
+}
+
+int sluice_certificate_span(X509 *certificate, int64_t *from, int64_t *until) {
+    return seconds_of(X509_get0_notBefore(certificate), from) && seconds_of(X509_get0_notAfter(certificate), until);
 }
 
 int sluice_error_is_unexpected_eof(unsigned long code) {

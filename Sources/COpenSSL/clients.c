@@ -26,6 +26,22 @@ static const char *examine(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, int6
     return *until <= (int64_t)time(NULL) ? "it is too old: fetch a new one" : NULL;
 }
 
+int sluice_staple_span(const unsigned char *der, size_t length, int64_t *from, int64_t *until) {
+    const unsigned char *at = der;
+    OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)length);
+    OCSP_BASICRESP *basic = response ? OCSP_response_get1_basic(response) : NULL;
+    OCSP_SINGLERESP *first = basic ? OCSP_resp_get0(basic, 0) : NULL;
+    int reason;
+    ASN1_GENERALIZEDTIME *revoked = NULL, *this_update = NULL, *next_update = NULL;
+    if (first) OCSP_single_get0_status(first, &reason, &revoked, &this_update, &next_update);
+    *from = seconds_of(this_update);
+    *until = seconds_of(next_update);
+    OCSP_BASICRESP_free(basic);
+    OCSP_RESPONSE_free(response);
+    ERR_clear_error();
+    return *from != INT64_MAX && *until != INT64_MAX;
+}
+
 const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length, int *old) {
     const unsigned char *at = der;
     int64_t until = 0;

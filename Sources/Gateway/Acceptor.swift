@@ -35,8 +35,9 @@ final class Acceptor: Channel {
     }
 
     override func ready(_ events: ReadyEvents) {
-        // Bounded, so that a flood of connections does not keep established ones waiting: the rest is told of again at once.
-        for _ in 0..<4 where !acceptOne() { return }
+        // Bounded, so that a flood of connections does not keep established ones waiting: the rest is told of again at once. One at a
+        // time while turns are short, which saves asking for a second that is rarely there.
+        for _ in 0..<min(4, 1 + worker.eventsOfTurn / 8) where !acceptOne() { return }
     }
 
     /// Takes what the kernel has queued, then closes: whoever connected before the drain is served, whoever comes
@@ -97,7 +98,7 @@ final class Acceptor: Channel {
             if listener.protocols == .http2 {
                 worker.serveHTTP2(listener, client, fd: fd, transport: transport, input: ReadBuffer(pool: worker.pool))
             } else {
-                worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+                worker.serveHTTP1(listener, client, fd: fd, transport: transport, isNew: true)
             }
         }
     }

@@ -61,8 +61,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     var sending = SendProgress()
     /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
     var tunnelEnd: Int?
-    /// The kernel takes megabytes for this client (HTTP1Splicing.swift).
-    var sendsFarAhead = false
+    /// What the kernel takes ahead for this client (HTTP1Splicing.swift).
+    var sendAhead = SendAhead.little
     /// The client of a tunnel is not read because its origin does not read.
     var tunnelHeld: TunnelHold?
     /// Reading waits for its turn behind what is small.
@@ -104,6 +104,13 @@ final class HTTP1Connection: ClientStream, Drainable {
         flushSoon()
     }
 
+    /// A new client comes behind those who are being served.
+    func beginSoon() {
+        pumpPending = true
+        flushPending = true
+        worker.afterOthers(self)
+    }
+
     /// More of this body has passed than small requests have: it is moved when those have had their turn.
     var isBulky: Bool {
         sent > HTTP1Connection.bulk || (reading == .body || reading == .tunnel) && bytesReceived &- bodyStart > HTTP1Connection.bulk
@@ -125,10 +132,16 @@ final class HTTP1Connection: ClientStream, Drainable {
         switch reading {
         case .head: readHead()
         case .body: readBody()
-        case .complete: false
+        case .complete: waitOn()
         case .lingering: discard()
         case .tunnel: readTunnel()
         }
+    }
+
+    /// A client that ends its side while it waits has left, in nearly all cases; the others ask for `half_close: serve`.
+    private func waitOn() -> Bool {
+        if peerHungUp, !responseQueued, !listener.servesHalfClosed { clientGone() }
+        return false
     }
 
     /// Gets more bytes; false when none are to be had now.

@@ -78,6 +78,7 @@ extension HTTP1Connection {
             responseQueued = true
         }
         sent += bytes
+        runner.clientBacklog = output.byteCount
         if bytes > 0 || responseQueued || piped > 0 && canWrite { flushSoon() }
         if !responseQueued { startSplicing(runner) }
     }
@@ -123,6 +124,8 @@ extension HTTP1Connection {
             }
         }
         flushPipe()
+        guard fd >= 0 else { return }
+        if sent > SendAhead.proof { allowMore() }
         noteStall()
         afterFlush()
     }
@@ -134,7 +137,7 @@ extension HTTP1Connection {
     }
 
     private func afterFlush() {
-        guard fd >= 0 else { return }
+        runner?.clientBacklog = output.byteCount
         if output.byteCount < outputRoom / 2 || output.isEmpty, let runner, headSent, !responseQueued {
             moveBody()
             runner.clientDrained()
@@ -163,7 +166,7 @@ extension HTTP1Connection {
     private func nextRequest() {
         reading = .head
         lastActivity = worker.now
-        if sendsFarAhead { sendFarAhead(false) }
+        if sendAhead == .far { allow(.usual) }
         if worker.closesIdleConnections {
             close()
             return

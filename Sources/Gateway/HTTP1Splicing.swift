@@ -12,9 +12,16 @@ extension HTTP1Connection {
     /// large pipe: they are few.
     private static let farAhead = 1 << 20
 
-    func sendFarAhead(_ far: Bool) {
-        sendsFarAhead = far
-        Listening.sendFarAhead(fd, far)
+    func allow(_ ahead: SendAhead) {
+        sendAhead = ahead
+        Listening.sendAhead(fd, ahead)
+    }
+
+    /// Has the kernel take more of a body whose client takes it.
+    func allowMore() {
+        guard sendAhead != .far else { return }
+        if sendAhead == .little, sent &- output.byteCount > SendAhead.proof { allow(.usual) }
+        if sent > HTTP1Connection.farAhead, let runner, runner.hasResponsePipe, runner.responsePipe?.isLarge == true { allow(.far) }
     }
 
     /// Body bytes that wait in the pipe, behind everything in `output`.
@@ -27,7 +34,7 @@ extension HTTP1Connection {
     func startSplicing(_ runner: ExchangeRunner) {
         guard !chunked, runner.pipeline == nil, !runner.responseIsTapped, !runner.hasResponsePipe, transport.takesPlainBytes, runner.responseBody.isEmpty,
             let origin = runner.originStream, origin.transportIsPlain, !origin.hasBufferedBytes,
-            let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take(for: left)
+            let left = origin.remainingKnownBody, left >= HTTP1Connection.spliceMinimum, let pipe = worker.pipes.take(for: left, proven: sendAhead != .little || requests > 1)
         else { return }
         if !origin.pass(through: pipe) { worker.pipes.giveBack(pipe) }
     }
@@ -44,6 +51,5 @@ extension HTTP1Connection {
             case .endOfStream, .failed: return clientGone()
             }
         }
-        if !sendsFarAhead, pipe.isLarge, sent > HTTP1Connection.farAhead { sendFarAhead(true) }
     }
 }

@@ -35,6 +35,8 @@ final class HTTP2Connection: Channel, Drainable {
     private var isBulky = false
     /// Bytes sent before other connections have their turn.
     private static let sentInTurn = 256 << 10
+    /// Bytes that the kernel has taken, until it may hold more.
+    private var taken = 0
     /// Since when a head is being received; 0 when none is.
     var headSince: UInt64 = 0
     /// The timer runs at the pace of streams that are served.
@@ -144,6 +146,7 @@ final class HTTP2Connection: Channel, Drainable {
             case .endOfStream, .failed: return close()
             }
         }
+        if taken < SendAhead.proof { noteTaken(sent) }
         isBulky = sent >= HTTP2Connection.sentInTurn / 4
         if sending.note(waiting: !output.isEmpty, worker.now, fd) { watchSending() }
         if canWrite, sent >= HTTP2Connection.sentInTurn { flushSoon() }
@@ -153,6 +156,11 @@ final class HTTP2Connection: Channel, Drainable {
             input.releaseIfEmpty()
         }
         if canRead { pump() }
+    }
+
+    private func noteTaken(_ count: Int) {
+        taken += count
+        if taken >= SendAhead.proof { Listening.sendAhead(fd, .usual) }
     }
 
     /// GOAWAY in two steps, so that no request on its way is lost; streams that run are finished.

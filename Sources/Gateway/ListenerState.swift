@@ -18,6 +18,9 @@ final class ListenerState {
     /// Some site of the configuration opens tunnels for CONNECT.
     let allowsConnect: Bool
 
+    /// Requests of HTTP/1.1 clients that have ended their side are served.
+    let servesHalfClosed: Bool
+
     init(_ listener: Listener, tls: ServerContext?, allowsConnect: Bool) {
         self.allowsConnect = allowsConnect
         name = listener.name
@@ -25,6 +28,7 @@ final class ListenerState {
         scheme = listener.tls == nil ? .http : .https
         limits = listener.limits
         protocols = listener.protocols
+        servesHalfClosed = listener.servesHalfClosed
         self.tls = tls
         proxies = TrustedPeers(listener.proxyProtocol)
         checksNames = listener.tls?.refusesOtherNames ?? false

@@ -60,8 +60,9 @@ final class ServingGeneration {
         tracer = worker.stage != nil ? nil : Tracer(configuration)
         // A rehearsal has no listeners: it runs where the keys are not.
         listeners = worker.stage != nil ? [:] : try ListenerState.all(configuration, files: files, ticketKeys: worker.ticketKeys)
+        let stickyKey = GatewaySecret.sticky(worker.context.settings)
         upstreams = try UpstreamSet(
-            settings: configuration.upstreams.map { UpstreamSettings($0, files: files, isPlayed: worker.stage != nil) },
+            settings: configuration.upstreams.map { UpstreamSettings($0, files: files, stickyKey: stickyKey, isPlayed: worker.stage != nil) },
             reactor: worker, pool: worker.pool, metrics: worker.metrics, resolver: worker.resolver, stage: worker.stage,
             board: worker.stage == nil ? HealthBoard(region: worker.context.shared, worker: worker.context.slot) : nil)
         egress = EgressPool(

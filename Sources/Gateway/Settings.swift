@@ -17,7 +17,7 @@ extension HeadLimits {
 
 extension UpstreamSettings {
     /// - Parameter isPlayed: in a rehearsal each attempt gets a connection, so that each is seen.
-    init(_ upstream: Rules.Upstream, files: FileBundle, isPlayed: Bool = false) {
+    init(_ upstream: Rules.Upstream, files: FileBundle, stickyKey: [UInt8] = [], isPlayed: Bool = false) {
         self.init(
             name: upstream.name,
             servers: upstream.servers.map {
@@ -33,6 +33,7 @@ extension UpstreamSettings {
         case .auto: .auto
         }
         maximumStreams = upstream.maximumStreams
+        self.stickyKey = stickyKey
         serve(upstream)
         connectTimeout = UInt64(upstream.timeouts.connect)
         firstByteTimeout = UInt64(upstream.timeouts.firstByte)

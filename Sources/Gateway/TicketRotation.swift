@@ -3,14 +3,25 @@ import Reactor
 import TLS
 import Telemetry
 
-/// The supervisor's secret for session tickets, in hexadecimal, and what follows from it and the time.
-extension TicketKeyRing {
-    init(_ settings: [String: String]) {
+/// What all workers of a gateway know and nobody else, in hexadecimal.
+enum GatewaySecret {
+    static func read(_ settings: [String: String]) -> [UInt8] {
         let digits = Array((settings["ticket-key"] ?? "").utf8)
-        let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+        return stride(from: 0, to: digits.count - 1, by: 2).compactMap {
             UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
         }
-        self.init(secret: bytes, interval: settings["ticket-rotation"].flatMap { Int($0) } ?? 43_200)
+    }
+
+    /// What sticky cookies are made with: it survives reloads and upgrades, and a secret that several gateways share makes it theirs.
+    static func sticky(_ settings: [String: String]) -> [UInt8] {
+        MessageCode.make(key: read(settings), text: Array("sluice sticky cookies".utf8)) ?? []
+    }
+}
+
+/// What follows from the secret and the time.
+extension TicketKeyRing {
+    init(_ settings: [String: String]) {
+        self.init(secret: GatewaySecret.read(settings), interval: settings["ticket-rotation"].flatMap { Int($0) } ?? 43_200)
     }
 }
 

@@ -178,10 +178,11 @@ public final class Worker: Reactor {
     func handshakeStarted(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = connection }
     func handshakeEnded(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = nil }
 
-    func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport) {
+    /// - Parameter isNew: it has not had to wait for its turn yet.
+    func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, isNew: Bool = false) {
         let connection = HTTP1Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
         guard watch(connection) else { return }
-        connection.pump()
+        if isNew { connection.beginSoon() } else { connection.pump() }
     }
 
     /// - Parameter input: what was read of the connection already.
@@ -215,7 +216,7 @@ public final class Worker: Reactor {
     /// Closes a client connection and forgets it.
     func retire(_ connection: Channel, _ client: ClientInfo, reset: Bool) {
         openConnections[ObjectIdentifier(connection)] = nil
-        close(connection, reset: reset)
+        if reset { closeAfterOthers(connection, reset: true) } else { close(connection) }
         connectionClosed(client)
     }
 

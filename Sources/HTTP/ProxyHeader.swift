@@ -72,6 +72,7 @@ public enum ProxyHeader {
         let length = Int(bytes[14]) << 8 | Int(bytes[15])
         guard bytes[12] >> 4 == 2, bytes[12] & 15 <= 1, 16 + length <= longest else { return .failed }
         guard bytes.count >= 16 + length else { return .needMore }
+        guard ProxyExtras.areSound(bytes.extracting(first: 16 + length)) else { return .failed }
         let isLocal = bytes[12] & 15 == 0
         switch bytes[13] {
         case 0x11 where !isLocal:

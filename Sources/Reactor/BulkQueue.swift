@@ -4,9 +4,9 @@ import CLinux
 /// only, so that what is small never waits behind all of what is large.
 struct BulkQueue {
     /// Nanoseconds of a turn that it may use; as long as the rest of the turn took, when that was more.
-    static let share: UInt64 = 1_000_000
+    static let share: UInt64 = 50_000
     /// The same for timers that are due together.
-    static let timersShare: UInt64 = 250_000
+    static let timersShare: UInt64 = 50_000
 
     private var waiting: [Channel?] = []
     private var next = 0
@@ -29,6 +29,21 @@ struct BulkQueue {
             next = 0
         }
         return channel
+    }
+}
+
+/// A descriptor that nobody needs any more.
+final class LeavingSocket: Channel {
+    private let isReset: Bool
+
+    init(_ fd: Int32, reset: Bool) {
+        isReset = reset
+        super.init(fd: fd)
+    }
+
+    override func resume() {
+        _ = isReset ? sluice_close_reset(fd) : sluice_close(fd)
+        fd = -1
     }
 }
 

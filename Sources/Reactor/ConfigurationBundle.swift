@@ -98,6 +98,8 @@ public struct ConfigurationBundle: Sendable, Equatable {
     public var functions: [Function]
     public var parts: [Part]
     public var files: [File]
+    /// Those of its files that end by themselves, for the supervisor.
+    public var endings: [Ending] = []
 
     public init(
         mainFile: String, listeners: [Listener], admin: String? = nil, functions: [Function] = [],
@@ -160,6 +162,7 @@ public struct ConfigurationBundle: Sendable, Equatable {
             writer.string(file.path)
             writer.data(file.bytes)
         }
+        writeEndings(&writer)
         var fingerprint = Fingerprint()
         fingerprint.add(writer.bytes)
         writer.number(fingerprint.value)
@@ -204,6 +207,7 @@ public struct ConfigurationBundle: Sendable, Equatable {
         files = try reader.list { (reader) throws(PacketError) in
             File(path: try reader.string(), bytes: try reader.data())
         }
+        endings = try ConfigurationBundle.readEndings(&reader)
         try reader.expectEnd()
     }
 }

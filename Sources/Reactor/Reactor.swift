@@ -74,6 +74,8 @@ open class Reactor {
     /// Some that are due have not had their turn.
     private final var timersAreLeft = false
     private var stopped = false
+    /// How many descriptors had become ready when this turn began.
+    public private(set) final var eventsOfTurn = 0
 
     final var clock = Clock()
     /// Written by this room without a detour.
@@ -148,7 +150,20 @@ open class Reactor {
     /// open file: a listener that a supervisor holds would go on waking this loop, and could not be added again.
     /// - Parameter reset: close with a TCP reset, so that the peer sees a cut and not an end.
     public final func close(_ channel: Channel, reset: Bool = false) {
-        guard channel.fd >= 0 else { return }
+        let fd = forget(channel)
+        guard fd >= 0 else { return }
+        _ = reset ? sluice_close_reset(fd) : sluice_close(fd)
+    }
+
+    /// The same for a socket that may hold much that is lost: to free that is work, which has its turn behind others'.
+    public final func closeAfterOthers(_ channel: Channel, reset: Bool = false) {
+        let fd = forget(channel)
+        if fd >= 0 { bulk.append(LeavingSocket(fd, reset: reset)) }
+    }
+
+    /// Stops watching. Who asked for it closes the descriptor.
+    private func forget(_ channel: Channel) -> Int32 {
+        guard channel.fd >= 0 else { return -1 }
         let fd = channel.fd
         channel.fd = -1
         if channel.slot >= 0 {
@@ -158,7 +173,7 @@ open class Reactor {
             freeSlots.append(channel.slot)
             channel.slot = -1
         }
-        _ = reset ? sluice_close_reset(fd) : sluice_close(fd)
+        return fd
     }
 
     /// Calls `channel.resume()` once at the end of this turn of the loop.
@@ -179,6 +194,8 @@ open class Reactor {
     public final func run() {
         stopped = false
         while !stopped { turn(maximumWait: nil) }
+        // A reset that is still to come must not become an orderly end because the process ends first.
+        while let channel = bulk.popFirst() { (channel as? LeavingSocket)?.resume() }
     }
 
     public final func stop() { stopped = true }
@@ -195,9 +212,10 @@ open class Reactor {
         // SAFETY: the kernel writes at most 256 events into room for 256.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
         counts.wait &+= 1
+        eventsOfTurn = Int(max(count, 0))
         updateClock()
         var index = 0
-        while index < Int(max(count, 0)) {
+        while index < eventsOfTurn {
             dispatch(events[index])
             index &+= 1
         }
@@ -212,13 +230,13 @@ open class Reactor {
     private func runTimers() {
         timersAreLeft = false
         guard let first = wheel.popDue(now: now) else { return }
+        let end = preciseNow &+ BulkQueue.timersShare
         first.fire()
-        var end: UInt64 = 0
-        while let timer = wheel.popDue(now: now) {
-            if end == 0 { end = preciseNow &+ BulkQueue.timersShare }
+        while preciseNow < end {
+            guard let timer = wheel.popDue(now: now) else { return }
             timer.fire()
-            guard preciseNow < end else { return timersAreLeft = true }
         }
+        timersAreLeft = true
     }
 
     private func waitTime(_ maximum: UInt64?) -> Int32 {

@@ -25,19 +25,25 @@ public enum Listening {
     /// Closes a connection that is not served, with a reset.
     public static func reject(_ fd: Int32) { _ = sluice_close_reset(fd) }
 
-    /// Bytes of one connection that the kernel holds besides those that are on their way: without a bound it takes megabytes for
-    /// a client that does not read.
-    public static let unsentLimit: Int32 = 128 << 10
+    /// Bounds what the kernel takes ahead for each connection of a listening socket: little, until a client has taken something.
+    public static func limitUnsent(_ listener: Int32) { sendAhead(listener, .little) }
 
-    /// Bounds what the kernel takes ahead for each connection of a listening socket.
-    public static func limitUnsent(_ listener: Int32) { _ = sluice_limit_unsent(listener, unsentLimit) }
+    public static func sendAhead(_ connection: Int32, _ ahead: SendAhead) { _ = sluice_limit_unsent(connection, ahead.rawValue) }
+}
 
-    /// The same for a client that has shown that it takes much, while it does: what is sent then goes in larger pieces, and both
-    /// ends wake up less often.
-    public static let unsentLimitFarAhead: Int32 = 4 << 20
-    public static func sendFarAhead(_ connection: Int32, _ far: Bool) {
-        _ = sluice_limit_unsent(connection, far ? unsentLimitFarAhead : unsentLimit)
-    }
+/// Bytes of one connection that the kernel holds besides those that are on their way: without a bound it takes megabytes for a client
+/// that does not read. What it has taken costs twice: when it is cut into segments, and when the connection is reset and they are freed.
+public enum SendAhead: Int32, Sendable {
+    /// For a client that has taken nothing yet.
+    case little = 32_768
+    /// For one that has taken 128 KiB.
+    case usual = 131_072
+    /// For a client that has shown that it takes much, while it does: what is sent then goes in larger pieces, and both ends wake up
+    /// less often.
+    case far = 4_194_304
+
+    /// Bytes that the kernel must have taken of a connection before it may hold the usual amount.
+    public static let proof = 131_072
 }
 
 /// What the kernel knows of a connection.

@@ -7,6 +7,10 @@ public final class SplicePipe {
     /// Bytes that a pipe for a large body is asked to hold.
     public static let largeSize = 1 << 20
 
+    /// Bytes that may be inside, by how many of the body have passed: as many at first, up to the usual size; a large pipe is for a
+    /// client that has taken much already.
+    public static func room(taken: Int) -> Int { max(size / 4, min(taken, size), taken / 4) }
+
     private let reading: Int32
     private let writing: Int32
     private unowned let reactor: Reactor
@@ -80,32 +84,51 @@ public final class PipePool {
     /// Pipes in use at a time; further bodies are copied to user space and back. The kernel gives one user 64 MiB
     /// of pipes before it makes them small (pipe-user-pages-soft).
     public static let limit = 64
+    /// As many of them are left for clients that are known to take what they ask for.
+    public static let provenShare = 32
     /// Large ones among them.
     public static let largeLimit = 16
     /// Bodies with less than this to come get a pipe of the usual size.
     public static let largeBody = 2 << 20
 
     private unowned let reactor: Reactor
+    /// Asks the kernel for one, large or not.
+    private let new: (Bool) -> SplicePipe?
     private var free: [SplicePipe] = []
     private var freeLarge: [SplicePipe] = []
     public private(set) var inUse = 0
     public private(set) var largeInUse = 0
+    /// Monotonic milliseconds before which no further pipe is asked for, large or of any size: a user who has too many already has
+    /// too many for a while, and to find out costs four system calls.
+    private var nextAttempt: (large: UInt64, any: UInt64) = (0, 0)
+    static let pause: UInt64 = 1_000
 
-    public init(reactor: Reactor) { self.reactor = reactor }
+    public convenience init(reactor: Reactor) { self.init(reactor: reactor) { try? SplicePipe(reactor: reactor, large: $0) } }
+
+    init(reactor: Reactor, new: @escaping (Bool) -> SplicePipe?) {
+        self.reactor = reactor
+        self.new = new
+    }
 
     /// An empty pipe for a body with `bytes` to come; nil when there are too many already or the system has none.
-    public func take(for bytes: Int = 0) -> SplicePipe? {
-        guard inUse < PipePool.limit else { return nil }
-        if bytes >= PipePool.largeBody, largeInUse < PipePool.largeLimit,
-            let pipe = PipePool.usable(freeLarge.popLast() ?? (try? SplicePipe(reactor: reactor, large: true)))
-        {
+    /// - Parameter proven: the client has taken an answer already, or much of one.
+    public func take(for bytes: Int = 0, proven: Bool = true) -> SplicePipe? {
+        guard inUse < (proven ? PipePool.limit : PipePool.limit - PipePool.provenShare) else { return nil }
+        if bytes >= PipePool.largeBody, largeInUse < PipePool.largeLimit, let pipe = freeLarge.popLast() ?? make(large: true) {
             inUse += 1
             largeInUse += 1
             return pipe
         }
-        guard let pipe = PipePool.usable(free.popLast() ?? (try? SplicePipe(reactor: reactor))) else { return nil }
+        guard let pipe = free.popLast() ?? make(large: false) else { return nil }
         inUse += 1
         return pipe
+    }
+
+    private func make(large: Bool) -> SplicePipe? {
+        guard reactor.now >= (large ? nextAttempt.large : nextAttempt.any) else { return nil }
+        if let pipe = PipePool.usable(new(large)) { return pipe }
+        if large { nextAttempt.large = reactor.now + PipePool.pause } else { nextAttempt.any = reactor.now + PipePool.pause }
+        return nil
     }
 
     /// A user with many pipes gets small ones, which bring less at a time than a read would.

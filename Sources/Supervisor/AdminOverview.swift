@@ -18,6 +18,7 @@ extension Supervisor {
             appendSeries(&json)
             append(report, &json)
             appendStrikes(&json)
+            appendCertificates(&json)
         }
     }
 

@@ -43,6 +43,7 @@ extension Supervisor {
         out.single(
             MetricFamily("sluice_certificate_stale", .gauge, "1 while a certificate on disk was refused and the old one is served."),
             reload.staleness.isOfCertificate ? 1 : 0)
+        appendCertificates(&out)
         let reloads = MetricFamily("sluice_reloads_total", .counter, "Reloads asked for, by outcome.")
         out.begin(reloads)
         out.sample(reloads.name, "result=\"applied\"", String(reload.succeeded))

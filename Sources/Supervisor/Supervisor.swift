@@ -65,6 +65,7 @@ public final class Supervisor {
     var access = AdminAccess(user: RuntimeFolder.user)
     private var signals: SignalChannel?
     private var pollTimer: PollTimer?
+    private(set) lazy var certificates = CertificateWatch(self)
     private var drainTimer: DrainTimer?
     let startedAt: String
 
@@ -171,6 +172,7 @@ public final class Supervisor {
         self.pollTimer = pollTimer
         for index in 0..<options.workers { try startWorker(index) }
         reactor.schedule(pollTimer, after: PollTimer.period)
+        reactor.schedule(certificates, after: CertificateWatch.soon)
         reactor.run()
         admin?.close()
         control?.close()

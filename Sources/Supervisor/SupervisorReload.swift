@@ -176,6 +176,7 @@ extension Supervisor {
         reload.succeeded += 1
         reload.staleness.applied()
         watch?.adopt(current.bundle)
+        reactor.schedule(certificates, after: CertificateWatch.soon)
         logApplied(pending, released)
         reloadEnded()
     }

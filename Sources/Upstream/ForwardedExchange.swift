@@ -18,6 +18,7 @@ private struct Passage {
     var responseIsTapped = false
     var tappedBodyEnded = false
     var tappedBacklog = 0
+    var clientBacklog = 0
     var requestBodyEnded = false
     var responseBodyEnded = false
     var wantsUpgrade = false
@@ -51,6 +52,8 @@ open class ForwardedExchange: Exchange {
     public final var tappedBodyEnded: Bool { get { passage.tappedBodyEnded } set { passage.tappedBodyEnded = newValue } }
     /// Bytes taken from `tappedBody` that still wait to be read: the origin is made to wait for them too.
     public final var tappedBacklog: Int { get { passage.tappedBacklog } set { passage.tappedBacklog = newValue } }
+    /// Bytes that the client's side has taken and its kernel has not.
+    public final var clientBacklog: Int { get { passage.clientBacklog } set { passage.clientBacklog = newValue } }
     /// Known when `responseBodyEnded`.
     public final var responseTrailers: Trailers? { get { passage.responseTrailers } set { passage.responseTrailers = newValue } }
     /// Holds body bytes that follow those in `responseBody`, once `OriginStream.pass(through:)` agreed. Whoever

@@ -344,11 +344,12 @@ public final class OriginConnection: OriginStream {
         guard state != .closed else { return }
         if state == .connecting || state == .handshaking { server.dialEnded() }
         if state != .connecting, !transport.isPlain, !endOfInput { transport.finishSending() }
+        let isCut = state == .body && !endOfInput && !decoder.isDone
         state = .closed
         rivals?.stop()
         rivals = nil
         context.reactor.cancel(timer)
-        context.reactor.close(self)
+        if isCut { context.reactor.closeAfterOthers(self) } else { context.reactor.close(self) }
         output.removeAll()
         output.releaseIfEmpty()
         input.consume(input.count)

@@ -199,9 +199,14 @@ extension OriginConnection {
 
     /// Backpressure: false, and the reading stops, while the client's side has enough.
     private func hasRoom(_ exchange: ForwardedExchange) -> Bool {
-        let held = exchange.responseBacklog
+        let held = held(of: exchange)
         isPaused = held >= heldAtMost(held)
         return !isPaused
+    }
+
+    /// What an answer passes through unread waits in one place or two.
+    private func held(of exchange: ForwardedExchange) -> Int {
+        exchange.responseBacklog + (exchange.responseIsTapped ? 0 : exchange.clientBacklog)
     }
 
     /// A client that has taken much gets more held for it; one that reads nothing costs little. Less for all while the worker is
@@ -253,7 +258,7 @@ extension OriginConnection {
     /// The exchange took body bytes: reading goes on at the end of the turn.
     func bodyDrained() {
         guard isPaused, let exchange else { return }
-        let held = exchange.responseBacklog + (pipe?.byteCount ?? 0)
+        let held = held(of: exchange) + (pipe?.byteCount ?? 0)
         guard held < heldAtMost(held) / 2 else { return }
         isPaused = false
         expect(within: times.idle)

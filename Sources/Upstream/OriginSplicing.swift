@@ -18,8 +18,7 @@ extension OriginConnection {
     func fill(_ pipe: SplicePipe, _ exchange: ForwardedExchange) -> Bool {
         guard canRead, let left = decoder.remainingKnown else { return false }
         let held = pipe.byteCount
-        // A large pipe is for a client that has taken much already.
-        let room = min(pipe.capacity, max(SplicePipe.size, (received &- held) / 4)) - held
+        let room = min(pipe.capacity, SplicePipe.room(taken: received &- held)) - held
         isPaused = room <= 0
         guard !isPaused else { return false }
         switch pipe.fill(from: fd, body: left, room: room) {

@@ -86,7 +86,7 @@ public class OriginStream: Channel {
 }
 
 /// Where a connection goes.
-struct ServerAddress: Equatable {
+struct ServerAddress: Hashable {
     var ip: IPAddress
     var port: UInt16
 }

@@ -65,13 +65,13 @@ public final class Resolver {
         }
         ask(server.host, service: true) { [weak self] found in
             guard let self, !found.services.isEmpty else { return answer(ResolvedAddresses()) }
-            self.resolveTargets(Resolver.ordered(found.services), answer)
+            self.resolveTargets(Resolver.ordered(found.services), found.seconds, answer)
         }
     }
 
-    private func resolveTargets(_ services: [NamedService], _ answer: @escaping (ResolvedAddresses) -> Void) {
+    private func resolveTargets(_ services: [NamedService], _ seconds: Int, _ answer: @escaping (ResolvedAddresses) -> Void) {
         let targets = Array(services.prefix(Resolver.mostTargets))
-        let gathered = GatheredTargets(targets.count)
+        let gathered = GatheredTargets(targets, seconds: seconds)
         for (index, target) in targets.enumerated() {
             ask(target.host, service: false) { found in
                 gathered.take(index, Resolver.interleaved(found.addresses).map { ServerAddress(ip: $0, port: target.port) }, found.seconds)
@@ -113,73 +113,39 @@ public final class Resolver {
 /// Where a name leads.
 struct ResolvedAddresses {
     var addresses: [ServerAddress] = []
-    /// How long that holds; 0 when nobody said.
+    /// How long that holds; 0 is not at all.
     var seconds = 0
+    /// Shares of the first addresses, which are tried before all others; empty: there is no choice among equals.
+    var weights: [Int] = []
 }
 
 /// Answers for the targets of a service, as they come in.
 private final class GatheredTargets {
+    private let targets: [NamedService]
     private var parts: [[ServerAddress]]
     private var missing: Int
-    private var seconds = Int.max
+    private var seconds: Int
 
-    init(_ count: Int) {
-        parts = Array(repeating: [], count: count)
-        missing = count
+    init(_ targets: [NamedService], seconds: Int) {
+        self.targets = targets
+        self.seconds = seconds
+        parts = Array(repeating: [], count: targets.count)
+        missing = targets.count
     }
 
     func take(_ index: Int, _ found: [ServerAddress], _ seconds: Int) {
         parts[index] = found
         missing -= 1
-        if !found.isEmpty, seconds > 0 { self.seconds = min(self.seconds, seconds) }
+        if !found.isEmpty { self.seconds = min(self.seconds, seconds) }
     }
 
     var isComplete: Bool { missing == 0 }
-    var result: ResolvedAddresses { ResolvedAddresses(addresses: parts.flatMap { $0 }, seconds: seconds == .max ? 0 : seconds) }
-}
 
-/// What is known of a server's addresses, and whether to ask again.
-struct ServerAddresses {
-    /// Milliseconds after which a name is looked up again where its answer does not say; the last good answer serves
-    /// until then and beyond.
-    static let goodFor: UInt64 = 30_000
-    /// What an answer says is kept within these bounds.
-    static let bounds: ClosedRange<UInt64> = 1_000...3_600_000
-    /// A name that did not resolve is not asked for again before so many milliseconds.
-    static let badFor: UInt64 = 1_000
-
-    /// In the order in which they are tried.
-    private(set) var known: [ServerAddress]
-    private let isLiteral: Bool
-    private var askAt: UInt64 = 0
-    private(set) var isAsking = false
-
-    init(host: String, port: UInt16) {
-        let literal = IPAddress(host)
-        isLiteral = literal != nil
-        known = literal.map { [ServerAddress(ip: $0, port: port)] } ?? []
+    /// Those of the first priority that has any come first, and share the connections by their weights (RFC 2782).
+    var result: ResolvedAddresses {
+        let there = zip(targets, parts).filter { !$1.isEmpty }
+        let first = there.first?.0.priority
+        let weights = there.filter { $0.0.priority == first }.flatMap { target, found in found.map { _ in Int(target.weight) } }
+        return ResolvedAddresses(addresses: parts.flatMap { $0 }, seconds: seconds, weights: weights)
     }
-
-    /// True when a lookup should begin.
-    func shouldAsk(now: UInt64) -> Bool { !isLiteral && !isAsking && now >= askAt }
-
-    /// True when there is no address and no use in waiting for one.
-    func isHopeless(now: UInt64) -> Bool { known.isEmpty && !isAsking && !shouldAsk(now: now) }
-
-    mutating func ask() { isAsking = true }
-
-    mutating func answer(_ found: ResolvedAddresses, now: UInt64) {
-        isAsking = false
-        guard !found.addresses.isEmpty else {
-            askAt = now + ServerAddresses.badFor
-            return
-        }
-        let seconds = UInt64(max(found.seconds, 0))
-        let good = seconds == 0 ? ServerAddresses.goodFor : min(max(seconds * 1_000, ServerAddresses.bounds.lowerBound), ServerAddresses.bounds.upperBound)
-        askAt = now + good
-        known = found.addresses
-    }
-
-    /// The next connection begins with the next target of a service.
-    mutating func rotate() { if known.count > 1 { known.append(known.removeFirst()) } }
 }

@@ -30,7 +30,7 @@ final class Server: Channel {
     /// Exchanges for which a connection is opened at the end of the turn: one that is given up at once costs nothing.
     private var starting: [ForwardedExchange] = []
     private var failed: [(exchange: ForwardedExchange, error: GatewayError)] = []
-    private var addresses: ServerAddresses
+    var addresses: ServerAddresses
     private let timer = WaitTimer()
     /// Connections that exist, in whatever state.
     var open = 0
@@ -60,7 +60,7 @@ final class Server: Channel {
         self.context = context
         // A Unix socket needs no address: one that stands for it.
         addresses = ServerAddresses(host: address.path == nil ? address.host : "0.0.0.0", port: address.port)
-        cookieText = String(HashRing.hash(address.path ?? "\(address.host):\(address.port)"), radix: 16)
+        cookieText = settings.sticky == nil ? "" : StickyCookies.value(of: address.path ?? "\(address.host):\(address.port)", settings.stickyKey)
         cookieKey = HashRing.hash(cookieText)
         shared = context.board.map { $0.entry(key: Server.healthKey(address, settings), now: context.reactor.now) }
         super.init(fd: -1)
@@ -143,7 +143,7 @@ final class Server: Channel {
             connect(exchange, toAddress: 0)
         }
     }
-    private static let startsPerTurn = 4
+    private static let startsPerTurn = 1
 
     /// A connection is on its way, or will be at the end of the turn.
     var isDialing: Bool { dialing > 0 || !starting.isEmpty }
@@ -158,7 +158,7 @@ final class Server: Channel {
     /// Starts a connection to one of the server's addresses, or to the first after it that lets itself be tried.
     func connect(_ exchange: ForwardedExchange, toAddress first: Int) {
         var reason = "no address left to try"
-        if first == 0, address.isService { addresses.rotate() }
+        if first == 0, address.isService { addresses.rotate(context.random.next()) }
         for number in first..<max(first, addresses.known.count) {
             let target = addresses.known[number]
             do throws(SystemError) {
@@ -223,7 +223,7 @@ final class Server: Channel {
             context.metrics.add(.upstreamReuses)
             return connection.begin(exchange, reused: true)
         }
-        guard !context.isRetired, settings.proxyProtocol == nil, idle.count < settings.keepAlive else { return connection.close() }
+        guard !context.isRetired, settings.proxyProtocol == nil, idle.count < settings.keepAlive, isCurrent(connection.address) else { return connection.close() }
         keep(connection)
         connection.rest()
     }
@@ -268,7 +268,7 @@ final class Server: Channel {
     // MARK: Waiting
 
     /// Connections for those who wait, as far as there is room.
-    private func admitWaiting() {
+    func admitWaiting() {
         while let first = waiting.first {
             let canConnect = open < settings.maximumConnections && !addresses.known.isEmpty && !shouldAwaitConnection(first)
             guard canConnect || multiplexed.contains(where: \.hasRoom), let exchange = waiting.popFirst() else { return }
@@ -310,27 +310,6 @@ final class Server: Channel {
     }
 
     func connectFailed() { health.connectFailed(now: context.reactor.now) }
-
-    // MARK: Names
-
-    /// Looks the name up where that is due; false while no address is known.
-    func hasAddresses(_ now: UInt64) -> Bool {
-        if addresses.shouldAsk(now: now) { resolve() }
-        return !addresses.known.isEmpty
-    }
-
-    private func resolve() {
-        guard let resolver = context.resolver else { return addresses.answer(ResolvedAddresses(), now: context.reactor.now) }
-        addresses.ask()
-        resolver.resolve(address) { found in self.resolved(found) }
-    }
-
-    private func resolved(_ found: ResolvedAddresses) {
-        addresses.answer(found, now: context.reactor.now)
-        guard addresses.known.isEmpty else { return admitWaiting() }
-        connectFailed()
-        while let exchange = waiting.popFirst() { giveUp(exchange, .dns, "the name does not resolve") }
-    }
 }
 
 private final class WaitTimer: Timer {

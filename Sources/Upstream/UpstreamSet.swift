@@ -88,6 +88,7 @@ public final class UpstreamSet {
         for group in groups {
             for server in group.servers {
                 server.learn(now)
+                server.followName(now)
                 server.keepWarm(now)
             }
         }

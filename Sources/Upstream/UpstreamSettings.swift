@@ -64,6 +64,8 @@ public struct UpstreamSettings: Sendable {
     public var balance = Balance.roundRobin
     /// Name of the cookie by which a client stays with its server; its value's hash is `exchange.balanceKey`.
     public var sticky: String?
+    /// The cookie's values are made with it: without it nobody can tell which addresses they stand for.
+    public var stickyKey: [UInt8] = []
     /// What else its Set-Cookie says, from `; Path=` on.
     public var stickyAttributes = ""
     public var retry = RetryPolicy()

@@ -75,6 +75,7 @@ enum ConfigurationFile {
             parts: configuration.parts.map { .init(kind: $0.kind.rawValue, name: $0.name, digest: $0.digest, group: $0.group) },
             files: files.sorted { $0.key < $1.key }.map { .init(path: $0.key, bytes: $0.value) })
         AdminFiles.read(configuration, into: &bundle, read, &complaints)
+        bundle.endings = CertificateEndings.read(configuration, files, bundle.adminTLS)
         bundle.drain.upgrade = UInt64(configuration.drain.upgrade)
         bundle.drain.stop = UInt64(configuration.drain.stop)
         return bundle

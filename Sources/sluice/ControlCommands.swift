@@ -91,6 +91,10 @@ struct StatusCommand: ParsableCommand {
             print("worker \(text("index", in: worker))       \(text("state", in: worker)), pid \(text("pid", in: worker)), generation \(text("generation", in: worker))")
         }
         let overview = try gateway.ask("GET", "/v1/overview").object
+        for entry in overview["certificates"] as? [[String: Any]] ?? [] {
+            let left = entry["seconds_left"] as? Int ?? 0
+            print("certificate    \(text("file", in: entry)) (\(text("use", in: entry))) \(left > 0 ? "ends in \(left / 86_400) days, \(left % 86_400 / 3_600) hours" : "has ended")")
+        }
         for line in OriginWords.lines(overview["origins"] as? [[String: Any]] ?? []) { print("upstream       \(line)") }
         print("deaths         \(text("worker_deaths", in: object)) of workers, \(text("cordon_deaths", in: object)) of hook processes (\(text("cordons", in: object)) run now)")
         print("crash reports  \(text("crash_reports_written", in: object)) in \(text("crash_reports", in: object))")

@@ -135,6 +135,23 @@ def test_a_certificate_that_ends_soon_is_told_at_the_start_at_a_reload_and_by_ch
     assert checked.returncode == 0 and "warning[C003]" in checked.stdout + checked.stderr and "expires in" in checked.stdout + checked.stderr
 
 
+def test_a_certificate_that_ends_while_the_gateway_runs_is_told_then(serve, authority):
+    gateway = serve(f"certificates: [{pair(authority.sign_for('brief', 15))}, {pair(authority.issue('long', ['long.test'], days=100))}]")
+    file = str(authority.folder / "brief.crt")
+    assert 0 < gateway.metric("sluice_certificate_seconds_left", file=file, use="listener") <= 15
+    assert gateway.metric("sluice_certificate_seconds_left", file=str(authority.folder / "long.crt"), use="listener") > 98 * 86400
+    words = "brief.crt: the certificate has ended: clients refuse it; renew it"
+    wait_until(lambda: any(words in line for line in gateway.output), "its end is told", 60)
+    assert gateway.metric("sluice_certificate_seconds_left", file=file, use="listener") <= 0
+    assert len([line for line in gateway.output if words in line]) == 1
+
+
+def test_a_staple_has_its_gauge(serve, authority):
+    one = authority.issue("one", ["one.test"], days=100)
+    gateway = serve(f'certificates: [{pair(one, f"ocsp: {chr(34)}{authority.staple(one[0])}{chr(34)}")}]')
+    assert 4 * 86400 < gateway.metric("sluice_certificate_seconds_left", file=str(one[0].with_suffix(".ocsp")), use="ocsp") <= 5 * 86400
+
+
 # Tickets
 
 @pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])

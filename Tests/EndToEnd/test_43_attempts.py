@@ -1,6 +1,7 @@
 """Further attempts, times, health and the choice of a server, as rule files say them."""
 import asyncio
 import json
+import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,23 @@ def test_sticky_cookie(start, others):
         assert answer.header("set-cookie") is None
     assert len(mine.requests) == 7
     assert gateway.fetch("http1", "GET", "/", [("Cookie", "srv=forged")]).header("set-cookie")
+
+
+def test_a_sticky_cookie_is_the_same_in_all_workers_and_generations_and_by_a_shared_secret_in_all_gateways(start, others, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(os.urandom(32).hex().encode())
+    secret.chmod(0o600)
+    upstreams = many(others[:1], "balance: {sticky: {cookie: srv}}")
+
+    def value(gateway) -> str:
+        return (gateway.fetch("http1", "GET", "/").header("set-cookie") or "").split(";")[0]
+
+    gateway = start(upstreams=upstreams, request=ROUTE, workers=2)
+    values = {value(gateway) for _ in range(20)}
+    gateway.reload(gateway.file.read_text() + "# changed\n")
+    assert values | {value(gateway)} == {first := value(gateway)} and len(first) == len("srv=") + 16
+    with_secret = [value(start(upstreams=upstreams, request=ROUTE, arguments=["--ticket-secret", str(secret)])) for _ in range(2)]
+    assert with_secret[0] == with_secret[1] != first, "it cannot be told from the address alone"
 
 
 def test_weights(start, others):

@@ -7,16 +7,17 @@ from harness.gateway import rule_file
 from harness.waiting import wait_until
 
 
-def named(start, certificates, origin, dns, server: str, options: str = ""):
+def named(start, certificates, origin, dns, server: str, options: str = "", keep: int = 0):
     def make(ports):
-        return rule_file(ports, certificates, origin.port, upstreams=f'named:\n  servers: ["{server}"]\n  keepalive: 0\n  {options}\n',
+        return rule_file(ports, certificates, origin.port, upstreams=f'named:\n  servers: ["{server}"]\n  keepalive: {keep}\n  {options}\n',
                          request="- {name: named, match: {path: /named}, do: [{route: named}]}") \
             + f'resolver: {{servers: ["127.0.0.1:{dns.port}"]}}\n'
     return start(rules=make)
 
 
-def test_an_answer_holds_as_long_as_it_says(start, certificates, origin, dns):
-    dns.a["one.test"], dns.ttl = ["127.0.0.1"], 1
+@pytest.mark.parametrize("ttl", [0, 1])
+def test_an_answer_holds_as_long_as_it_says(start, certificates, origin, dns, ttl):
+    dns.a["one.test"], dns.ttl = ["127.0.0.1"], ttl
     gateway = named(start, certificates, origin, dns, f"http://one.test:{origin.port}")
     assert gateway.fetch("http1", "GET", "/named").status == 200
     dns.a["one.test"] = ["127.0.0.9"]
@@ -60,6 +61,49 @@ def test_srv_records_tell_host_and_port(start, certificates, origin, second, dns
     for _ in range(12):
         gateway.fetch("http1", "GET", "/named")
     assert len(origin.requests) > 0 and len(second.requests) > 0
+
+
+def test_a_name_is_asked_for_again_while_kept_connections_serve(start, certificates, origin, dns):
+    """Nothing else would tell that the server has moved: no new connection is made."""
+    dns.a["one.test"], dns.ttl = ["127.0.0.1"], 1
+    gateway = named(start, certificates, origin, dns, f"http://one.test:{origin.port}", keep=4)
+
+    def asked() -> int:
+        assert gateway.fetch("http1", "GET", "/named").status == 200
+        return len([name for name, kind in dns.asked if kind == 1])
+
+    wait_until(lambda: asked() >= 3, "it is asked for")
+    assert len(origin.received) == 1
+
+
+def test_srv_targets_of_a_later_priority_serve_only_when_those_before_cannot(start, certificates, origin, second, dns):
+    dns.srv["_http._tcp.shop.test"] = [(10, 1, origin.port, "a.test"), (20, 100, second.port, "b.test")]
+    dns.a.update({"a.test": ["127.0.0.1"], "b.test": ["127.0.0.1"]})
+    gateway = named(start, certificates, origin, dns, "srv+http://_http._tcp.shop.test")
+    for _ in range(12):
+        assert gateway.fetch("http1", "GET", "/named").status == 200
+    assert (len(origin.requests), len(second.requests)) == (12, 0)
+    origin.refuse_new()
+    wait_until(lambda: gateway.fetch("http1", "GET", "/named").status == 200 and second.requests, "the later one steps in")
+
+
+def test_srv_weights_are_shares_of_the_connections(start, certificates, origin, second, dns):
+    dns.srv["_http._tcp.shop.test"] = [(10, 30, origin.port, "a.test"), (10, 0, second.port, "b.test")]
+    dns.a.update({"a.test": ["127.0.0.1"], "b.test": ["127.0.0.1"]})
+    gateway = named(start, certificates, origin, dns, "srv+http://_http._tcp.shop.test")
+    for _ in range(30):
+        assert gateway.fetch("http1", "GET", "/named").status == 200
+    assert (len(origin.requests), len(second.requests)) == (30, 0), "who weighs nothing gets nothing while others can"
+
+
+def test_srv_records_hold_as_long_as_they_say_themselves(start, certificates, origin, second, dns):
+    dns.ttl, dns.ttl_of = 3600, {33: 1}
+    dns.srv["_http._tcp.shop.test"] = [(10, 1, origin.port, "a.test")]
+    dns.a.update({"a.test": ["127.0.0.1"], "b.test": ["127.0.0.1"]})
+    gateway = named(start, certificates, origin, dns, "srv+http://_http._tcp.shop.test")
+    assert gateway.fetch("http1", "GET", "/named").status == 200
+    dns.srv["_http._tcp.shop.test"] = [(10, 1, second.port, "b.test")]
+    wait_until(lambda: gateway.fetch("http1", "GET", "/named").status == 200 and second.requests, "the service has moved")
 
 
 def test_an_address_that_does_not_answer_is_overtaken(start, certificates, origin, dns):

@@ -72,4 +72,36 @@ import Testing
         let extended = Array(good[..<14]) + [0, 16] + Array(good[16...]) + [4, 0, 1, 0]
         #expect(ProxyHeader.parse(extended.span) == .complete(consumed: 32, addresses: .init(source: .unspecified, sourcePort: 1, destination: .unspecified, destinationPort: 2)))
     }
+
+    /// The addresses of the other tests, a checksum, and a byte of padding. The sum was computed elsewhere.
+    private func summed(_ change: (inout [UInt8]) -> Void = { _ in }) throws -> [UInt8] {
+        var bytes = written(.v2, try addresses("192.0.2.1", "198.51.100.2"))
+        bytes[15] += 11
+        bytes += [3, 0, 4] + [0xa, 0xc1, 0x5c, 0xc8] + [4, 0, 1, 0]
+        change(&bytes)
+        return bytes
+    }
+
+    @Test func aChecksumThatIsRightIsTaken() throws {
+        let bytes = try summed()
+        #expect(ProxyHeader.parse(bytes.span) == .complete(consumed: 39, addresses: try addresses("192.0.2.1", "198.51.100.2")))
+        #expect(ProxyHeader.parse((bytes + [7]).span) == .complete(consumed: 39, addresses: try addresses("192.0.2.1", "198.51.100.2")), "what follows is not in it")
+    }
+
+    @Test func aChecksumThatIsWrongRefusesTheConnection() throws {
+        for place in 12..<39 where place != 14 && place != 15 && place != 29 && place != 30 {
+            let bytes = try summed { $0[place] ^= 1 }
+            // Another type for what was the checksum: there is none then.
+            if place == 28 { continue }
+            #expect(ProxyHeader.parse(bytes.span) == .failed, "byte \(place) is another")
+        }
+        let local = try summed { $0[12] = 0x20 }
+        #expect(ProxyHeader.parse(local.span) == .failed, "also of a balancer that speaks for itself")
+    }
+
+    @Test(arguments: [(30, 9 as UInt8), (30, 3), (15, 21)])
+    func whatFollowsTheAddressesHasToFit(_ place: Int, _ value: UInt8) throws {
+        let bytes = try summed { $0[place] = value }
+        #expect(ProxyHeader.parse(bytes.span) == .failed)
+    }
 }

@@ -226,11 +226,18 @@ import Testing
         try world.end()
     }
 
+    @Test func aCookieSaysNothingOfItsServerWithoutTheKey() {
+        let value = StickyCookies.value(of: "10.0.0.1:80", [1])
+        #expect(value == StickyCookies.value(of: "10.0.0.1:80", [1]) && value.count == 16)
+        #expect(value != StickyCookies.value(of: "10.0.0.1:80", [2]) && value != StickyCookies.value(of: "10.0.0.2:80", [1]))
+    }
+
     @Test func aCookieKeepsAClientAtItsServer() throws {
         let world = try World()
         let origins = try (0..<3).map { _ in try world.origin() }
         try world.serve(origins.map { world.plain($0) }) {
             $0.sticky = "srv"
+            $0.stickyKey = [1, 2, 3]
             $0.stickyAttributes = "; Path=/"
         }
         let first = try world.run()

@@ -113,6 +113,8 @@ struct sluice_staple {
 // time is over.
 const char *sluice_staple_add(struct sluice_server *server, X509 *leaf, X509 *issuer, const unsigned char *der, size_t length, int *old);
 void sluice_staples_free(struct sluice_server *server);
+// From when until when the first answer in a response is good, seconds since 1970. 0 when it does not say.
+int sluice_staple_span(const unsigned char *der, size_t length, int64_t *from, int64_t *until);
 
 // What the client's certificate says. Texts are empty when there is none; they are cut off at their room.
 struct sluice_peer {
@@ -149,6 +151,8 @@ EVP_PKEY *sluice_read_key(BIO *bio);
 void sluice_certificate_names(X509 *certificate, void (*found)(void *context, const char *name, size_t length), void *context);
 // Seconds until the certificate ends (negative: it has), and until it begins.
 void sluice_certificate_times(X509 *certificate, int64_t *until_end, int64_t *until_begin);
+// From when until when the certificate is good, seconds since 1970. 0 when it cannot be told.
+int sluice_certificate_span(X509 *certificate, int64_t *from, int64_t *until);
 
 int sluice_error_is_unexpected_eof(unsigned long code);
 int sluice_error_is_http_request(unsigned long code);

@@ -132,8 +132,8 @@ struct ConfigurationBuilder {
         addPart(.listener, name, parsed.node)
         configuration.listeners.append(Listener(
             name: name, address: address, tls: tls, protocols: protocols(object["protocols"], secure: tls != nil),
-            proxyProtocol: OriginSettings(reporter: reporter).ranges(object["proxy_protocol"]), limits: limits,
-            position: object.position))
+            proxyProtocol: OriginSettings(reporter: reporter).ranges(object["proxy_protocol"]),
+            servesHalfClosed: object["half_close"]?.text == "serve", limits: limits, position: object.position))
     }
 
     func file(_ parsed: Parsed?) -> FileReference? {

@@ -117,10 +117,11 @@ enum Schema {
 
     static let listener = SchemaObject(title: "a listener", keys: [
         SchemaKey("name", .name, required: true, "Name in logs and metrics."),
-        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443`, `:443` (every address), `unix:/path`, or `srv+http://_service._tcp.name` (also `srv+https`, `srv+h2c`) for what SRV records name."),
+        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443` or `:443` (every address)."),
         SchemaKey("tls", .object(listenerTLS), "Serve TLS."),
         SchemaKey("protocols", .list(.choice(["http1", "http2"])), "What to speak. Default: http1 and http2 with TLS, http1 without."),
         SchemaKey("proxy_protocol", .list(.text(maximum: 64)), "Addresses of balancers that begin each connection with a PROXY header (version 1 or 2). Connections from there without one are closed; from elsewhere none is read."),
+        SchemaKey("half_close", .choice(["abandon", "serve"]), "HTTP/1.1 clients that end their side while they wait: their requests are given up, as nginx and Envoy do (default), or served."),
         SchemaKey("limits", .object(limits), "Limits of this listener, over the top-level ones."),
     ])
 
@@ -256,7 +257,7 @@ enum Schema {
     ])
 
     static let upstream = SchemaObject(title: "an upstream", keys: [
-        SchemaKey("servers", .list(.either(.server, upstreamServer)), required: true, "`http://host:port`, `https://host:port`, `h2c://host:port` for HTTP/2 without TLS, or `unix:/path`."),
+        SchemaKey("servers", .list(.either(.server, upstreamServer)), required: true, "`http://host:port`, `https://host:port`, `h2c://host:port` for HTTP/2 without TLS, `unix:/path`, or `srv+http://_service._tcp.name` (also `srv+https`, `srv+h2c`) for what SRV records name."),
         SchemaKey("balance", .either(.choice(["round_robin", "least_requests", "random"]), balance), "How a server is picked. Default round_robin."),
         SchemaKey("protocol", .choice(Upstream.Wire.allCases.map(\.rawValue)), "What is spoken to the servers: http1 (default), http2 (with TLS by ALPN, else by prior knowledge), or auto (with TLS what ALPN chooses, else http1)."),
         SchemaKey("max_streams", .integer(1...10_000), "Requests at once on one HTTP/2 connection. Default 100."),

@@ -66,6 +66,8 @@ public struct Listener: Sendable {
     public var protocols: Protocols
     /// Peers that say who their client is by the PROXY protocol; they must.
     public var proxyProtocol: [AddressRange] = []
+    /// A client that ended its side of an HTTP/1.1 connection gets its answer all the same.
+    public var servesHalfClosed = false
     public var limits: Limits
     public var position: SourcePosition
 }

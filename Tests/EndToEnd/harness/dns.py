@@ -15,6 +15,7 @@ class Nameserver:
         self.a: dict[str, list[str]] = {}
         self.srv: dict[str, list[tuple[int, int, int, str]]] = {}
         self.ttl = 60
+        self.ttl_of: dict[int, int] = {}  # by type of record, where it is another
         self.silent = False
         self.asked: list[tuple[str, int]] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -48,7 +49,7 @@ class Nameserver:
             records = [struct.pack(">HHH", *each[:3]) + name_bytes(each[3]) for each in self.srv.get(name, [])]
         known = name in self.a or name in self.srv
         head = number + struct.pack(">HHHHH", 0x8180 | (0 if known else 3), 1, len(records), 0, 0)
-        return head + question + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(data)) + data for data in records)
+        return head + question + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl_of.get(kind, self.ttl), len(data)) + data for data in records)
 
     def stop(self) -> None:
         self.socket.close()
