@@ -11,7 +11,9 @@ extension TLSTransport {
     /// - Returns: how many plain bytes, or nil when OpenSSL refuses.
     func encrypt(_ output: borrowing OutputBuffer) -> Int? {
         // SAFETY: the slices are alive while the output is borrowed, and only read.
-        unsafe output.chain.withIOVectors { vectors, _ in unsafe encrypt(vectors) }
+        if makesRecords { return unsafe output.chain.withIOVectors { vectors, _ in unsafe seal(vectors) } }
+        ERR_clear_error()
+        return unsafe output.chain.withIOVectors { vectors, _ in unsafe encrypt(vectors) }
     }
 
     private func encrypt(_ vectors: UnsafeMutableBufferPointer<iovec>) -> Int? {

@@ -24,10 +24,16 @@ extension ServerContext {
 
 extension TLSTransport {
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3).
-    func updateKey() {
-        // SAFETY: the session is alive as long as this object.
-        unsafe SSL_key_update(session, SSL_KEY_UPDATE_NOT_REQUESTED)
-        _ = unsafe SSL_do_handshake(session)
+    /// - Parameter requesting: the peer is asked to do the same.
+    func updateKey(requesting: Bool = false) {
+        if makesRecords {
+            // SAFETY: the state belongs to this object.
+            _ = unsafe sluice_records_update(io)
+        } else {
+            // SAFETY: the session is alive as long as this object.
+            unsafe SSL_key_update(session, requesting ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED)
+            _ = unsafe SSL_do_handshake(session)
+        }
         if let io = unsafe io { _ = unsafe sluice_tls_flush(io) }
     }
 }
