@@ -286,6 +286,17 @@ extension HTTP2Session {
     }
 }
 
+/// Lends the session and the stream behind a DATA callback's pointers.
+@inline(__always)
+private func withBoth<Result>(
+    _ user: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer, _ body: (HTTP2Session, HTTP2Stream) -> Result
+) -> Result {
+    // SAFETY: see the note at the top; the source is the stream that was given with the body, and lives as long as it is sent.
+    unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        unsafe Unmanaged<HTTP2Stream>.fromOpaque(source)._withUnsafeGuaranteedRef { body(session, $0) }
+    }
+}
+
 private let onSendData:
     @convention(c) (
         OpaquePointer?, UnsafeMutablePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int,
@@ -293,9 +304,9 @@ private let onSendData:
     ) -> Int32 = { _, _, head, count, source, user in
         // SAFETY: see the note at the top; the source is the stream that `submitResponse` gave.
         guard let user = unsafe user, let head = unsafe head, let pointer = unsafe source?.pointee.ptr else { return stop }
-        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
-        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-        let full = session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
+        let full = unsafe withBoth(user, pointer) { session, stream in
+            session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
+        }
         return full ? NGHTTP2_ERR_PAUSE.rawValue : 0
     }
 
@@ -306,9 +317,7 @@ let readBody:
     ) -> Int = { _, _, _, room, flags, source, user in
         // SAFETY: as in `onSendData`.
         guard let user = unsafe user, let flags = unsafe flags, let pointer = unsafe source?.pointee.ptr else { return Int(stop) }
-        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
-        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-        return unsafe session.nextData(stream, room: room, &flags.pointee)
+        return unsafe withBoth(user, pointer) { session, stream in unsafe session.nextData(stream, room: room, &flags.pointee) }
     }
 
 /// A request whose head could not be sent: the origin has not seen it.
