@@ -31,7 +31,7 @@ struct sluice_secret {
     uint64_t records; // of its direction, since it is in use
 };
 struct sluice_secrets {
-    struct sluice_secret client, server;
+    struct sluice_secret ours, theirs;
 };
 void sluice_on_secret(const SSL *ssl, const char *line);
 void sluice_records_free(struct sluice_tls_io *io);

@@ -195,7 +195,7 @@ static void count_message(int sent, int version, int type, const void *bytes, si
     struct sluice_tls_io *io = arg;
     (void)version;
     (void)ssl;
-    if (type == SSL3_RT_HEADER && io->secrets != NULL) (sent ? &io->secrets->server : &io->secrets->client)->records++;
+    if (type == SSL3_RT_HEADER && io->secrets != NULL) (sent ? &io->secrets->ours : &io->secrets->theirs)->records++;
     if (sent || type != SSL3_RT_HANDSHAKE) return;
     io->messages++;
     if (length > 0 && ((const uint8_t *)bytes)[0] == SSL3_MT_CLIENT_HELLO) io->hello_length = length;

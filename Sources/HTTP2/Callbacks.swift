@@ -127,8 +127,8 @@ private let onHeader:
         OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
         UnsafeMutableRawPointer?
     ) -> Int32 = { _, _, name, nameCount, value, valueCount, _, user in
-        guard let user = unsafe user, let name = unsafe name, let value = unsafe value else { return 0 }
         // SAFETY: see the note at the top; nghttp2 gives that many bytes for the length of the callback.
+        guard let user = unsafe user, let name = unsafe name, let value = unsafe value else { return 0 }
         return unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
             // The fields of requests are what there is most of; a session that has failed gets no callbacks.
             let collected = unsafe session.collected

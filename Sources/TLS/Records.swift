@@ -3,7 +3,7 @@ import COpenSSL
 import Glibc
 import Reactor
 
-// Records of our own, for servers with TLS 1.3 (`COpenSSL/records.c`, decision 12). What is said of `receive` and `send` holds
+// Records of our own, for servers with TLS 1.3 (`COpenSSL/records.c`). What is said of `receive` and `send` holds
 // for them too.
 
 extension TLSTransport {
@@ -12,8 +12,8 @@ extension TLSTransport {
 
     /// After a handshake: takes the connection over from OpenSSL where that is possible.
     func takeRecords() {
-        guard isServer, let io = unsafe io, let session = unsafe session else { return }
-        // SAFETY: both live as long as this object.
+        // SAFETY: both live as long as this object; who was not asked to tell secrets is left to OpenSSL.
+        guard let io = unsafe io, let session = unsafe session, unsafe io.pointee.whole != 0 else { return }
         _ = unsafe sluice_records_begin(io, session)
         unsafe io.pointee.whole = 0
     }

@@ -88,6 +88,10 @@ ptrdiff_t sluice_records_write(struct sluice_tls_io *io, const struct iovec *vec
 int sluice_records_close(struct sluice_tls_io *io);
 // Puts a KeyUpdate there, for tests. 0 when that fails.
 int sluice_records_update(struct sluice_tls_io *io);
+// Puts a record of any kind there, of at most 8 bytes: for tests, which forge. 0 when that fails.
+int sluice_records_put(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length);
+// Lets a context's sessions tell the secrets that records need. Servers' do; others forge for tests.
+void sluice_records_tell(SSL_CTX *ctx);
 
 // MARK: Server contexts
 
