@@ -186,7 +186,6 @@ const char *sluice_server_configure(SSL_CTX *ctx, struct sluice_server *server, 
     }
     if (!set_session_context(ctx, policy)) return "session context";
     SSL_CTX_set_app_data(ctx, server);
-    sluice_records_tell(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, server);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, server);

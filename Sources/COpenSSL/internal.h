@@ -33,7 +33,6 @@ struct sluice_secret {
 struct sluice_secrets {
     struct sluice_secret ours, theirs;
 };
-void sluice_on_secret(const SSL *ssl, const char *line);
 void sluice_records_free(struct sluice_tls_io *io);
 
 // Three full records with their overhead, under the size at which the allocator begins to give

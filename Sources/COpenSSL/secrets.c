@@ -85,30 +85,6 @@ void sluice_records_free(struct sluice_tls_io *io) {
     OPENSSL_clear_free(records, sizeof *records);
 }
 
-static int hex_digit(char text) {
-    return text >= '0' && text <= '9' ? text - '0' : text >= 'a' && text <= 'f' ? text - 'a' + 10 : -1;
-}
-
-// SSL_CTX_set_keylog_callback(3): how OpenSSL tells the secrets of a connection. A line is a name, the client's random, a secret.
-void sluice_on_secret(const SSL *ssl, const char *line) {
-    struct sluice_tls_io *io = BIO_get_data(SSL_get_rbio(ssl));
-    int servers = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
-    if (io == NULL || io->ktls || !io->whole || (!servers && strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) != 0)) return;
-    if (io->secrets == NULL) io->secrets = OPENSSL_zalloc(sizeof *io->secrets);
-    const char *text = strchr(line + 24, ' ');
-    if (io->secrets == NULL || text == NULL) return;
-    struct sluice_secret *secret = servers == SSL_is_server(ssl) ? &io->secrets->ours : &io->secrets->theirs;
-    secret->count = 0;
-    secret->records = 0;
-    for (text++; secret->count < SLUICE_SECRET_MOST; text += 2) {
-        int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
-        if (low < 0) break;
-        secret->bytes[secret->count++] = (unsigned char)(high << 4 | low);
-    }
-}
-
-void sluice_records_tell(SSL_CTX *ctx) { SSL_CTX_set_keylog_callback(ctx, sluice_on_secret); }
-
 // Which of the ciphers a session has; -1 for those that we leave to OpenSSL.
 static int cipher_of(const SSL *ssl) {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);

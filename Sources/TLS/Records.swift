@@ -12,7 +12,7 @@ extension TLSTransport {
 
     /// After a handshake: takes the connection over from OpenSSL where that is possible.
     func takeRecords() {
-        // SAFETY: both live as long as this object; who was not asked to tell secrets is left to OpenSSL.
+        // SAFETY: both live as long as this object; clients' ends are left to OpenSSL.
         guard let io = unsafe io, let session = unsafe session, unsafe io.pointee.whole != 0 else { return }
         _ = unsafe sluice_records_begin(io, session)
         unsafe io.pointee.whole = 0

@@ -118,7 +118,7 @@ public enum HandshakeResult: Sendable {
         unsafe io.pointee.drained = 0
         ERR_clear_error()
         // SAFETY: the session is alive as long as this object.
-        let result = unsafe SSL_do_handshake(session)
+        let result = unsafe sluice_tls_handshake(session, io)
         let error = unsafe SSL_get_error(session, result)
         let flushed = flush()
         if result == 1 {

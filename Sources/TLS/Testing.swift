@@ -20,12 +20,6 @@ extension ClientContext {
         _ = unsafe SSL_CTX_set_block_padding(context, bytes)
     }
 
-    /// Sessions make their records as servers do, so that tests can send what OpenSSL does not.
-    func makeRecords() {
-        // SAFETY: the context is alive.
-        unsafe sluice_records_tell(context)
-    }
-
     func setCiphers(_ list: String) {
         // SAFETY: the context is alive.
         _ = unsafe SSL_CTX_set_cipher_list(context, list)
@@ -41,7 +35,7 @@ extension ServerContext {
 }
 
 extension TLSTransport {
-    /// To be called before the handshake, with a context that tells its secrets.
+    /// To be called before the handshake: makes its records as a server does, so that tests can send what OpenSSL does not.
     // SAFETY: the state belongs to this object.
     func forge() { unsafe io?.pointee.whole = 1 }
 

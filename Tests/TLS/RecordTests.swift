@@ -15,7 +15,6 @@ import Testing
         options.trustedCertificates = certificates.authority
         let client = try ClientContext(options)
         change(client)
-        if forging { client.makeRecords() }
         var server = ServerOptions()
         server.usesKernel = false
         server.resumesSessions = !forging

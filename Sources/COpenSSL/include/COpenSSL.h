@@ -78,6 +78,10 @@ enum {
     SLUICE_RECORDS_BROKEN,   // `error`, and `note` where the peer is to blame
 };
 
+// A context whose sessions tell the secrets that records need (telling.c). NULL when memory is short.
+SSL_CTX *sluice_context_new(int serves);
+// SSL_do_handshake(3), with an ear for them.
+int sluice_tls_handshake(SSL *ssl, struct sluice_tls_io *io);
 // Takes a connection over from OpenSSL, right after its handshake. 0 when that is not possible: it goes on as it was.
 int sluice_records_begin(struct sluice_tls_io *io, SSL *ssl);
 // Decrypts into `room` bytes, and says how many are there and why there are not more.
@@ -90,8 +94,6 @@ int sluice_records_close(struct sluice_tls_io *io);
 int sluice_records_update(struct sluice_tls_io *io);
 // Puts a record of any kind there, of at most 8 bytes: for tests, which forge. 0 when that fails.
 int sluice_records_put(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length);
-// Lets a context's sessions tell the secrets that records need. Servers' do; others forge for tests.
-void sluice_records_tell(SSL_CTX *ctx);
 
 // MARK: Server contexts
 
