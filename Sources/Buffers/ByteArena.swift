@@ -69,6 +69,28 @@ public struct ByteRange: Sendable, Equatable {
         return range
     }
 
+    /// Appends `name: value CRLF`, as a field stands in a head: what is written to an HTTP/1.1 peer is then one piece with its
+    /// neighbours.
+    public mutating func append(line name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>) -> (name: ByteRange, value: ByteRange) {
+        let colon = count &+ name.count
+        let end = colon &+ 2 &+ value.count
+        if end &+ 2 > capacity { grow(end + 2) }
+        let start = count
+        // SAFETY: everything up to `end + 2` was just ensured; spans never overlap free arena room.
+        unsafe name.withUnsafeBufferPointer { source in
+            if let from = source.baseAddress { unsafe (base + start).update(from: from, count: source.count) }
+        }
+        unsafe base[colon] = UInt8(ascii: ":")
+        unsafe base[colon &+ 1] = UInt8(ascii: " ")
+        unsafe value.withUnsafeBufferPointer { source in
+            if let from = source.baseAddress { unsafe (base + colon + 2).update(from: from, count: source.count) }
+        }
+        unsafe base[end] = UInt8(ascii: "\r")
+        unsafe base[end &+ 1] = UInt8(ascii: "\n")
+        count = end &+ 2
+        return (ByteRange(start: start, count: name.count), ByteRange(start: colon &+ 2, count: value.count))
+    }
+
     public mutating func append(_ text: StaticString) -> ByteRange {
         // SAFETY: a static string's UTF-8 code units live for ever.
         append(unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount))

@@ -8,10 +8,6 @@
 #include <pthread.h>
 #include <string.h>
 
-// Three full records with their overhead, under the size at which the allocator begins to give
-// memory back to the system at each free.
-#define READ_AHEAD_BYTES (3 * (16384 + 256 + 5))
-
 // X25519 first; P-384 for clients that insist. Server's order for TLS 1.2, AES-128 before AES-256:
 // the shorter key is not the weak part and costs less per byte.
 #define GROUPS "X25519:P-256:P-384"
@@ -25,7 +21,7 @@ static const char *configure_both(SSL_CTX *ctx, int minimum_tls13, const char *c
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD_BYTES);
+    SSL_CTX_set_default_read_buffer_len(ctx, SLUICE_READ_AHEAD);
     if (!SSL_CTX_set1_groups_list(ctx, groups ? groups : GROUPS)) return "curves";
     if (!SSL_CTX_set_cipher_list(ctx, ciphers ? ciphers : CIPHERS)) return "ciphers";
     if (!SSL_CTX_set_ciphersuites(ctx, suites ? suites : SUITES)) return "suites";

@@ -23,4 +23,27 @@ int sluice_ktls_begin(struct sluice_tls_io *io, const void *info, int sends);
 // Sends a record that is no application data: its length, or -1 with `io->error`.
 int sluice_ktls_control(struct sluice_tls_io *io, const void *bytes, size_t length);
 
+// What OpenSSL tells of a connection's secrets, for records of our own (records.c).
+#define SLUICE_SECRET_MOST 48
+struct sluice_secret {
+    unsigned char bytes[SLUICE_SECRET_MOST];
+    size_t count;
+    uint64_t records; // of its direction, since it is in use
+};
+struct sluice_secrets {
+    struct sluice_secret ours, theirs;
+};
+void sluice_records_free(struct sluice_tls_io *io);
+
+// Three full records with their overhead, under the size at which the allocator begins to give
+// memory back to the system at each free.
+#define SLUICE_READ_AHEAD (3 * (16384 + 256 + 5))
+
+// One recv: a count, 0 at the end, -1 with `io->error` or, when nothing is there, with `io->drained`.
+ssize_t sluice_tls_receive(struct sluice_tls_io *io, void *bytes, size_t length);
+// Puts a record behind what was collected. 0 when memory is short.
+int sluice_tls_collect(struct sluice_tls_io *io, const uint8_t *bytes, size_t length);
+// Keeps received bytes for the next time, wherever they lie. 0 when memory is short.
+int sluice_tls_hold(struct sluice_tls_io *io, const uint8_t *bytes, size_t length);
+
 #endif

@@ -11,16 +11,19 @@ struct sluice_tls_room *sluice_tls_room_new(size_t capacity) {
     if (room == NULL) return NULL;
     room->bytes = malloc(capacity);
     room->capacity = capacity;
-    if (room->bytes == NULL) {
-        free(room);
-        return NULL;
-    }
-    return room;
+    room->incoming = malloc(SLUICE_READ_AHEAD);
+    // A record's inside with its type, and the block that ends one.
+    room->spill = malloc(16384 + 1 + 64);
+    if (room->bytes && room->incoming && room->spill) return room;
+    sluice_tls_room_free(room);
+    return NULL;
 }
 
 void sluice_tls_room_free(struct sluice_tls_room *room) {
     if (room == NULL) return;
     free(room->bytes);
+    free(room->incoming);
+    free(room->spill);
     free(room);
 }
 
@@ -47,34 +50,29 @@ static int empty_room(struct sluice_tls_io *io, size_t offset) {
     return kept;
 }
 
+int sluice_tls_collect(struct sluice_tls_io *io, const uint8_t *bytes, size_t length) {
+    struct sluice_tls_room *room = io->room;
+    if (io->kept_count == 0 && room->capacity - room->collected >= length) {
+        memcpy(room->bytes + room->collected, bytes, length);
+        room->collected += length;
+        return 1;
+    }
+    if (empty_room(io, 0) && keep(io, bytes, length)) return 1;
+    io->error = ENOMEM;
+    return 0;
+}
+
 // Takes every record at once: how much may be written is decided before encrypting, so that a
 // session never waits in the middle of a record.
 static int bio_write(BIO *bio, const char *data, int length) {
     struct sluice_tls_io *io = BIO_get_data(bio);
-    struct sluice_tls_room *room = io->room;
     BIO_clear_retry_flags(bio);
     if (length <= 0) return 0;
     if (io->record_type != 0) return sluice_ktls_control(io, data, (size_t)length);
-    if (io->kept_count == 0 && room->capacity - room->collected >= (size_t)length) {
-        memcpy(room->bytes + room->collected, data, length);
-        room->collected += length;
-        return length;
-    }
-    if (!empty_room(io, 0) || !keep(io, (const uint8_t *)data, length)) {
-        io->error = ENOMEM;
-        return -1;
-    }
-    return length;
+    return sluice_tls_collect(io, (const uint8_t *)data, (size_t)length) ? length : -1;
 }
 
-static int bio_read(BIO *bio, char *data, int length) {
-    struct sluice_tls_io *io = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    if (length <= 0) return 0;
-    if (io->drained) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
+ssize_t sluice_tls_receive(struct sluice_tls_io *io, void *bytes, size_t length) {
     if (io->receive_limit != 0 && io->received > io->receive_limit) {
         io->error = EMSGSIZE;
         return -1;
@@ -82,12 +80,12 @@ static int bio_read(BIO *bio, char *data, int length) {
     ssize_t count;
     do {
         io->receives++;
-        count = recv(io->fd, data, length, MSG_DONTWAIT);
+        count = recv(io->fd, bytes, length, MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     if (count > 0) {
-        io->received += count;
-        if (count < length) io->drained = 1;
-        return (int)count;
+        io->received += (size_t)count;
+        if ((size_t)count < length) io->drained = 1;
+        return count;
     }
     if (count == 0) {
         io->ended = 1;
@@ -95,10 +93,70 @@ static int bio_read(BIO *bio, char *data, int length) {
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
         io->drained = 1;
-        BIO_set_retry_read(bio);
     } else {
         io->error = errno;
     }
+    return -1;
+}
+
+int sluice_tls_hold(struct sluice_tls_io *io, const uint8_t *bytes, size_t length) {
+    if (length > 0 && io->in != NULL && bytes >= io->in && bytes + length == io->in + io->in_offset + io->in_count) {
+        io->in_offset += io->in_count - length;
+        io->in_count = length;
+        return 1;
+    }
+    uint8_t *held = length == 0 ? NULL : malloc(length);
+    if (held != NULL) memcpy(held, bytes, length);
+    free(io->in);
+    io->in = held;
+    io->in_offset = 0;
+    io->in_count = held == NULL ? 0 : length;
+    return held != NULL || length == 0;
+}
+
+// How many of the bytes in hand belong to the record that is being given; a new one begins with its header.
+static size_t of_this_record(struct sluice_tls_io *io) {
+    const uint8_t *bytes = io->in + io->in_offset;
+    if (!io->whole) return io->in_count;
+    if (io->record_left == 0 && io->in_count >= 5) io->record_left = 5 + ((size_t)bytes[3] << 8 | bytes[4]);
+    return io->in_count < io->record_left ? io->in_count : io->record_left;
+}
+
+// Gives what was received before. 0: there is nothing.
+static size_t give(struct sluice_tls_io *io, char *data, size_t length) {
+    size_t count = io->in_count == 0 ? 0 : of_this_record(io);
+    if (count > length) count = length;
+    if (count == 0) return 0;
+    memcpy(data, io->in + io->in_offset, count);
+    if (io->whole) io->record_left -= count;
+    sluice_tls_hold(io, io->in + io->in_offset + count, io->in_count - count);
+    return count;
+}
+
+// Receives behind what is there, without a record's end in sight.
+static ssize_t receive_for_handshake(struct sluice_tls_io *io) {
+    uint8_t bytes[8192];
+    size_t before = io->in_count;
+    if (before > 0) memcpy(bytes, io->in + io->in_offset, before);
+    ssize_t count = sluice_tls_receive(io, bytes + before, sizeof bytes - before);
+    if (count <= 0 || sluice_tls_hold(io, bytes, before + (size_t)count)) return count;
+    io->error = ENOMEM;
+    return -1;
+}
+
+static int bio_read(BIO *bio, char *data, int length) {
+    struct sluice_tls_io *io = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (length <= 0) return 0;
+    ssize_t count = (ssize_t)give(io, data, (size_t)length);
+    while (count == 0 && !io->ended && !io->drained) {
+        count = io->whole ? receive_for_handshake(io) : sluice_tls_receive(io, data, (size_t)length);
+        if (count < 0) break;
+        if (io->whole) count = (ssize_t)give(io, data, (size_t)length);
+    }
+    if (count > 0) return (int)count;
+    if (io->ended) return 0;
+    if (io->error == 0) BIO_set_retry_read(bio);
     return -1;
 }
 
@@ -137,6 +195,7 @@ static void count_message(int sent, int version, int type, const void *bytes, si
     struct sluice_tls_io *io = arg;
     (void)version;
     (void)ssl;
+    if (type == SSL3_RT_HEADER && io->secrets != NULL) (sent ? &io->secrets->ours : &io->secrets->theirs)->records++;
     if (sent || type != SSL3_RT_HANDSHAKE) return;
     io->messages++;
     if (length > 0 && ((const uint8_t *)bytes)[0] == SSL3_MT_CLIENT_HELLO) io->hello_length = length;
@@ -181,6 +240,8 @@ void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io) {
     if (io == NULL) return;
     free(io->kept);
     free(io->hello);
+    free(io->in);
+    sluice_records_free(io);
     free(io);
 }
 

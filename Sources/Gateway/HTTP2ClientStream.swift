@@ -183,15 +183,12 @@ final class HTTP2ClientStream: ClientStream {
         guard let runner, let stream, headSent else { return }
         if !finished {
             let count = runner.outgoingBytes
-            if count > 0, stream.queuedBytes < min(131_072, stream.owner?.worker.pool.heldAtMost ?? .max) {
+            if count > 0, hasRoom(stream) {
                 sent += count
-                let frames = runner.frames
-                runner.withOutgoing {
-                    frames?.pass(&$0)
-                    stream.appendBody(&$0)
-                }
+                if let frames = runner.frames { runner.withOutgoing { frames.pass(&$0) } }
+                runner.withOutgoing { stream.appendBody(&$0) }
             }
-            if runner.frames?.mayEnd == true {
+            if let frames = runner.frames, frames.mayEnd {
                 finished = true
                 sayGoingAway(stream)
             } else if runner.outgoingEnded, runner.outgoingBytes == 0 {
@@ -200,6 +197,12 @@ final class HTTP2ClientStream: ClientStream {
             }
         }
         endIfComplete()
+    }
+
+    /// More may be queued. One of which nothing waits may always have something.
+    private func hasRoom(_ stream: HTTP2RequestStream) -> Bool {
+        let queued = stream.queuedBytes
+        return queued == 0 || queued < min(131_072, stream.owner?.worker.pool.heldAtMost ?? .max)
     }
 
     func needsBody() {

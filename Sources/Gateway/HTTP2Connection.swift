@@ -99,7 +99,8 @@ final class HTTP2Connection: Channel, Drainable {
     }
 
     private func take() {
-        switch session.receive(&input, now: worker.now) {
+        // The slice and not the buffer: all that requests lead to would happen inside an access to it.
+        switch session.receive(input.takeSlice(input.count), now: worker.now) {
         case .proceed:
             if !session.wantsRead, session.activeStreams == 0 { closing = true }
             noteProgress()
@@ -130,11 +131,20 @@ final class HTTP2Connection: Channel, Drainable {
         flush()
     }
 
+    /// The output in a place of its own: streams are asked for their bodies meanwhile, and all of that would happen inside an
+    /// access to it.
+    private func write() {
+        var place = OutputBuffer(pool: worker.pool)
+        swap(&place, &output)
+        session.writeOutput(&place)
+        swap(&place, &output)
+    }
+
     private func flush() {
         var sent = 0
         while canWrite, sent < HTTP2Connection.sentInTurn {
             let sound = session.failure == nil
-            session.writeOutput(&output)
+            write()
             // What was sent may have been one reset too many.
             if sound, let failure = session.failure { ended(failure.code, failure.note) }
             guard !output.isEmpty else { break }

@@ -145,14 +145,11 @@ public struct Head: ~Copyable {
     }
 
     public mutating func add(_ id: FieldName, _ value: borrowing Span<UInt8>) {
-        let name = arena.append(id.text)
-        fields.append(Field(id: id, name: name, value: arena.append(value)))
+        let line = arena.append(line: Span(id.text), value)
+        fields.append(Field(id: id, name: line.name, value: line.value))
     }
 
-    public mutating func add(_ id: FieldName, _ value: StaticString) {
-        let name = arena.append(id.text)
-        fields.append(Field(id: id, name: name, value: arena.append(value)))
-    }
+    public mutating func add(_ id: FieldName, _ value: StaticString) { add(id, Span(value)) }
 
     /// Adds a field whose value is already in the arena.
     public mutating func add(_ id: FieldName, range value: ByteRange) {
@@ -166,8 +163,8 @@ public struct Head: ~Copyable {
 
     /// - Precondition: `id` is `FieldName(matching: name)`.
     public mutating func add(_ id: FieldName, name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
-        let nameRange = arena.append(name)
-        fields.append(Field(id: id, name: nameRange, value: arena.append(value)))
+        let line = arena.append(line: name, value)
+        fields.append(Field(id: id, name: line.name, value: line.value))
     }
 
     /// Replaces the first field of this name, removes further ones, or adds it.
@@ -241,6 +238,12 @@ public struct Head: ~Copyable {
     public mutating func setMethod(_ name: borrowing Span<UInt8>) {
         method = Method(matching: name)
         methodName = arena.append(name)
+    }
+
+    /// The same for a name that is already in the arena.
+    public mutating func setMethod(range: ByteRange) {
+        method = Method(matching: arena[range])
+        methodName = range
     }
 
     public mutating func setPath(_ bytes: borrowing Span<UInt8>) { path = arena.append(bytes) }

@@ -108,7 +108,12 @@ private let onBeginHeaders:
         unsafe with(user) { session in
             guard let frame = unsafe frame else { return 0 }
             let id = unsafe frame.pointee.hd.stream_id
-            if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { return session.beginStream(id) ? 0 : refused }
+            unsafe session.collected.pointee.isOpen = false
+            if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+                guard session.beginStream(id) else { return refused }
+                unsafe session.collected.pointee.begin()
+                return 0
+            }
             session.trailers.reset()
             session.trailerIntake = TrailerIntake()
             session.decoding = session.stream(id)
@@ -121,35 +126,33 @@ private let onHeader:
     @convention(c) (
         OpaquePointer?, UnsafePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int, UnsafePointer<UInt8>?, Int, UInt8,
         UnsafeMutableRawPointer?
-    ) -> Int32 = { _, frame, name, nameCount, value, valueCount, _, user in
+    ) -> Int32 = { _, _, name, nameCount, value, valueCount, _, user in
         // SAFETY: see the note at the top; nghttp2 gives that many bytes for the length of the callback.
-        unsafe with(user) { session in
-            guard let frame = unsafe frame, let name = unsafe name, let value = unsafe value else { return 0 }
+        guard let user = unsafe user, let name = unsafe name, let value = unsafe value else { return 0 }
+        return unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+            // The fields of requests are what there is most of; a session that has failed gets no callbacks.
+            let collected = unsafe session.collected
+            if unsafe collected.pointee.isOpen {
+                if unsafe collected.pointee.add(name, nameCount, value, valueCount) { return 0 }
+                session.calm(.headers, "a header list four times over the limit")
+                return stop
+            }
             let nameBytes = unsafe Span(_unsafeStart: name, count: nameCount)
             let valueBytes = unsafe Span(_unsafeStart: value, count: valueCount)
-            let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
-            return session.takeField(nameBytes, valueBytes, isRequest: isRequest) ? 0 : refused
+            if session.takeField(nameBytes, valueBytes) { return 0 }
+            return session.failure == nil ? refused : stop
         }
     }
 
 extension HTTP2Session {
-    /// False: the stream was reset.
-    fileprivate func takeField(_ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, isRequest: Bool) -> Bool {
+    /// A field of a response or of trailers. False: the stream was reset.
+    fileprivate func takeField(_ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>) -> Bool {
         guard let stream = decoding else { return true }
         if role == .client, !stream.state.headSeen {
             guard !stream.responseIntake.take(name, value, into: &stream.head, limits) else { return true }
-            refuse(stream, .protocolError)
-            return false
+        } else if trailerIntake.take(name, value, into: &trailers, limits) {
+            return true
         }
-        if isRequest {
-            switch stream.intake.take(name, value, into: &stream.head, limits) {
-            case .fine: return true
-            case .malformed: refuse(stream, .protocolError)
-            case .hostile: calm(.headers, "a header list four times over the limit")
-            }
-            return false
-        }
-        if trailerIntake.take(name, value, into: &trailers, limits) { return true }
         refuse(stream, .protocolError)
         return false
     }
@@ -283,6 +286,17 @@ extension HTTP2Session {
     }
 }
 
+/// Lends the session and the stream behind a DATA callback's pointers.
+@inline(__always)
+private func withBoth<Result>(
+    _ user: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer, _ body: (HTTP2Session, HTTP2Stream) -> Result
+) -> Result {
+    // SAFETY: see the note at the top; the source is the stream that was given with the body, and lives as long as it is sent.
+    unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        unsafe Unmanaged<HTTP2Stream>.fromOpaque(source)._withUnsafeGuaranteedRef { body(session, $0) }
+    }
+}
+
 private let onSendData:
     @convention(c) (
         OpaquePointer?, UnsafeMutablePointer<nghttp2_frame>?, UnsafePointer<UInt8>?, Int,
@@ -290,9 +304,9 @@ private let onSendData:
     ) -> Int32 = { _, _, head, count, source, user in
         // SAFETY: see the note at the top; the source is the stream that `submitResponse` gave.
         guard let user = unsafe user, let head = unsafe head, let pointer = unsafe source?.pointee.ptr else { return stop }
-        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
-        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-        let full = session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
+        let full = unsafe withBoth(user, pointer) { session, stream in
+            session.sendData(stream, frameHead: unsafe Span(_unsafeStart: head, count: 9), count)
+        }
         return full ? NGHTTP2_ERR_PAUSE.rawValue : 0
     }
 
@@ -303,9 +317,7 @@ let readBody:
     ) -> Int = { _, _, _, room, flags, source, user in
         // SAFETY: as in `onSendData`.
         guard let user = unsafe user, let flags = unsafe flags, let pointer = unsafe source?.pointee.ptr else { return Int(stop) }
-        let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
-        let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-        return unsafe session.nextData(stream, room: room, &flags.pointee)
+        return unsafe withBoth(user, pointer) { session, stream in unsafe session.nextData(stream, room: room, &flags.pointee) }
     }
 
 /// A request whose head could not be sent: the origin has not seen it.

@@ -39,6 +39,8 @@ public enum HTTP2ReceiveResult: Sendable {
     final var streams: [HTTP2Stream] = []
     /// The stream whose head or trailers are being decoded.
     final var decoding: HTTP2Stream?
+    /// The fields of the request head that is being decoded.
+    final let collected: UnsafeMutablePointer<CollectedFields>
     final var trailerIntake = TrailerIntake()
     final var trailers = Head()
     /// What `receive` was given, for slices of it.
@@ -69,6 +71,9 @@ public enum HTTP2ReceiveResult: Sendable {
         defence = FloodDefence(limits)
         output = OutputBuffer(pool: pool)
         packed = OutputBuffer(pool: pool)
+        // SAFETY: freed in deinit; callbacks use it, and run only inside calls on the session.
+        unsafe collected = .allocate(capacity: 1)
+        unsafe collected.initialize(to: CollectedFields(limits))
         // SAFETY: the session is freed in deinit or `close`; callbacks run only inside calls on it.
         unsafe inputBase = nil
         unsafe raw = nil
@@ -79,6 +84,8 @@ public enum HTTP2ReceiveResult: Sendable {
     deinit {
         // SAFETY: nothing else refers to the session; callbacks run only inside calls on it.
         unsafe nghttp2_session_del(raw)
+        unsafe collected.deinitialize(count: 1)
+        unsafe collected.deallocate()
     }
 
     // MARK: For the gateway to override
@@ -98,14 +105,24 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Takes all of `input`. Body bytes become slices of its slab.
     /// - Parameter now: monotonic milliseconds.
     public final func receive(_ input: inout ReadBuffer, now: UInt64) -> HTTP2ReceiveResult {
+        input.isEmpty ? receiveNothing() : receive(input.takeSlice(input.count), now: now)
+    }
+
+    /// The same for who does not want its buffer to be in use meanwhile.
+    public final func receive(_ slice: consuming Slice, now: UInt64) -> HTTP2ReceiveResult {
         // SAFETY: only looks whether there is a session.
-        guard unsafe raw != nil, failure == nil else {
-            input.consume(input.count)
-            return .failed(failure?.code ?? .internalError, note: failure?.note ?? "the session is closed")
-        }
-        guard !input.isEmpty else { return .proceed }
+        guard unsafe raw != nil, failure == nil else { return overAlready }
         defence.tick(now)
-        return take(input.takeSlice(input.count))
+        return take(slice)
+    }
+
+    private func receiveNothing() -> HTTP2ReceiveResult {
+        // SAFETY: only looks whether there is a session.
+        unsafe raw != nil && failure == nil ? .proceed : overAlready
+    }
+
+    private var overAlready: HTTP2ReceiveResult {
+        .failed(failure?.code ?? .internalError, note: failure?.note ?? "the session is closed")
     }
 
     /// Takes the slice as its own: kept in a local variable of `receive` it would be put into a box on the heap, for each read.

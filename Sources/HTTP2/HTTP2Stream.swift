@@ -31,6 +31,16 @@ open class HTTP2Stream {
 
     public init() {}
 
+    /// Builds the head from the fields that were decoded.
+    final func takeHead(
+        _ collected: UnsafeMutablePointer<CollectedFields>, _ limits: HTTP2Limits, endOfStream: Bool
+    ) -> HeadIntake.Verdict {
+        // SAFETY: the session's, which calls.
+        let verdict = unsafe intake.take(collected.pointee, endOfStream: endOfStream, into: &head, limits)
+        unsafe collected.pointee.end()
+        return verdict
+    }
+
     /// Makes the object ready for the next request.
     final func prepareForReuse() {
         id = 0

@@ -11,13 +11,8 @@ struct HeadIntake {
         case fine
         /// The request is malformed: a stream error (RFC 9113 section 8.1.1).
         case malformed
-        /// Far beyond the limit: the connection is not worth keeping.
-        case hostile
     }
 
-    /// Decoded size: name, value and 32 per field (RFC 9113 section 6.5.2).
-    private(set) var bytes = 0
-    private(set) var count = 0
     private(set) var refusal: ErrorKind?
     private(set) var hasPriority = false
     /// `:protocol` of an extended CONNECT (RFC 8441).
@@ -25,81 +20,97 @@ struct HeadIntake {
     private var cookies = 0
     private var pathSeen = false
 
-    /// Takes one field.
+    /// Takes a whole head.
     mutating func take(
-        _ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, into head: inout Head, _ limits: HTTP2Limits
+        _ collected: borrowing CollectedFields, endOfStream: Bool, into head: inout Head, _ limits: HTTP2Limits
     ) -> Verdict {
-        bytes += name.count + value.count + 32
-        count += 1
-        // A head beyond the limit is still decoded, to keep the compression state, but not stored.
-        if bytes > limits.headerListBytes || count > limits.headerFields + 4 {
-            if bytes > 4 * limits.headerListBytes || count > 4 * limits.headerFields { return .hostile }
-            refusal = refusal ?? .headTooLarge
-            return .fine
+        guard case .fine = take(collected, into: &head, limits) else { return .malformed }
+        return complete(&head, endOfStream: endOfStream)
+    }
+
+    private mutating func take(_ collected: borrowing CollectedFields, into head: inout Head, _ limits: HTTP2Limits) -> Verdict {
+        if collected.isTooLarge { refusal = .headTooLarge }
+        // The lines as they are: what follows are ranges of them.
+        var start = Int(head.arena.append(collected.lines).start)
+        for index in 0..<collected.count {
+            let lengths = collected.lengths(of: index)
+            let name = ByteRange(start: start, count: lengths.name)
+            let value = ByteRange(start: start + lengths.name + 2, count: lengths.value)
+            start = value.end + 2
+            guard take(name, value, into: &head, limits) else { return .malformed }
         }
-        if name.count > 0, name[0] == UInt8(ascii: ":") { return takePseudo(name, value, into: &head, limits) }
-        if name.count + value.count > limits.fieldBytes {
+        return .fine
+    }
+
+    /// False: the request is malformed.
+    private mutating func take(_ name: ByteRange, _ value: ByteRange, into head: inout Head, _ limits: HTTP2Limits) -> Bool {
+        if !name.isEmpty, head.arena[Int(name.start)] == UInt8(ascii: ":") { return takePseudo(name, value, into: &head, limits) }
+        if Int(name.count) + Int(value.count) > limits.fieldBytes {
             refusal = refusal ?? .headTooLarge
-            return .fine
+            return true
         }
-        let nameRange = head.arena.append(name)
-        head.appendField(name: nameRange, value: head.arena.append(value))
-        switch head.fields[head.fields.count - 1].id {
+        let id = FieldName(matching: head.bytes(name))
+        head.appendField(id, name: name, value: value)
+        switch id {
         case .cookie: cookies += 1
-        case .http2Settings: return .malformed
-        case .other where name.equals("priority"): hasPriority = true
+        case .http2Settings: return false
+        case .other where head.bytes(name).equals("priority"): hasPriority = true
         default: break
         }
         if head.fields.count > limits.headerFields { refusal = refusal ?? .headTooLarge }
-        return .fine
+        return true
     }
 
-    private mutating func takePseudo(
-        _ name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>, into head: inout Head, _ limits: HTTP2Limits
-    ) -> Verdict {
-        if name.equals(":method") {
-            guard value.count > 0, value.count <= 32, allBytes(value, .token) else { return .malformed }
-            head.setMethod(value)
-        } else if name.equals(":path") {
-            return takePath(value, into: &head, limits)
-        } else if name.equals(":authority") {
-            guard value.count > 0, Authority.isValid(value) else { return .malformed }
-            head.authority = head.arena.append(value)
-        } else if name.equals(":scheme") {
-            if value.equalsIgnoringCase("https") { head.scheme = .https } else {
-                guard value.equalsIgnoringCase("http") else { return .malformed }
-                head.scheme = .http
-            }
-        } else if name.equals(":protocol") {
-            upgrade = value.equalsIgnoringCase("websocket") ? .webSocket : .other
-        } else {
-            return .malformed
+    private enum Pseudo { case method, path, authority, scheme, upgrade }
+
+    private static func pseudo(_ name: borrowing Span<UInt8>) -> Pseudo? {
+        if name.equals(":method") { return .method }
+        if name.equals(":path") { return .path }
+        if name.equals(":authority") { return .authority }
+        if name.equals(":scheme") { return .scheme }
+        return name.equals(":protocol") ? .upgrade : nil
+    }
+
+    private mutating func takePseudo(_ name: ByteRange, _ value: ByteRange, into head: inout Head, _ limits: HTTP2Limits) -> Bool {
+        switch HeadIntake.pseudo(head.bytes(name)) {
+        case .method:
+            guard !value.isEmpty, value.count <= 32, allBytes(head.bytes(value), .token) else { return false }
+            head.setMethod(range: value)
+        case .path: return takePath(value, into: &head, limits)
+        case .authority:
+            guard !value.isEmpty, Authority.isValid(head.bytes(value)) else { return false }
+            head.authority = value
+        case .scheme:
+            let isSecure = head.bytes(value).equalsIgnoringCase("https")
+            guard isSecure || head.bytes(value).equalsIgnoringCase("http") else { return false }
+            head.scheme = isSecure ? .https : .http
+        case .upgrade: upgrade = head.bytes(value).equalsIgnoringCase("websocket") ? .webSocket : .other
+        case nil: return false
         }
-        return .fine
+        return true
     }
 
     /// Origin form, or `*` (RFC 9113 section 8.3.1).
-    private mutating func takePath(_ value: borrowing Span<UInt8>, into head: inout Head, _ limits: HTTP2Limits) -> Verdict {
+    private mutating func takePath(_ value: ByteRange, into head: inout Head, _ limits: HTTP2Limits) -> Bool {
         guard value.count <= limits.pathBytes else {
             refusal = refusal ?? .uriTooLong
-            return .fine
+            return true
         }
         pathSeen = true
-        guard value.count > 0, allBytes(value, .target) else { return .malformed }
-        guard value[0] == UInt8(ascii: "/") || value.equals("*") else { return .malformed }
-        let target = head.arena.append(value)
-        guard let mark = value.firstIndex(of: UInt8(ascii: "?")) else {
-            head.path = target
-            return .fine
-        }
-        head.path = target.prefix(mark)
-        head.query = target.dropFirst(mark + 1)
-        head.hasQuery = true
-        return .fine
+        guard isTarget(head.bytes(value)) else { return false }
+        let mark = head.bytes(value).firstIndex(of: UInt8(ascii: "?"))
+        head.path = mark.map { value.prefix($0) } ?? value
+        if let mark { head.query = value.dropFirst(mark + 1) }
+        head.hasQuery = mark != nil
+        return true
+    }
+
+    private func isTarget(_ text: borrowing Span<UInt8>) -> Bool {
+        text.count > 0 && allBytes(text, .target) && (text[0] == UInt8(ascii: "/") || text.equals("*"))
     }
 
     /// Decides what only the whole head shows.
-    mutating func complete(_ head: inout Head, endOfStream: Bool) -> Verdict {
+    private mutating func complete(_ head: inout Head, endOfStream: Bool) -> Verdict {
         head.version = .http2
         guard refusal == nil else { return .fine }
         if pathSeen, head.bytes(head.path).equals("*"), head.method != .options { return .malformed }

@@ -60,7 +60,8 @@ extension HTTP2Session {
     /// A request's head is complete.
     func headComplete(_ stream: HTTP2Stream, endOfStream: Bool) {
         guard !stream.state.faultCounted, !stream.state.closed else { return }
-        guard case .fine = stream.intake.complete(&stream.head, endOfStream: endOfStream) else {
+        // SAFETY: lives as long as this object.
+        guard case .fine = unsafe stream.takeHead(collected, limits, endOfStream: endOfStream) else {
             return refuse(stream, .protocolError)
         }
         settlePriority(stream)

@@ -13,7 +13,7 @@ import COpenSSL
 
     public init(_ options: ClientOptions = ClientOptions()) throws(TLSConfigurationError) {
         // SAFETY: owned by this object, freed in deinit.
-        guard let context = unsafe SSL_CTX_new(TLS_client_method()) else { throw outOfMemory() }
+        guard let context = unsafe sluice_context_new(0) else { throw outOfMemory() }
         unsafe self.context = context
         verifiesPeer = options.verifiesPeer
         alpn = options.alpn.flatMap { [UInt8(clamping: $0.utf8.count)] + Array($0.utf8.prefix(255)) }

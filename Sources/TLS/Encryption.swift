@@ -11,10 +11,15 @@ extension TLSTransport {
     /// - Returns: how many plain bytes, or nil when OpenSSL refuses.
     func encrypt(_ output: borrowing OutputBuffer) -> Int? {
         // SAFETY: the slices are alive while the output is borrowed, and only read.
-        unsafe output.chain.withIOVectors { vectors, _ in unsafe encrypt(vectors) }
+        if makesRecords { return unsafe output.chain.withIOVectors { vectors, _ in unsafe seal(vectors) } }
+        // An old error would be taken for one of the call that follows.
+        ERR_clear_error()
+        // SAFETY: as above.
+        return unsafe output.chain.withIOVectors { vectors, _ in unsafe encrypt(vectors) }
     }
 
     private func encrypt(_ vectors: UnsafeMutableBufferPointer<iovec>) -> Int? {
+        // SAFETY: indices stay below the count, and what vectors point to is readable.
         var done = 0
         var index = 0
         while index < vectors.count, done < RecordRoom.plainBytes {

@@ -120,7 +120,7 @@ import COpenSSL
     ) throws(TLSConfigurationError) -> Int {
         if let known = sets[set] { return known }
         // SAFETY: the context is owned by this object from here on; `shared` outlives it.
-        guard let context = unsafe SSL_CTX_new(TLS_server_method()) else { throw outOfMemory() }
+        guard let context = unsafe sluice_context_new(1) else { throw outOfMemory() }
         unsafe contexts.append(context)
         let policy = try NamePolicy(set.map { certificates[$0].source }, options)
         unsafe try policy.configure(context, shared)

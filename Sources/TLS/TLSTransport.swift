@@ -65,6 +65,8 @@ public enum HandshakeResult: Sendable {
         unsafe io?.pointee.receive_limit = context.helloBytes + TLSTransport.readAhead
         // SAFETY: as above.
         unsafe io?.pointee.hello_limit = context.helloBytes
+        // SAFETY: as above.
+        unsafe io?.pointee.whole = 1
     }
 
     /// The client's end, towards an origin.
@@ -116,7 +118,7 @@ public enum HandshakeResult: Sendable {
         unsafe io.pointee.drained = 0
         ERR_clear_error()
         // SAFETY: the session is alive as long as this object.
-        let result = unsafe SSL_do_handshake(session)
+        let result = unsafe sluice_tls_handshake(session, io)
         let error = unsafe SSL_get_error(session, result)
         let flushed = flush()
         if result == 1 {
@@ -137,6 +139,7 @@ public enum HandshakeResult: Sendable {
         // SAFETY: the state belongs to this object.
         unsafe io?.pointee.receive_limit = 0
         unsafe io?.pointee.messages = 0
+        takeRecords()
         takeCounts()
         var info = connectionInfo()
         info.fingerprint = takeFingerprint()
@@ -178,6 +181,7 @@ public enum HandshakeResult: Sendable {
     public override func receive(into buffer: inout ReadBuffer) -> IOResult {
         guard phase == .open, let io = unsafe io else { return .failed(EPROTO) }
         unsafe io.pointee.drained = 0
+        if makesRecords { return receiveRecords(into: &buffer) }
         ERR_clear_error()
         var error = SSL_ERROR_NONE
         var total = 0
@@ -219,14 +223,14 @@ public enum HandshakeResult: Sendable {
         }
     }
 
-    private func messagesAllowed() -> Bool {
+    func messagesAllowed() -> Bool {
         // SAFETY: the state belongs to this object.
         guard let messages = unsafe io?.pointee.messages, messages > 0 else { return true }
         let minutes = (reactor.now &- opened) / 60_000
         return UInt64(messages) <= (minutes + 2) * TLSTransport.messagesPerMinute
     }
 
-    private func broken(_ code: Int32, _ note: String = "") -> IOResult {
+    func broken(_ code: Int32, _ note: String = "") -> IOResult {
         phase = .failed
         failure = note.isEmpty ? "the connection broke (errno \(code))" : note
         return .failed(code)
@@ -254,7 +258,6 @@ public enum HandshakeResult: Sendable {
         }
         var moved = dropEncrypted(&output, keeping: 0)
         guard output.byteCount > 0 else { return .moved(moved, drained: false) }
-        ERR_clear_error()
         guard let count = encrypt(output) else { return broken(EPROTO, OpenSSLError.take().text) }
         encrypted = count
         switch flush() {
@@ -273,7 +276,7 @@ public enum HandshakeResult: Sendable {
 
     /// The errno of the call that failed, or 0.
     // SAFETY: the state belongs to this object.
-    private var systemError: Int32 { unsafe io?.pointee.error ?? 0 }
+    var systemError: Int32 { unsafe io?.pointee.error ?? 0 }
 
     private func settled(_ output: inout OutputBuffer) -> IOResult {
         let moved = dropEncrypted(&output, keeping: keptBytes)
@@ -290,9 +293,9 @@ public enum HandshakeResult: Sendable {
         return gone
     }
 
-    private enum Flush { case sent, pending, failed }
+    enum Flush { case sent, pending, failed }
 
-    private func flush() -> Flush {
+    func flush() -> Flush {
         // SAFETY: the state belongs to this object.
         guard let io = unsafe io else { return .failed }
         let result = unsafe sluice_tls_flush(io)
@@ -303,15 +306,20 @@ public enum HandshakeResult: Sendable {
     public override func finishSending() {
         guard phase == .open, !sentEnd, let io = unsafe io else { return }
         sentEnd = true
-        ERR_clear_error()
-        // SAFETY: the session is alive; what SSL_shutdown says of the peer's side does not matter here.
-        _ = unsafe SSL_shutdown(session)
-        ERR_clear_error()
+        if makesRecords {
+            // SAFETY: the state belongs to this object.
+            _ = unsafe sluice_records_close(io)
+        } else {
+            ERR_clear_error()
+            // SAFETY: the session is alive; what SSL_shutdown says of the peer's side does not matter here.
+            _ = unsafe SSL_shutdown(session)
+            ERR_clear_error()
+        }
         if flush() == .sent { _ = unsafe sluice_tls_shutdown_write(io) }
         takeCounts()
     }
 
-    private func takeCounts() {
+    func takeCounts() {
         // SAFETY: the state belongs to this object.
         guard let io = unsafe io else { return }
         unsafe reactor.syscalls.receive &+= Int(io.pointee.receives)

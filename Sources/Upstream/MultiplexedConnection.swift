@@ -133,7 +133,7 @@ final class MultiplexedConnection: Channel {
 
     /// False: the connection is over.
     private func take() -> Bool {
-        switch session.receive(&input, now: context.reactor.now) {
+        switch session.receive(input.takeSlice(input.count), now: context.reactor.now) {
         case .proceed:
             guard session.wantsRead || session.wantsWrite || active > 0 else {
                 close("the origin ended the connection")

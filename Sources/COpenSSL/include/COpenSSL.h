@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stddef.h>
+#include <sys/uio.h>
 #include "codes.h"
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ struct sluice_tls_room {
     uint8_t *bytes;
     size_t capacity;
     size_t collected;
+    uint8_t *incoming; // for received records
+    uint8_t *spill;    // for what of a record has no place at the caller's
 };
 
 struct sluice_tls_room *sluice_tls_room_new(size_t capacity);
@@ -46,6 +49,14 @@ struct sluice_tls_io {
     size_t hello_count;
     size_t hello_length;  // of the last ClientHello received
     size_t hello_limit;   // a longer one is refused; 0 is no limit
+    int whole;            // OpenSSL is given one record at a time, so that none of the next ones is in its hands
+    size_t record_left;   // of that record
+    uint8_t *in;          // received, and not given on
+    size_t in_offset;
+    size_t in_count;
+    struct sluice_secrets *secrets; // of the handshake, until they are used
+    struct sluice_records *records; // records are made by us
+    const char *note;     // what the peer did wrong, as records.c says
 };
 
 // Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.
@@ -57,6 +68,32 @@ void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io);
 int sluice_tls_flush(struct sluice_tls_io *io);
 void sluice_tls_forget_hello(struct sluice_tls_io *io);
 int sluice_tls_shutdown_write(struct sluice_tls_io *io);
+
+// MARK: Records of our own (TLS 1.3, server, after the handshake)
+
+enum {
+    SLUICE_RECORDS_FULL = 0, // there may be more: call again with room
+    SLUICE_RECORDS_DRAINED,  // the socket has no more
+    SLUICE_RECORDS_ENDED,    // close_notify
+    SLUICE_RECORDS_BROKEN,   // `error`, and `note` where the peer is to blame
+};
+
+// A context whose sessions tell the secrets that records need (telling.c). NULL when memory is short.
+SSL_CTX *sluice_context_new(int serves);
+// SSL_do_handshake(3), with an ear for them.
+int sluice_tls_handshake(SSL *ssl, struct sluice_tls_io *io);
+// Takes a connection over from OpenSSL, right after its handshake. 0 when that is not possible: it goes on as it was.
+int sluice_records_begin(struct sluice_tls_io *io, SSL *ssl);
+// Decrypts into `room` bytes, and says how many are there and why there are not more.
+int sluice_records_read(struct sluice_tls_io *io, uint8_t *out, size_t room, size_t *count);
+// Encrypts up to `most` bytes into the room, which is empty: how many, or -1.
+ptrdiff_t sluice_records_write(struct sluice_tls_io *io, const struct iovec *vectors, int count, size_t most);
+// Puts close_notify behind what was written. 0 when it has no place.
+int sluice_records_close(struct sluice_tls_io *io);
+// Puts a KeyUpdate there, for tests. 0 when that fails.
+int sluice_records_update(struct sluice_tls_io *io);
+// Puts a record of any kind there, of at most 8 bytes: for tests, which forge. 0 when that fails.
+int sluice_records_put(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length);
 
 // MARK: Server contexts
 

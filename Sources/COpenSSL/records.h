@@ -1,0 +1,32 @@
+// What records.c and secrets.c share.
+#ifndef SLUICE_COPENSSL_RECORDS_H
+#define SLUICE_COPENSSL_RECORDS_H
+
+#include "internal.h"
+
+#define NONCE 12
+
+struct direction {
+    EVP_CIPHER_CTX *cipher;
+    uint64_t sequence;
+    unsigned char iv[NONCE];
+    unsigned char secret[SLUICE_SECRET_MOST];
+};
+
+struct sluice_records {
+    struct direction in, out;
+    const EVP_MD *digest;
+    EVP_MD_CTX *hash;
+    size_t secret_bytes, key_bytes;
+    int fate;      // what reading came to an end with, for ever
+    unsigned empty;
+    unsigned char message[5]; // a KeyUpdate, as far as it is here
+    size_t message_count;
+    uint8_t *plain; // decrypted, and not taken yet
+    size_t plain_offset, plain_count;
+};
+
+// New keys of a direction, by the secret that follows from the last one (RFC 8446 section 7.2). 0 when that fails.
+int sluice_next_keys(struct sluice_records *records, struct direction *way);
+
+#endif
