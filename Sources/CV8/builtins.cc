@@ -89,11 +89,12 @@ void Resource::give(const Arguments &info, Resource *resource, int kind, size_t 
   cv8_isolate *isolate = owner(v8_isolate);
   resource->bytes_ = bytes;
   isolate->resource_bytes += static_cast<int64_t>(bytes);
-  if (isolate->resource_bytes > static_cast<int64_t>(isolate->limits.external_bytes) ||
-      (isolate->resource_count >= kMostResources)) {
-    v8_isolate->LowMemoryNotification();
-  }
-  if (isolate->resource_bytes > static_cast<int64_t>(isolate->limits.external_bytes) || isolate->resource_count >= kMostResources) {
+  const auto is_full = [isolate] {
+    return isolate->resource_bytes > static_cast<int64_t>(isolate->limits.external_bytes) || isolate->resource_count >= kMostResources;
+  };
+  if (is_full() && isolate->fruitless != isolate->turn.sequence) v8_isolate->LowMemoryNotification();
+  if (is_full()) {
+    isolate->fruitless = isolate->turn.sequence;
     isolate->resource_bytes -= static_cast<int64_t>(bytes);
     delete resource;
     return throw_range_error(v8_isolate, "the isolate's limit of native memory is reached");

@@ -147,6 +147,9 @@ struct cv8_isolate {
   v8::Global<v8::ObjectTemplate> resource_shape;
   int64_t resource_bytes = 0;
   int resource_count = 0;
+  // The stretch of a turn in which collecting all garbage made no room: not again in the same one, which would be the processor's
+  // time for nothing with each attempt.
+  uint64_t fruitless = UINT64_MAX;
   v8::CpuProfiler *profiler = nullptr;  // while a profile is taken
   cv8::Inspector *inspector = nullptr;  // when it may be debugged
   // What is lent to scripts, from the first loan on (loans.cc).

@@ -33,10 +33,11 @@ v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes byte
   if (bytes.count == 0) return v8::Uint8Array::New(v8::ArrayBuffer::New(isolate->v8, 0), 0, 0);
   if (bytes.count >= 4096) note_young_bytes(isolate, bytes.count);
   void *data = isolate->allocator->obtain(bytes.count, false);
-  if (data == nullptr) {
+  if (data == nullptr && isolate->fruitless != isolate->turn.sequence) {
     // Garbage may hold the quota. V8 does the same before it refuses `new ArrayBuffer`.
     isolate->v8->LowMemoryNotification();
     data = isolate->allocator->obtain(bytes.count, false);
+    if (data == nullptr) isolate->fruitless = isolate->turn.sequence;
   }
   if (data == nullptr) return {};
   memcpy(data, bytes.bytes, bytes.count);

@@ -116,6 +116,21 @@ import Testing
         #expect(line.contains("limit of native memory is reached"), "\(line)")
     }
 
+    /// Each attempt collected all garbage once more: thousands of them had a core for minutes.
+    @Test func whatIsFullIsFullUntilTheNextTurn() throws {
+        let bench = try Bench("""
+            let all = [];
+            export default { onRequest() {
+              let refused = 0;
+              for (let i = 0; i < 20_000; i++) try { all.push(new CompressionStream("gzip")); } catch { refused++; }
+              const made = all.length;
+              all = [];
+              return new Response(`${made > 20 && made + refused === 20_000}`);
+            } };
+            """)
+        for _ in 0..<2 { #expect(line(bench.run()) == "respond true") }
+    }
+
     @Test func whatWasSentMakesRoom() throws {
         let bench = try Bench("""
             const long = "x".repeat(1 << 19);

@@ -1,6 +1,6 @@
+import Buffers
 import Glibc
 import Reactor
-import Synchronization
 import Testing
 
 @Suite struct WorkshopTests {
@@ -15,7 +15,7 @@ import Testing
         let reactor = try Reactor()
         let workshop = try Workshop<Int>(reactor: reactor, niceness: 5)
         let here = pthread_self()
-        let elsewhere = Mutex(0)
+        let elsewhere = Guarded(0)
         var answers: [Int] = []
         for number in 1...20 {
             workshop.make(
@@ -38,7 +38,7 @@ import Testing
         let reactor = try Reactor()
         let workshop = try Workshop<Void>(reactor: reactor)
         let here = pthread_self()
-        let freedHere = Mutex<Bool?>(nil)
+        let freedHere = Guarded<Bool?>(nil)
         workshop.discard(Tracked { freedHere.withLock { $0 = pthread_equal(pthread_self(), here) != 0 } })
         // The next piece begins when the one before is gone.
         workshop.make({}, then: { reactor.stop() })
