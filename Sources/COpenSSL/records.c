@@ -19,6 +19,8 @@
 #define RECORDS_OF_A_KEY (1ull << 23)
 // Records without a byte cost us and not the client: at most so many in a row (OpenSSL's own bound).
 #define EMPTY_MOST 32
+// Messages in one read: more would keep the other connections waiting, before anybody counts them over time.
+#define MESSAGES_AT_ONCE 64
 
 enum { CHANGE_CIPHER_SPEC = 20, ALERT = 21, HANDSHAKE = 22, APPLICATION_DATA = 23 };
 enum { KEY_UPDATE = 24 };
@@ -281,12 +283,15 @@ int sluice_records_read(struct sluice_tls_io *io, uint8_t *out, size_t room, siz
     struct sluice_records *records = io->records;
     uint8_t *fresh = io->room->incoming, *bytes = io->in_count > 0 ? io->in + io->in_offset : fresh;
     size_t have = io->in_count;
+    uint32_t messages = io->messages;
     int result = SLUICE_RECORDS_FULL;
     *count = take_plain(records, out, room);
     if (records->fate) return *count > 0 ? SLUICE_RECORDS_FULL : records->fate;
     while (result == SLUICE_RECORDS_FULL && *count < room) {
         ptrdiff_t length = whole_record(bytes, have);
-        if (length >= 0) {
+        if (io->messages - messages > MESSAGES_AT_ONCE) {
+            result = refuse(io, UNEXPECTED_MESSAGE, "too many handshake messages at once");
+        } else if (length >= 0) {
             result = open_record(io, bytes, (size_t)length, out + *count, room - *count, count);
             bytes += HEADER + length;
             have -= HEADER + (size_t)length;

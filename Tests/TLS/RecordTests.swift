@@ -84,6 +84,12 @@ import Testing
         }
     }
 
+    @Test func aHeapOfKeyUpdatesIsNotWorkedThrough() throws {
+        let pair = try pair()
+        for _ in 0..<70 { pair.client.updateKey() }
+        expectRefusal(pair, "too many handshake messages")
+    }
+
     @Test func aKeyUpdateMayComeInPieces() throws {
         let pair = try pair(forging: true)
         pair.client.sendRecord(22, [24, 0, 0])
