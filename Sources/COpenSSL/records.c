@@ -1,4 +1,4 @@
-// Records of TLS 1.3 by us, once OpenSSL has shaken hands as a server (docs/decisions/00xx-records-of-our-own.md).
+// Records of TLS 1.3 by us, once OpenSSL has shaken hands as a server (docs/decisions/0012-records-of-our-own.md).
 //
 // Keys and ciphers are OpenSSL's; what is done here is RFC 8446 section 5 (records) and 4.6.3 (KeyUpdate), and no more:
 // after its Finished a client may send application data, alerts and KeyUpdates, anything else ends the connection.
