@@ -35,9 +35,39 @@ extension ExchangeRunner {
         var passes = 0
         var index = 0
         while let next = head.firstIndex(of: .via, from: index) {
-            if head.bytes(head.fields[next].value).firstRange(of: Span("sluice")) != nil { passes += 1 }
+            passes += ViaField.passes(head.bytes(head.fields[next].value), by: Span("sluice"))
             index = next + 1
         }
         return passes >= ExchangeRunner.loopLimit
+    }
+}
+
+/// Who received a request on its way (RFC 9110 section 7.6.3). Proxies may join several of these fields into one.
+enum ViaField {
+    /// How many members of the list name this recipient.
+    static func passes(_ value: borrowing Span<UInt8>, by name: borrowing Span<UInt8>) -> Int {
+        var count = 0
+        var at = 0
+        while at < value.count {
+            at = skip(value, at) { $0 == 32 || $0 == 9 || $0 == 44 }
+            // The protocol, then whoever received it.
+            at = skip(value, at) { $0 != 32 && $0 != 9 && $0 != 44 }
+            at = skip(value, at) { $0 == 32 || $0 == 9 }
+            let end = skip(value, at) { $0 != 32 && $0 != 9 && $0 != 44 }
+            if end - at == name.count, isSame(value, at, name) { count += 1 }
+            at = skip(value, end) { $0 != 44 }
+        }
+        return count
+    }
+
+    private static func skip(_ value: borrowing Span<UInt8>, _ from: Int, while matches: (UInt8) -> Bool) -> Int {
+        var at = from
+        while at < value.count, matches(value[at]) { at += 1 }
+        return at
+    }
+
+    private static func isSame(_ value: borrowing Span<UInt8>, _ at: Int, _ name: borrowing Span<UInt8>) -> Bool {
+        for index in 0..<name.count where value[at + index] != name[index] { return false }
+        return true
     }
 }

@@ -25,7 +25,9 @@ extension HTTP1Connection {
         headSent = true
         if reading == .body {
             // The request is not fully read: after this response the connection cannot be trusted.
-            persistent = persistent && runner.originStream != nil
+            // It can where the origin goes on taking it. One that refuses what is still to come does not, and a client that awaits 100 may
+            // or may not send it (RFC 9110 section 10.1.1).
+            persistent = persistent && runner.originStream != nil && !awaitsContinue && runner.response.status < 400
         }
         persistent = persistent && worker.keepsConnections
         let plan = HTTP1Connection.write(

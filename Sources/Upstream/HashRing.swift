@@ -5,15 +5,20 @@ import HTTP
 struct HashRing {
     /// Sorted by position.
     private let points: [(at: UInt64, server: Int)]
+    /// Of a server with weight 1, while there are not too many in all.
     private static let pointsEach = 160
+    private static let mostPoints = 65_536
 
     /// - Parameter servers: name and weight of each. The same names give the same ring in every worker and generation.
     init(_ servers: [(name: String, weight: Int)]) {
-        let total = max(servers.reduce(0) { $0 + $1.weight }, 1)
+        let total = servers.reduce(0) { $0 + $1.weight } * HashRing.pointsEach
+        // A server's points are its own affair: when another one leaves, no key moves between those that stay.
+        var halvings = 0
+        while total >> halvings > HashRing.mostPoints { halvings += 1 }
         var made: [(at: UInt64, server: Int)] = []
         for (index, server) in servers.enumerated() {
-            let share = max(1, HashRing.pointsEach * servers.count * server.weight / total)
-            for number in 0..<min(share, 4_096) { made.append((HashRing.hash("\(server.name)#\(number)"), index)) }
+            let share = max(1, HashRing.pointsEach * server.weight >> halvings)
+            for number in 0..<share { made.append((HashRing.hash("\(server.name)#\(number)"), index)) }
         }
         points = made.sorted { ($0.at, $0.server) < ($1.at, $1.server) }
     }

@@ -137,7 +137,8 @@ def test_a_balancer_names_the_client(start, certificates, origin, name, tls, pie
     stream.close()
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1\r\n", b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c" + b"\0" * 12])
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1\r\n", b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c" + b"\0" * 12,
+                                  b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13" + b"\x7f\0\0\x01" * 2 + b"\0\1\0\2" + b"\3\0\4sum?"])
 def test_a_balancer_without_a_good_header_is_closed(start, certificates, origin, sent):
     gateway = start(rules=behind_balancer(certificates, origin, "127.0.0.1"))
     with socket.create_connection(("127.0.0.1", gateway.ports.plain), timeout=20) as raw:

@@ -208,6 +208,14 @@ import Testing
         }
     }
 
+    @Test func aServerThatLeavesMovesItsOwnKeysOnlyWhateverTheWeights() {
+        let all = HashRing([("a", 1), ("b", 1), ("c", 2), ("d", 5)]), left = HashRing([("a", 1), ("b", 1), ("c", 2)])
+        for number in 0..<4_000 {
+            let key = HashRing.hash("k\(number)"), before = all.server(for: key) { _ in true }
+            if before != 3 { #expect(left.server(for: key) { _ in true } == before) }
+        }
+    }
+
     @Test func weightsCount() {
         let ring = HashRing([("a", 3), ("b", 1)])
         let heavy = (0..<8_000).count { ring.server(for: HashRing.hash("k\($0)")) { _ in true } == 0 }

@@ -22,7 +22,7 @@ extension Schema {
     ])
 
     static let sticky = SchemaObject(title: "`sticky`", keys: [
-        SchemaKey("cookie", .header, required: true, "Name of the cookie."),
+        SchemaKey("cookie", .header, required: true, "Name of the cookie. Its values do not tell addresses; with one `--ticket-secret` several gateways, and restarts, agree on them."),
         SchemaKey("max_age", .time, "`Max-Age`, in whole seconds. Default: until the browser closes."),
         SchemaKey("path", .text(maximum: 1024), "`Path`. Default `/`."),
         SchemaKey("secure", .boolean, "`Secure`. Default true."),
