@@ -1,13 +1,13 @@
 // Memory of a new isolate that nothing is in yet, given back to the kernel.
 //
-// V8 allocates some large blocks for each isolate and fills them at once. What it writes into 52 KiB of them are zeros. And it has two
-// caches for property accesses of many shapes, 60 KiB each, in which it writes "nothing here" 2,560 times: the empty string for
-// a name, a code that is never right, and no map. An entry of zeros says the same, because zero is nobody's name. So those
-// pages go back to the kernel, which gives zeros when one is first used, and an isolate that does nothing does without 164 KiB.
+// V8 has three caches in each isolate in which it writes "nothing here" when the isolate is made: two for property accesses of many
+// shapes, 60 KiB each, 2,560 times the empty string for a name, a code that is never right, and no map; and one for the frames of
+// stacks, 56 KiB of zeros. An entry of zeros says the same in all of them, because zero is nobody's name and nobody's address. So
+// their pages go back to the kernel, which gives zeros when one is first used: an isolate that does nothing does without 164 KiB.
 //
-// V8 tells nobody where these blocks are. They are found by what they hold, never by where they should be: behind a pointer in the
-// isolate, a block of malloc's; in it whole pages of zeros, or 2,560 times the same three words, the last of which is 0. What does
-// not look like that (another V8, another malloc) stays as it is, and costs memory alone.
+// V8 tells nobody where they are. They are found by what they hold, once, in the first isolate of the process: behind a
+// pointer in it, a block of malloc's of the right size with the right content. What does not look like that (another V8,
+// another malloc) stays as it is and costs memory alone; in later isolates the content is looked at again.
 #include "internal.h"
 
 #include <algorithm>
@@ -17,74 +17,72 @@
 
 namespace cv8 {
 
-constexpr size_t kEntries = 2048 + 512, kWordsOfEntry = 3, kCacheWords = kEntries * kWordsOfEntry;
-/// Smaller blocks hold no whole page that is worth a system call; larger ones are none of the isolate's own.
-constexpr size_t kSmallest = 16 * 1024, kLargest = 128 * 1024;
+constexpr size_t kWord = sizeof(uintptr_t);
+constexpr size_t kWordsOfEntry = 3, kAccessWords = (2048 + 512) * kWordsOfEntry;
+constexpr size_t kFrameWords = 1 + 1024 * 7;
 
-static uintptr_t page_size() {
-  static const auto size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  return size;
-}
-
-static bool is_mapped(uintptr_t begin, uintptr_t end) {
+static bool is_mapped(uintptr_t begin, uintptr_t end, uintptr_t page) {
   unsigned char seen[64];
-  const uintptr_t page = page_size(), first = begin & ~(page - 1), pages = (end - first + page - 1) / page;
+  const uintptr_t first = begin & ~(page - 1), pages = (end - first + page - 1) / page;
   return pages <= sizeof seen && mincore(reinterpret_cast<void *>(first), pages * page, seen) == 0;
 }
 
-/// The size of a block of malloc's: it stands before it, with three flags in it.
-static size_t block_size(uintptr_t block) { return reinterpret_cast<const size_t *>(block)[-1] & ~size_t{7}; }
+/// The cache for property accesses: the same entry throughout, without a map.
+static bool is_empty_access_cache(const uintptr_t *words) {
+  return words[0] != 0 && words[1] != 0 && words[2] == 0 && std::equal(words + kWordsOfEntry, words + kAccessWords, words);
+}
 
-/// Where in an isolate pointers to large blocks stand.
-static std::vector<size_t> find_blocks(const uintptr_t *isolate, size_t words) {
-  std::vector<size_t> found;
+/// The cache for frames: the isolate it belongs to, and zeros.
+static bool is_empty_frame_cache(const uintptr_t *words, const uintptr_t *isolate) {
+  return words[0] == reinterpret_cast<uintptr_t>(isolate) &&
+         std::all_of(words + 1, words + kFrameWords, [](uintptr_t word) { return word == 0; });
+}
+
+namespace {
+/// Where in an isolate the pointers stand.
+struct Places {
+  std::vector<size_t> access, frames;
+};
+}  // namespace
+
+static Places find_places(const uintptr_t *isolate, size_t words, uintptr_t page) {
+  Places places;
+  std::vector<uintptr_t> known;
   for (size_t i = 0; i < words; i++) {
     const uintptr_t at = isolate[i];
-    if (at % 16 != 0 || at < page_size() || !is_mapped(at - sizeof(size_t), at)) continue;
-    const size_t size = block_size(at);
-    if (size < kSmallest || size > kLargest || !is_mapped(at, at + size)) continue;
-    const bool known = std::any_of(found.begin(), found.end(), [&](size_t place) { return isolate[place] == at; });
-    if (!known) found.push_back(i);
+    if (at % 16 != 0 || at < page || std::find(known.begin(), known.end(), at) != known.end()) continue;
+    if (!is_mapped(at - kWord, at, page)) continue;
+    // malloc has the size of a block before it, with three flags in it.
+    const size_t size = reinterpret_cast<const size_t *>(at)[-1] & ~size_t{7};
+    const auto *content = reinterpret_cast<const uintptr_t *>(at);
+    const auto fits = [&](size_t wanted) { return size > wanted * kWord && size <= wanted * kWord + 32 && is_mapped(at, at + wanted * kWord, page); };
+    if (fits(kAccessWords) && is_empty_access_cache(content)) places.access.push_back(i);
+    else if (fits(kFrameWords) && is_empty_frame_cache(content, isolate)) places.frames.push_back(i);
+    else continue;
+    known.push_back(at);
   }
-  return found;
+  return places;
 }
 
-static bool is_empty_cache(const uintptr_t *words, size_t count) {
-  if (count < kCacheWords || words[0] == 0 || words[1] == 0 || words[2] != 0) return false;
-  return std::equal(words + kWordsOfEntry, words + kCacheWords, words);
-}
-
-static void give_back(uintptr_t begin, uintptr_t end) {
-  const uintptr_t page = page_size();
-  begin = (begin + page - 1) & ~(page - 1);
-  end &= ~(page - 1);
+/// The whole pages between two addresses, and nothing beside them.
+static void give_back(const uintptr_t *first, const uintptr_t *after, uintptr_t page) {
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(first) + page - 1) & ~(page - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(after) & ~(page - 1);
   if (begin < end) madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
 }
 
-/// Gives back the whole pages of zeros of a block.
-static void give_back_zeros(uintptr_t begin, uintptr_t end) {
-  const uintptr_t page = page_size();
-  uintptr_t zeros = begin;
-  for (uintptr_t at = (begin + page - 1) & ~(page - 1); at + page <= end; at += page) {
-    const auto *words = reinterpret_cast<const uintptr_t *>(at);
-    const bool is_zero = std::all_of(words, words + page / sizeof(uintptr_t), [](uintptr_t word) { return word == 0; });
-    if (is_zero) continue;
-    give_back(zeros, at);
-    zeros = at + page;
-  }
-  give_back(zeros, end);
-}
-
-void give_back_empty_memory(v8::Isolate *v8_isolate) {
+void give_back_empty_caches(v8::Isolate *v8_isolate) {
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto *isolate = reinterpret_cast<const uintptr_t *>(v8_isolate);
-  static const std::vector<size_t> places = find_blocks(isolate, malloc_usable_size(v8_isolate) / sizeof(uintptr_t));
-  for (const size_t place : places) {
-    const uintptr_t at = isolate[place];
-    if (at == 0) continue;
-    const size_t bytes = block_size(at) - sizeof(size_t);
-    const auto *words = reinterpret_cast<const uintptr_t *>(at);
-    if (is_empty_cache(words, bytes / sizeof(uintptr_t))) give_back(at, at + kCacheWords * sizeof(uintptr_t));
-    else give_back_zeros(at, at + bytes);
+  static const Places places = find_places(isolate, malloc_usable_size(v8_isolate) / kWord, page);
+  for (const size_t place : places.access) {
+    const auto *words = reinterpret_cast<const uintptr_t *>(isolate[place]);
+    if (words != nullptr && is_empty_access_cache(words)) give_back(words, words + kAccessWords, page);
+  }
+  for (const size_t place : places.frames) {
+    const auto *words = reinterpret_cast<const uintptr_t *>(isolate[place]);
+    // The first word is no entry: a cache that begins with a page keeps that one.
+    if (words != nullptr && is_empty_frame_cache(words, isolate)) give_back(words + 1, words + kFrameWords, page);
   }
 }
 

@@ -249,7 +249,7 @@ void leave_thread(cv8_isolate *isolate);
 
 // frugal.cc
 /// To be called as soon as an isolate is made.
-void give_back_empty_memory(v8::Isolate *isolate);
+void give_back_empty_caches(v8::Isolate *isolate);
 
 // profile.cc
 void stop_profiler(cv8_isolate *isolate);

@@ -231,7 +231,7 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   cv8::configure(isolate->v8);
   isolate->v8->AddNearHeapLimitCallback(cv8::on_near_heap_limit, isolate);
   isolate->v8->AddGCEpilogueCallback(cv8::on_scavenge, isolate, v8::kGCTypeScavenge);
-  cv8::give_back_empty_memory(isolate->v8);
+  cv8::give_back_empty_caches(isolate->v8);
   *error = cv8::boot(isolate);
   if (*error == nullptr) return isolate;
   cv8_isolate_free(isolate);
