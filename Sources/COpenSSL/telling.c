@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define OURS "sluice"
+// A property of our own to ask for: `provider` may be asked for by the operator's configuration, which this would replace.
+#define TELLS "sluice.tells"
 
 static EVP_KDF *original;
 
@@ -77,7 +79,7 @@ static const OSSL_DISPATCH function[] = {
 };
 
 static const OSSL_ALGORITHM functions[] = {
-    {"TLS13-KDF", "provider=" OURS, function, "TLS 1.3 key derivation that tells secrets of application data"},
+    {"TLS13-KDF", "provider=" OURS "," TELLS "=yes", function, "TLS 1.3 key derivation that tells secrets of application data"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -112,7 +114,7 @@ static void load(void) {
 
 SSL_CTX *sluice_context_new(int serves) {
     pthread_once(&load_once, load);
-    return SSL_CTX_new_ex(NULL, is_loaded ? "?provider=" OURS : NULL, serves ? TLS_server_method() : TLS_client_method());
+    return SSL_CTX_new_ex(NULL, is_loaded ? "?" TELLS "=yes" : NULL, serves ? TLS_server_method() : TLS_client_method());
 }
 
 int sluice_tls_handshake(SSL *ssl, struct sluice_tls_io *io) {

@@ -258,7 +258,7 @@ public enum HandshakeResult: Sendable {
         }
         var moved = dropEncrypted(&output, keeping: 0)
         guard output.byteCount > 0 else { return .moved(moved, drained: false) }
-        guard let count = encrypt(output) else { return broken(EPROTO, OpenSSLError.take().text) }
+        guard let count = encrypt(output) else { return refused() }
         encrypted = count
         switch flush() {
         case .failed: return broken(systemError)
@@ -269,6 +269,13 @@ public enum HandshakeResult: Sendable {
             moved += dropEncrypted(&output, keeping: keptBytes)
             return moved > 0 ? .moved(moved, drained: true) : .wouldBlock
         }
+    }
+
+    private func refused() -> IOResult {
+        let why = makesRecords ? note : OpenSSLError.take().text
+        // The room is everybody's: what was encrypted before the fault must not stay there.
+        _ = flush()
+        return broken(EPROTO, why)
     }
 
     // SAFETY: the state belongs to this object.
