@@ -17,6 +17,13 @@ public struct TLSConnectionInfo: Sendable {
     public var fingerprint = ""
     /// The client's certificate, when it showed one.
     public var peer: PeerCertificate?
+    /// Who makes the records of what is sent.
+    public var records = RecordMaker.openSSL
+}
+
+public enum RecordMaker: Sendable {
+    /// This room (`COpenSSL/records.c`), OpenSSL, or the kernel (kTLS).
+    case gateway, openSSL, kernel
 }
 
 public enum HandshakeResult: Sendable {
@@ -66,7 +73,7 @@ public enum HandshakeResult: Sendable {
         // SAFETY: as above.
         unsafe io?.pointee.hello_limit = context.helloBytes
         // SAFETY: as above.
-        unsafe io?.pointee.whole = 1
+        unsafe io?.pointee.whole = context.makesRecords ? 1 : 0
     }
 
     /// The client's end, towards an origin.
@@ -143,6 +150,7 @@ public enum HandshakeResult: Sendable {
         takeCounts()
         var info = connectionInfo()
         info.fingerprint = takeFingerprint()
+        info.records = makesRecords ? .gateway : takesPlainBytes ? .kernel : .openSSL
         return info
     }
 

@@ -81,6 +81,26 @@ import Testing
         expectSame(input.bytes.array(), pattern(5_000))
     }
 
+    @Test(arguments: [true, false]) func whoMakesRecordsIsTold(makes: Bool) throws {
+        let (server, client) = try contexts { $0.makesRecords = makes }
+        let pair = try TLSPair(server, client)
+        let outcome = pair.shakeHands()
+        #expect(outcome.server?.records == (makes ? .gateway : .openSSL))
+        #expect(pair.server.makesRecords == makes)
+        exchange(pair, 100_000)
+    }
+
+    /// AES-GCM is good for so many records of one key and no more (RFC 8446 section 5.5).
+    @Test func keysAreChangedBeforeTheyAreWornOut() throws {
+        let pair = try pair(forging: true)
+        let last: UInt64 = 1 << 23
+        pair.server.sentRecords = last - 1
+        pair.client.receivedRecords = last - 1
+        for _ in 0..<3 { exchange(pair, 1_000) }
+        #expect(pair.server.sentRecords == 2)
+        #expect(pair.client.receivedRecords == 2)
+    }
+
     // MARK: The end
 
     /// Whoever has said that it ends has nothing more to say; what the other end sends still counts.
