@@ -31,14 +31,6 @@ import Testing
         return pair
     }
 
-    private func exchange(_ pair: TLSPair, _ count: Int) {
-        let sent = pattern(count)
-        pair.serverOutput.append(copying: sent.span)
-        pair.clientOutput.append(copying: sent.span)
-        expectSame(pair.download(), sent)
-        expectSame(pair.upload(), sent)
-    }
-
     // MARK: The beginning
 
     /// Two tickets, one and none went out with the keys that records of ours go on with.
@@ -49,7 +41,7 @@ import Testing
             let outcome = pair.shakeHands()
             #expect(pair.server.makesRecords)
             #expect(outcome.server?.resumed == (resumes && round > 0))
-            exchange(pair, 30_000)
+            pair.exchange(30_000)
         }
     }
 
@@ -57,7 +49,7 @@ import Testing
         // The client offers a key for X25519, so it is asked for another one (RFC 8446 section 4.1.4).
         let pair = try pair { $0.curves = "P-384" }
         #expect(pair.server.makesRecords)
-        exchange(pair, 30_000)
+        pair.exchange(30_000)
     }
 
     /// Every byte on its own, in both directions, from the first one on.
@@ -87,7 +79,7 @@ import Testing
         let outcome = pair.shakeHands()
         #expect(outcome.server?.records == (makes ? .gateway : .openSSL))
         #expect(pair.server.makesRecords == makes)
-        exchange(pair, 100_000)
+        pair.exchange(100_000)
     }
 
     /// AES-GCM is good for so many records of one key and no more (RFC 8446 section 5.5).
@@ -96,7 +88,7 @@ import Testing
         let last: UInt64 = 1 << 23
         pair.server.sentRecords = last - 1
         pair.client.receivedRecords = last - 1
-        for _ in 0..<3 { exchange(pair, 1_000) }
+        for _ in 0..<3 { pair.exchange(1_000) }
         #expect(pair.server.sentRecords == 2)
         #expect(pair.client.receivedRecords == 2)
     }
@@ -165,22 +157,12 @@ private final class SlowLine {
 
     init() throws {
         reactor = try Reactor()
-        let one = SlowLine.sockets(), other = SlowLine.sockets()
+        let one = TLSPair.local(), other = TLSPair.local()
         (server, client) = (one[0], other[0])
         ends = [one[1], other[1]]
     }
 
     deinit { for fd in [server, client] + ends { close(fd) } }
-
-    private static func sockets() -> [Int32] {
-        var fds: [Int32] = [0, 0]
-        // SAFETY: socketpair writes two descriptors into an array of two.
-        let result = unsafe fds.withUnsafeMutableBufferPointer {
-            unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, $0.baseAddress)
-        }
-        precondition(result == 0)
-        return fds
-    }
 
     func move() {
         for (from, to) in [(ends[0], ends[1]), (ends[1], ends[0])] {

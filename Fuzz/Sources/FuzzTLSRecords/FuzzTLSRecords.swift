@@ -49,7 +49,8 @@ struct Model {
         guard !bytes.isEmpty else { return broken() }
         for (index, byte) in bytes.enumerated() {
             message.append(byte)
-            guard zip(message, [24, 0, 0, 1]).allSatisfy({ $0 == $1 }) else { return broken() }
+            // Its kind is judged at once, its length when it is whole.
+            guard message[0] == 24, message.count != 4 || message == [24, 0, 0, 1] else { return broken() }
             guard message.count == 5 else { continue }
             guard byte < 2, index + 1 == bytes.count else { return broken() }
             message = []
