@@ -99,6 +99,7 @@ struct Play {
     var received: [UInt8] = []
     private var state = Int(SLUICE_RECORDS_FULL)
     private var isDisturbed = false
+    private var serverUpdates = 0
     private var value: UInt8 = 0
 
     init(_ line: Line) { self.line = line }
@@ -134,15 +135,22 @@ struct Play {
             if !isOver { require(got == sent, "an answer that is another one") }
         default:
             let length = script.byte()
-            guard length > 200, !script.isOver else { return line.server.updateKey() }
+            guard length > 200, !script.isOver else { return updateServerKey() }
             isDisturbed = true
             line.disturb(script.bytes(length - 200))
         }
     }
 
+    /// The client counts too: ours, and those that it asked for.
+    private mutating func updateServerKey() {
+        guard model.keyUpdates + serverUpdates < 60 else { return }
+        serverUpdates += 1
+        line.server.updateKey()
+    }
+
     private mutating func send(_ type: UInt8, _ bytes: [UInt8], padding: Int = 0) {
         // More than that at once is refused, which is a matter of counting and not of records.
-        guard !isDisturbed, model.keyUpdates < 60 else { return }
+        guard !isDisturbed, model.keyUpdates + serverUpdates < 60 else { return }
         let changes = model.take(type, bytes, padding)
         line.client.sendRecord(Int32(type), bytes, padding: padding)
         // Off its socket, which has an end.
@@ -168,7 +176,7 @@ struct Play {
         switch model.end {
         case .broken: require(state == Int(SLUICE_RECORDS_BROKEN), "what nobody may send was taken")
         case .ended: require(state == Int(SLUICE_RECORDS_ENDED), "an end that is none")
-        case .none: require(isDisturbed || state == Int(SLUICE_RECORDS_DRAINED), "refused: \(line.server.failure)")
+        case .none: require(isDisturbed || state == Int(SLUICE_RECORDS_DRAINED), "refused: \(state), \(line.server.note), \(line.server.systemError), \(model.keyUpdates) key updates")
         }
     }
 }
