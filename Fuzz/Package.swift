@@ -51,6 +51,7 @@ let package = Package(
         fuzzer("FuzzWebSocket"),
         protocolFuzzer("FuzzHTTP2"),
         protocolFuzzer("FuzzClientHello"),
+        protocolFuzzer("FuzzTLSRecords"),
         protocolFuzzer("FuzzRESP"),
         .executableTarget(
             name: "FuzzForwarded", dependencies: rules + [.product(name: "SluiceGateway", package: "sluice")], swiftSettings: settings),

@@ -29,6 +29,8 @@ struct sluice_secret {
     unsigned char bytes[SLUICE_SECRET_MOST];
     size_t count;
     uint64_t records; // of its direction, since it is in use
+    unsigned char key[32], iv[12]; // that follow from it, where both counts say so
+    size_t key_count, iv_count;
 };
 struct sluice_secrets {
     struct sluice_secret ours, theirs;

@@ -13,6 +13,8 @@
 #define CIPHER_MOST (PLAIN_MOST + 256)
 // What alerts and KeyUpdates need at most.
 #define SHORT_MOST 8
+// A full record, and a KeyUpdate before it.
+#define MOST_OF_A_TURN (HEADER + PLAIN_MOST + 1 + TAG + HEADER + SHORT_MOST + 1 + TAG)
 // Pieces from here on are encrypted where they lie; shorter ones are copied next to one another first.
 #define DIRECT 2048
 // AES-GCM is good for 2^24.5 full records of one key (RFC 8446 section 5.5).
@@ -35,6 +37,7 @@ enum {
 static int begin_record(struct direction *way, const uint8_t *header) {
     unsigned char nonce[NONCE];
     int count;
+    if (!way->has_keys) return 0;
     memcpy(nonce, way->iv, NONCE);
     for (int index = 0; index < 8; index++) nonce[4 + index] ^= (unsigned char)(way->sequence >> (56 - 8 * index));
     way->sequence++;
@@ -59,10 +62,11 @@ static int end_sealing(struct direction *way, uint8_t *tag) {
     return EVP_CipherFinal_ex(way->cipher, tag, &count) == 1 && EVP_CIPHER_CTX_ctrl(way->cipher, EVP_CTRL_AEAD_GET_TAG, TAG, tag) == 1;
 }
 
-// Puts a short record that is no application data behind what was collected.
+// Puts a short record that is no application data behind what was collected. Behind close_notify nobody waits for one.
 static int put(struct sluice_tls_io *io, uint8_t type, const uint8_t *bytes, size_t length) {
     uint8_t record[HEADER + SHORT_MOST + 1 + TAG];
     struct direction *way = &io->records->out;
+    if (io->records->closed) return 1;
     write_header(record, length + 1 + TAG);
     memcpy(record + HEADER, bytes, length);
     record[HEADER + length] = type;
@@ -118,14 +122,21 @@ static int seal(struct sluice_tls_io *io, const struct iovec **vector, size_t *o
 
 ptrdiff_t sluice_records_write(struct sluice_tls_io *io, const struct iovec *vectors, int count, size_t most) {
     struct sluice_tls_room *room = io->room;
-    size_t offered = 0, done = 0, offset = 0;
+    size_t offered = 0, done = 0, offset = 0, before = room->collected;
+    // Nothing follows an alert that ends the connection, nor close_notify.
+    if (io->records->fate == SLUICE_RECORDS_BROKEN || io->records->closed) return -1;
     for (int index = 0; index < count && offered < most; index++) offered += vectors[index].iov_len;
     if (offered > most) offered = most;
     while (done < offered) {
         size_t length = offered - done < PLAIN_MOST ? offered - done : PLAIN_MOST;
-        if (room->capacity - room->collected < HEADER + PLAIN_MOST + 1 + TAG) break;
-        if (io->records->out.sequence >= RECORDS_OF_A_KEY && !put_key_update(io)) return -1;
-        if (!seal(io, &vectors, &offset, length)) return -1;
+        if (room->capacity - room->collected < MOST_OF_A_TURN) break;
+        int fine = io->records->out.sequence < RECORDS_OF_A_KEY || put_key_update(io);
+        if (!fine || !seal(io, &vectors, &offset, length)) {
+            // The room is everybody's: what is not going to be sent must not stay there.
+            room->collected = before;
+            io->records->fate = SLUICE_RECORDS_BROKEN;
+            return -1;
+        }
         done += length;
     }
     return (ptrdiff_t)done;
@@ -133,13 +144,32 @@ ptrdiff_t sluice_records_write(struct sluice_tls_io *io, const struct iovec *vec
 
 int sluice_records_close(struct sluice_tls_io *io) {
     static const uint8_t bytes[2] = {1, CLOSE_NOTIFY};
-    return io->records->fate == SLUICE_RECORDS_BROKEN || put(io, ALERT, bytes, sizeof bytes);
+    int fine = io->records->fate == SLUICE_RECORDS_BROKEN || put(io, ALERT, bytes, sizeof bytes);
+    io->records->closed = 1;
+    return fine;
 }
 
 int sluice_records_update(struct sluice_tls_io *io) { return put_key_update(io); }
 
-int sluice_records_put(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length) {
-    return length <= SHORT_MOST && put(io, (uint8_t)type, bytes, length);
+int sluice_records_forge(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length, size_t padding) {
+    struct direction *way = &io->records->out;
+    size_t inner = length + 1 + padding;
+    uint8_t *record = inner + TAG > 0xffff ? NULL : OPENSSL_zalloc(HEADER + inner + TAG);
+    if (record == NULL) return 0;
+    uint8_t *body = record + HEADER;
+    write_header(record, inner + TAG);
+    if (length > 0) memcpy(body, bytes, length);
+    body[length] = (uint8_t)type;
+    int fine = begin_record(way, record) && crypt(way, body, body, inner) && end_sealing(way, body + inner) &&
+               sluice_tls_collect(io, record, HEADER + inner + TAG);
+    OPENSSL_free(record);
+    return fine;
+}
+
+int sluice_records_forge_keys(struct sluice_tls_io *io) { return sluice_next_keys(io->records, &io->records->out); }
+
+uint64_t *sluice_records_sequence(struct sluice_tls_io *io, int sends) {
+    return sends ? &io->records->out.sequence : &io->records->in.sequence;
 }
 
 // MARK: Receiving
@@ -261,6 +291,7 @@ static ptrdiff_t whole_record(const uint8_t *bytes, size_t count) {
 
 static int refuse_header(struct sluice_tls_io *io, const uint8_t *bytes) {
     if (bytes[0] != APPLICATION_DATA) return refuse(io, UNEXPECTED_MESSAGE, "a record that is not encrypted");
+    if (bytes[1] != 3) return refuse(io, DECODE_ERROR, "bytes that are no record of TLS");
     return refuse(io, RECORD_OVERFLOW, "a record longer than any may be");
 }
 

@@ -8,6 +8,7 @@
 
 struct direction {
     EVP_CIPHER_CTX *cipher;
+    int has_keys; // else nothing may be done: what they were set to halfway would see a nonce twice
     uint64_t sequence;
     unsigned char iv[NONCE];
     unsigned char secret[SLUICE_SECRET_MOST];
@@ -19,6 +20,7 @@ struct sluice_records {
     EVP_MD_CTX *hash;
     size_t secret_bytes, key_bytes;
     int fate;      // what reading came to an end with, for ever
+    int closed;    // close_notify was sent
     unsigned empty;
     unsigned char message[5]; // a KeyUpdate, as far as it is here
     size_t message_count;

@@ -51,13 +51,15 @@ static int expand(struct sluice_records *records, const unsigned char *secret, c
 static int set_keys(struct sluice_records *records, struct direction *way) {
     unsigned char key[32];
     way->sequence = 0;
+    way->has_keys = 0;
     int fine = expand(records, way->secret, "key", key, records->key_bytes) && expand(records, way->secret, "iv", way->iv, NONCE) &&
                EVP_CipherInit_ex(way->cipher, NULL, NULL, key, NULL, -1);
     OPENSSL_cleanse(key, sizeof key);
-    return fine;
+    return way->has_keys = fine;
 }
 
 int sluice_next_keys(struct sluice_records *records, struct direction *way) {
+    way->has_keys = 0;
     return expand(records, way->secret, "traffic upd", way->secret, records->secret_bytes) && set_keys(records, way);
 }
 
@@ -66,7 +68,11 @@ static int begin_direction(struct sluice_records *records, struct direction *way
     way->cipher = EVP_CIPHER_CTX_new();
     if (way->cipher == NULL || !EVP_CipherInit_ex(way->cipher, cipher, NULL, NULL, NULL, seals)) return 0;
     memcpy(way->secret, secret->bytes, records->secret_bytes);
-    if (!set_keys(records, way)) return 0;
+    if (secret->key_count == records->key_bytes && secret->iv_count == NONCE) {
+        memcpy(way->iv, secret->iv, NONCE);
+        way->has_keys = EVP_CipherInit_ex(way->cipher, NULL, NULL, secret->key, NULL, -1);
+    }
+    if (!way->has_keys && !set_keys(records, way)) return 0;
     // Tickets went out with these keys already.
     way->sequence = secret->records;
     return 1;
@@ -96,34 +102,36 @@ static int cipher_of(const SSL *ssl) {
     }
 }
 
-int sluice_records_begin(struct sluice_tls_io *io, SSL *ssl) {
-    int index = cipher_of(ssl);
-    struct sluice_secrets *secrets = io->secrets;
+// Whether OpenSSL stands where records of ours can go on.
+static int is_possible(const struct sluice_tls_io *io, SSL *ssl) {
     // A client that wants short records (RFC 6066 section 4) gets them from OpenSSL.
     const SSL_SESSION *session = SSL_get_session(ssl);
     if (session == NULL || SSL_SESSION_get_max_fragment_length(session) != TLSEXT_max_fragment_length_DISABLED) return 0;
     // Something that OpenSSL has read is something that we would never see.
-    if (index < 0 || io->ktls || SSL_version(ssl) != TLS1_3_VERSION || secrets == NULL || io->record_left != 0 || SSL_has_pending(ssl)) return 0;
-    pthread_once(&algorithms_once, fetch_algorithms);
-    EVP_MD *digest = digests[index == 1];
-    struct sluice_records *records = OPENSSL_zalloc(sizeof *records);
-    if (records == NULL || digest == NULL || ciphers[index] == NULL) {
-        OPENSSL_free(records);
-        return 0;
-    }
-    io->records = records;
-    records->digest = digest;
-    records->secret_bytes = (size_t)EVP_MD_get_size(digest);
+    return SSL_version(ssl) == TLS1_3_VERSION && !io->ktls && io->secrets != NULL && io->record_left == 0 && !SSL_has_pending(ssl);
+}
+
+// 1 when all of it is there; what is not, sluice_records_free takes away.
+static int begin(struct sluice_tls_io *io, int index) {
+    struct sluice_secrets *secrets = io->secrets;
+    struct sluice_records *records = io->records = OPENSSL_zalloc(sizeof *records);
+    if (records == NULL || ciphers[index] == NULL || digests[index == 1] == NULL) return 0;
+    records->digest = digests[index == 1];
+    records->secret_bytes = (size_t)EVP_MD_get_size(records->digest);
     records->key_bytes = (size_t)EVP_CIPHER_get_key_length(ciphers[index]);
     records->hash = EVP_MD_CTX_new();
-    int fine = records->hash && secrets->theirs.count == records->secret_bytes && secrets->ours.count == records->secret_bytes &&
-               begin_direction(records, &records->in, ciphers[index], &secrets->theirs, 0) &&
-               begin_direction(records, &records->out, ciphers[index], &secrets->ours, 1);
-    if (!fine) {
-        sluice_records_free(io);
-        return 0;
-    }
-    OPENSSL_clear_free(secrets, sizeof *secrets);
+    return records->hash && secrets->theirs.count == records->secret_bytes && secrets->ours.count == records->secret_bytes &&
+           begin_direction(records, &records->in, ciphers[index], &secrets->theirs, 0) &&
+           begin_direction(records, &records->out, ciphers[index], &secrets->ours, 1);
+}
+
+int sluice_records_begin(struct sluice_tls_io *io, SSL *ssl) {
+    int index = is_possible(io, ssl) ? cipher_of(ssl) : -1;
+    pthread_once(&algorithms_once, fetch_algorithms);
+    int fine = index >= 0 && begin(io, index);
+    if (!fine) sluice_records_free(io);
+    // Nobody needs them any more, whatever came of it.
+    OPENSSL_clear_free(io->secrets, sizeof *io->secrets);
     io->secrets = NULL;
-    return 1;
+    return fine;
 }

@@ -211,6 +211,7 @@ final class HandshakingConnection: Channel {
 
     private func finish(_ info: TLSConnectionInfo) {
         worker.metrics.add(info.resumed ? .tlsHandshakesResumed : .tlsHandshakesFull)
+        worker.metrics.add(info.records.counter)
         worker.cancel(deadline)
         worker.handshakeEnded(self)
         client.tls = TLSInfo(info, began: began * 1_000_000, ended: worker.nowNanoseconds)

@@ -124,6 +124,7 @@ extension ListenerState {
         options.alpn = protocols.contains(.http2) ? ["h2", "http/1.1"] : ["http/1.1"]
         options.ticketKeys = ticketKeys
         options.usesKernel = tls.usesKernel
+        options.makesRecords = tls.makesRecords
         options.rejectsUnknownNames = tls.refusesUnknownNames
         options.clients = tls.clients.map { ClientVerification($0, files) }
         options.ciphers = tls.ciphers

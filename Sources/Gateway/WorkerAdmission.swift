@@ -34,3 +34,14 @@ extension Worker {
         for acceptor in acceptors { acceptor.isPaused = pause }
     }
 }
+
+extension RecordMaker {
+    /// Connections of this kind.
+    var counter: Counter {
+        switch self {
+        case .gateway: .tlsRecordsGateway
+        case .openSSL: .tlsRecordsOpenSSL
+        case .kernel: .tlsRecordsKernel
+        }
+    }
+}

@@ -82,6 +82,8 @@ public struct ServerOptions: Sendable {
     public var curves: String?
     /// Let the kernel make records where it can.
     public var usesKernel = true
+    /// Make records of TLS 1.3 here where the kernel does not; otherwise OpenSSL makes them.
+    public var makesRecords = true
     /// A larger ClientHello is refused.
     public var helloBytes = 16 << 10
     /// Clients may go on with a session of before; otherwise every connection shakes hands in full.

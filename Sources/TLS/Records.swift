@@ -41,7 +41,7 @@ extension TLSTransport {
     }
 
     // SAFETY: a static string of `records.c`.
-    private var note: String { unsafe io?.pointee.note.map { unsafe String(cString: $0) } ?? "" }
+    var note: String { unsafe io?.pointee.note.map { unsafe String(cString: $0) } ?? "" }
 
     /// - Returns: how many plain bytes are in records now, or nil when OpenSSL refuses.
     func seal(_ vectors: UnsafeMutableBufferPointer<iovec>) -> Int? {

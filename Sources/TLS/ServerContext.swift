@@ -17,6 +17,7 @@ import COpenSSL
     private let rejectsUnknownNames: Bool
     /// A larger ClientHello is refused.
     let helloBytes: Int
+    let makesRecords: Bool
 
     /// - Throws: the first certificate or key that cannot be used.
     public init(_ sources: [CertificateSource], options: ServerOptions = ServerOptions()) throws(TLSConfigurationError) {
@@ -26,6 +27,7 @@ import COpenSSL
         warnings = loaded.compactMap { $0.dateWarning() }
         rejectsUnknownNames = options.rejectsUnknownNames
         helloBytes = options.helloBytes
+        makesRecords = options.makesRecords
         // SAFETY: freed in deinit, after the contexts that refer to it.
         unsafe shared = .allocate(capacity: 1)
         unsafe shared.initialize(to: sluice_server())

@@ -17,6 +17,13 @@ public struct TLSConnectionInfo: Sendable {
     public var fingerprint = ""
     /// The client's certificate, when it showed one.
     public var peer: PeerCertificate?
+    /// Who makes the records of what is sent.
+    public var records = RecordMaker.openSSL
+}
+
+public enum RecordMaker: Sendable {
+    /// This room (`COpenSSL/records.c`), OpenSSL, or the kernel (kTLS).
+    case gateway, openSSL, kernel
 }
 
 public enum HandshakeResult: Sendable {
@@ -66,7 +73,7 @@ public enum HandshakeResult: Sendable {
         // SAFETY: as above.
         unsafe io?.pointee.hello_limit = context.helloBytes
         // SAFETY: as above.
-        unsafe io?.pointee.whole = 1
+        unsafe io?.pointee.whole = context.makesRecords ? 1 : 0
     }
 
     /// The client's end, towards an origin.
@@ -143,6 +150,7 @@ public enum HandshakeResult: Sendable {
         takeCounts()
         var info = connectionInfo()
         info.fingerprint = takeFingerprint()
+        info.records = makesRecords ? .gateway : takesPlainBytes ? .kernel : .openSSL
         return info
     }
 
@@ -258,7 +266,7 @@ public enum HandshakeResult: Sendable {
         }
         var moved = dropEncrypted(&output, keeping: 0)
         guard output.byteCount > 0 else { return .moved(moved, drained: false) }
-        guard let count = encrypt(output) else { return broken(EPROTO, OpenSSLError.take().text) }
+        guard let count = encrypt(output) else { return refused() }
         encrypted = count
         switch flush() {
         case .failed: return broken(systemError)
@@ -269,6 +277,13 @@ public enum HandshakeResult: Sendable {
             moved += dropEncrypted(&output, keeping: keptBytes)
             return moved > 0 ? .moved(moved, drained: true) : .wouldBlock
         }
+    }
+
+    private func refused() -> IOResult {
+        let why = makesRecords ? note : OpenSSLError.take().text
+        // The room is everybody's: what was encrypted before the fault must not stay there.
+        _ = flush()
+        return broken(EPROTO, why)
     }
 
     // SAFETY: the state belongs to this object.

@@ -39,12 +39,43 @@ extension TLSTransport {
     // SAFETY: the state belongs to this object.
     func forge() { unsafe io?.pointee.whole = 1 }
 
-    /// Sends a record of any type, of at most 8 bytes.
-    func sendRecord(_ type: Int32, _ bytes: [UInt8]) {
+    /// Sends a record of any type and length, also such as nobody may send.
+    /// - Parameter padding: zero bytes behind the type (RFC 8446 section 5.4).
+    func sendRecord(_ type: Int32, _ bytes: [UInt8], padding: Int = 0) {
         guard let io = unsafe io else { return }
         // SAFETY: the array is alive for the call.
-        _ = unsafe bytes.withUnsafeBufferPointer { unsafe sluice_records_put(io, type, $0.baseAddress, $0.count) }
+        _ = unsafe bytes.withUnsafeBufferPointer { unsafe sluice_records_forge(io, type, $0.baseAddress, $0.count, padding) }
         _ = unsafe sluice_tls_flush(io)
+    }
+
+    /// Changes the keys that records are sent with, and says nothing of it.
+    func changeKeysSilently() { if let io = unsafe io { _ = unsafe sluice_records_forge_keys(io) } }
+
+    /// The number of the next record that is sent (RFC 8446 section 5.3).
+    var sentRecords: UInt64 {
+        get { unsafe io.map { unsafe sluice_records_sequence($0, 1).pointee } ?? 0 }
+        set { if let io = unsafe io { unsafe sluice_records_sequence(io, 1).pointee = newValue } }
+    }
+
+    /// The number of the next record that is received.
+    var receivedRecords: UInt64 {
+        get { unsafe io.map { unsafe sluice_records_sequence($0, 0).pointee } ?? 0 }
+        set { if let io = unsafe io { unsafe sluice_records_sequence(io, 0).pointee = newValue } }
+    }
+
+    /// Decrypts into exactly `room` bytes, which no `ReadBuffer` is as small as: what came, and why there is not more
+    /// (`SLUICE_RECORDS_...`).
+    func readRecords(room: Int) -> (bytes: [UInt8], state: Int) {
+        guard let io = unsafe io else { return ([], -1) }
+        var count = 0
+        var state: Int32 = 0
+        unsafe io.pointee.drained = 0
+        // SAFETY: C writes at most the room it is given; only what it says is there is read.
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(room, 1))
+        defer { unsafe memory.deallocate() }
+        unsafe state = sluice_records_read(io, memory, room, &count)
+        _ = unsafe sluice_tls_flush(io)
+        return unsafe (Array(UnsafeBufferPointer(start: memory, count: count)), Int(state))
     }
 
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3).

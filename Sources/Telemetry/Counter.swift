@@ -29,6 +29,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case tlsHandshakesFull, tlsHandshakesResumed, tlsHandshakesFailed
     /// Given up while unfinished, to make room for newer ones.
     case tlsHandshakesDropped
+    /// Connections by who makes the records of what is sent on them.
+    case tlsRecordsGateway, tlsRecordsOpenSSL, tlsRecordsKernel
     case tlsTicketRotations
     case http1Errors
     case http2StreamErrors, http2ConnectionErrors

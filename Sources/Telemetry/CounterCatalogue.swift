@@ -93,6 +93,9 @@ extension Counter {
                     (.tlsHandshakesFull, "full"), (.tlsHandshakesResumed, "resumed"), (.tlsHandshakesFailed, "failed"),
                     (.tlsHandshakesDropped, "dropped"),
                 ])
+            + series(
+                "tls_connections_total", .counter, "TLS connections of clients, by who makes the records of what is sent.", "records",
+                [(.tlsRecordsGateway, "gateway"), (.tlsRecordsOpenSSL, "openssl"), (.tlsRecordsKernel, "kernel")])
             + one(.tlsTicketRotations, "tls_ticket_rotations_total", .counter, "New keys for session tickets taken into use.")
             + one(.http1Errors, "http1_errors_total", .counter, "Malformed HTTP/1 messages from clients.")
             + series(

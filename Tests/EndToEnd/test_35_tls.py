@@ -1,13 +1,17 @@
 """TLS with clients: certificates by name and kind of key, tickets, staples, policies, reload."""
+import hashlib
+import json
 import os
 import socket
 import ssl
 import subprocess
+from http.client import HTTPResponse
 
 import pytest
 
 from harness.authority import RSA, Authority
 from harness.gateway import binary
+from harness.origin import PATTERN
 from harness.tls import TLS, TLS12, TLS13, pair, server
 from harness.waiting import wait_until
 
@@ -51,6 +55,29 @@ def test_other_hosts_may_be_served(serve, authority):
     connection = TLS(authority).connect(gateway, "one.test")
     connection.sendall(b"GET / HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n")
     assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+# Who makes records
+
+@pytest.mark.parametrize("maker", ["gateway", "openssl"])
+def test_who_makes_records_is_the_operators_choice(serve, authority, maker):
+    gateway = serve(f"certificates: [{pair(authority.issue('one', ['one.test']))}], kernel: false, records: {maker}")
+    body = os.urandom(3_000_000)
+    for version, counted in ((TLS13, maker), (TLS12, "openssl")):
+        before = gateway.metric("sluice_tls_connections_total", records=counted)
+        connection = TLS(authority, version=version).connect(gateway, "one.test")
+        assert ask(connection, b"GET /bytes/3000000 HTTP/1.1\r\nHost: one.test\r\n\r\n") == (PATTERN * 46)[:3_000_000]
+        told = json.loads(ask(connection, b"POST / HTTP/1.1\r\nHost: one.test\r\nContent-Length: %d\r\n\r\n" % len(body) + body))
+        assert told["body_sha256"] == hashlib.sha256(body).hexdigest()
+        wait_until(lambda: gateway.metric("sluice_tls_connections_total", records=counted) == before + 1, "the connection is counted")
+
+
+def ask(connection, request: bytes) -> bytes:
+    connection.sendall(request)
+    answer = HTTPResponse(connection)
+    answer.begin()
+    assert answer.status == 200
+    return answer.read()
 
 
 # Versions, ciphers, curves

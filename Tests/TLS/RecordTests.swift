@@ -26,31 +26,23 @@ import Testing
         return pair
     }
 
-    private func exchange(_ pair: TLSPair, _ count: Int) {
-        let sent = pattern(count)
-        pair.serverOutput.append(copying: sent.span)
-        pair.clientOutput.append(copying: sent.span)
-        expectSame(pair.download(), sent)
-        expectSame(pair.upload(), sent)
-    }
-
     @Test func serversOfTLS13MakeTheirRecords() throws {
         #expect(try pair().server.makesRecords)
         let old = try pair { $0.setMaximumVersionTLS12() }
         #expect(!old.server.makesRecords)
-        exchange(old, 100_000)
+        old.exchange(100_000)
     }
 
     @Test(arguments: ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
     func everySuite(name: String) throws {
         let pair = try pair { $0.setSuites(name) }
         #expect(pair.server.makesRecords)
-        for count in [1, 16_383, 16_384, 16_385, 300_000] { exchange(pair, count) }
+        for count in [1, 16_383, 16_384, 16_385, 300_000] { pair.exchange(count) }
     }
 
     @Test func paddingIsTakenOff() throws {
         let pair = try pair { $0.setPadding(512) }
-        for count in [1, 511, 512, 20_000] { exchange(pair, count) }
+        for count in [1, 511, 512, 20_000] { pair.exchange(count) }
     }
 
     @Test func whatHasNoPlaceComesWithTheNextCall() throws {
@@ -78,9 +70,9 @@ import Testing
         let pair = try pair()
         for _ in 0..<5 {
             pair.client.updateKey(requesting: true)
-            exchange(pair, 40_000)
+            pair.exchange(40_000)
             pair.server.updateKey()
-            exchange(pair, 40_000)
+            pair.exchange(40_000)
         }
     }
 

@@ -33,7 +33,8 @@ final class TLSPair {
         clientOutput = OutputBuffer(pool: pool)
     }
 
-    private static func local() -> [Int32] {
+    /// Two sockets that are joined.
+    static func local() -> [Int32] {
         var fds: [Int32] = [0, 0]
         // SAFETY: socketpair writes two descriptors into an array of two.
         let result = unsafe fds.withUnsafeMutableBufferPointer {
@@ -150,6 +151,15 @@ func pattern(_ count: Int) -> [UInt8] {
 }
 
 extension TLSPair {
+    /// So many bytes in both directions.
+    func exchange(_ count: Int) {
+        let sent = pattern(count)
+        serverOutput.append(copying: sent.span)
+        clientOutput.append(copying: sent.span)
+        expectSame(download(), sent)
+        expectSame(upload(), sent)
+    }
+
     /// Writes bytes to the server's socket as they are.
     func writeRaw(_ bytes: [UInt8]) {
         // SAFETY: the array is alive for the length of the call.

@@ -92,8 +92,11 @@ ptrdiff_t sluice_records_write(struct sluice_tls_io *io, const struct iovec *vec
 int sluice_records_close(struct sluice_tls_io *io);
 // Puts a KeyUpdate there, for tests. 0 when that fails.
 int sluice_records_update(struct sluice_tls_io *io);
-// Puts a record of any kind there, of at most 8 bytes: for tests, which forge. 0 when that fails.
-int sluice_records_put(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length);
+// For tests, which forge: a record of any type, length and padding, also such as nobody may send; new keys that nobody is told of;
+// the number of the next record of a direction.
+int sluice_records_forge(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length, size_t padding);
+int sluice_records_forge_keys(struct sluice_tls_io *io);
+uint64_t *sluice_records_sequence(struct sluice_tls_io *io, int sends);
 
 // MARK: Server contexts
 

@@ -12,6 +12,7 @@ extension ConfigurationBuilder {
         tls.curves = section["curves"]?.text
         tls.clients = clients(section)
         tls.usesKernel = section["kernel"]?.boolean ?? true
+        tls.makesRecords = section["records"]?.text != "openssl"
         tls.refusesUnknownNames = section["unknown_names"]?.text == "refuse"
         tls.refusesOtherNames = section["other_hosts"]?.text != "serve"
         return tls

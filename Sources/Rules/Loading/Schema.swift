@@ -133,6 +133,7 @@ enum Schema {
         SchemaKey("curves", .text(maximum: 1024), "Groups for key exchange, best first. Default `X25519:P-256:P-384`."),
         SchemaKey("client", .object(clientCertificates), "Ask clients for certificates."),
         SchemaKey("kernel", .boolean, "Let the kernel encrypt answers where it can (kTLS). Default true."),
+        SchemaKey("records", .choice(["gateway", "openssl"]), "Who makes the records of TLS 1.3 that the kernel does not: the gateway itself (default), or OpenSSL, which costs more for each request."),
         SchemaKey("unknown_names", .choice(["serve", "refuse"]), "A name no certificate covers gets the first certificate (default), or no connection."),
         SchemaKey("other_hosts", .choice(["refuse", "serve"]), "Requests for hosts that the connection's certificate does not cover get 421 (default), or are served."),
     ])

@@ -91,6 +91,8 @@ public struct ListenerTLS: Sendable {
     public var refusesUnknownNames = false
     /// The kernel may make records.
     public var usesKernel = true
+    /// Records that the kernel does not make are made by the gateway, where it can; otherwise by OpenSSL.
+    public var makesRecords = true
     /// Requests for hosts that the connection's certificate does not cover get 421.
     public var refusesOtherNames = true
 }
