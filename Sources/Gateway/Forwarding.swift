@@ -54,7 +54,7 @@ enum ViaField {
             at = skip(value, at) { $0 != 32 && $0 != 9 && $0 != 44 }
             at = skip(value, at) { $0 == 32 || $0 == 9 }
             let end = skip(value, at) { $0 != 32 && $0 != 9 && $0 != 44 }
-            if end - at == name.count, isSame(value, at, name) { count += 1 }
+            if value.extracting(at..<end).equals(name) { count += 1 }
             at = skip(value, end) { $0 != 44 }
         }
         return count
@@ -64,10 +64,5 @@ enum ViaField {
         var at = from
         while at < value.count, matches(value[at]) { at += 1 }
         return at
-    }
-
-    private static func isSame(_ value: borrowing Span<UInt8>, _ at: Int, _ name: borrowing Span<UInt8>) -> Bool {
-        for index in 0..<name.count where value[at + index] != name[index] { return false }
-        return true
     }
 }

@@ -32,8 +32,7 @@ public final class HookFunction {
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
     private(set) var hasEvents = false
     /// Of the call that `start` runs, until it takes it.
-    var startOutcome = HookOutcome.proceed(.unchanged)
-    var hasStartOutcome = false
+    var startOutcome: HookOutcome?
     /// Timers by number, with the slot of their call.
     var timers: [Int32: Int32] = [:]
     var lastTimer: Int32 = 0

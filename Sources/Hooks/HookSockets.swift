@@ -130,7 +130,7 @@ extension HookFunction {
         call.socket.isOpen = false
         call.socketActions.removeAll()
         endTail(call)
-        events.insert(.socketBroken(call, failure), at: call.progress.resultWaits ? events.count : max(events.count - 1, 0))
+        tellOfEnd(.socketBroken(call, failure), of: call)
     }
 }
 

@@ -190,7 +190,7 @@ extension HookFunction {
         call.requestOutput.removeAll()
         call.responseOutput.removeAll()
         endTail(call)
-        events.insert(.bodyBroken(call, failure), at: call.progress.resultWaits ? events.count : max(events.count - 1, 0))
+        tellOfEnd(.bodyBroken(call, failure), of: call)
     }
 }
 

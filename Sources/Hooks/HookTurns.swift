@@ -101,7 +101,6 @@ extension HookFunction {
         call.progress.resultWaits = true
         if call.progress.starting {
             startOutcome = outcome
-            hasStartOutcome = true
         } else {
             events.append(.finished(call, outcome))
         }
@@ -109,10 +108,9 @@ extension HookFunction {
 
     /// The outcome that operations reported while `start` ran.
     private func takeOutcome(of call: HookCall) -> HookOutcome? {
-        if hasStartOutcome {
-            hasStartOutcome = false
+        if startOutcome != nil {
             call.progress.resultWaits = false
-            return exchange(&startOutcome, with: .proceed(.unchanged))
+            return startOutcome.take()
         }
         guard hasEvents else { return nil }
         for (index, event) in events.enumerated() {
@@ -262,6 +260,11 @@ extension HookFunction {
         cancelSubrequests(call)
         end(call)
         if !call.progress.resultWaits { events.append(.released(call)) }
+    }
+
+    /// Tells of what `endTail` has ended, before its `released` where there is one.
+    func tellOfEnd(_ event: HookEvent, of call: HookCall) {
+        events.insert(event, at: call.progress.resultWaits ? events.count : max(events.count - 1, 0))
     }
 
     private func cancelSubrequests(_ call: HookCall) {
