@@ -108,7 +108,7 @@ static int arm(const unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *ciph
     digest[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(key + 48), 32);
     digest[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"sha256", 0);
     digest[2] = OSSL_PARAM_construct_end();
-    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 16, iv, seal) == 1 && EVP_MAC_CTX_set_params(mac, digest) == 1;
+    return EVP_CipherInit_ex(cipher, sluice_aes_256_cbc(), NULL, key + 16, iv, seal) == 1 && EVP_MAC_CTX_set_params(mac, digest) == 1;
 }
 
 // SSL_CTX_set_tlsext_ticket_key_evp_cb(3): 1 go on, 2 go on and renew, 0 no such key, -1 error.

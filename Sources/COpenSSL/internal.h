@@ -12,6 +12,9 @@ int sluice_on_ticket_made(SSL *ssl, void *arg);
 SSL_TICKET_RETURN sluice_on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_length,
                                           SSL_TICKET_STATUS status, void *arg);
 
+// What tickets are encrypted with.
+const EVP_CIPHER *sluice_aes_256_cbc(void);
+
 // Adds the revocation lists to a store: how many, or -1.
 int sluice_take_revocations(X509_STORE *store, const unsigned char *pem, size_t length, int64_t *until);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define HEADER 5
-#define TAG 16
+#define TAG SLUICE_AEAD_TAG
 #define PLAIN_MOST 16384
 #define CIPHER_MOST (PLAIN_MOST + 256)
 // What alerts and KeyUpdates need at most.
@@ -34,19 +34,17 @@ enum {
 // MARK: One record
 
 // The nonce of the next record, and its header as what is authenticated besides (RFC 8446 section 5.2 and 5.3).
-static int begin_record(struct direction *way, const uint8_t *header) {
-    unsigned char nonce[NONCE];
-    int count;
+static int begin_record(const struct sluice_records *records, struct direction *way, const uint8_t *header) {
+    uint8_t nonce[SLUICE_AEAD_NONCE];
     if (!way->has_keys) return 0;
-    memcpy(nonce, way->iv, NONCE);
+    memcpy(nonce, way->iv, sizeof nonce);
     for (int index = 0; index < 8; index++) nonce[4 + index] ^= (unsigned char)(way->sequence >> (56 - 8 * index));
     way->sequence++;
-    return EVP_CipherInit_ex(way->cipher, NULL, NULL, NULL, nonce, -1) == 1 && EVP_CipherUpdate(way->cipher, NULL, &count, header, HEADER) == 1;
+    return sluice_aead_begin(records->aead, way->cipher, nonce, way->seals, header, HEADER);
 }
 
-static int crypt(struct direction *way, uint8_t *to, const uint8_t *from, size_t length) {
-    int count = 0;
-    return length == 0 || (EVP_CipherUpdate(way->cipher, to, &count, from, (int)length) == 1 && (size_t)count == length);
+static int crypt(const struct sluice_records *records, const struct direction *way, uint8_t *to, const uint8_t *from, size_t length) {
+    return sluice_aead_add(records->aead, way->cipher, to, from, length);
 }
 
 static void write_header(uint8_t *at, size_t length) {
@@ -57,21 +55,21 @@ static void write_header(uint8_t *at, size_t length) {
     at[4] = (uint8_t)length;
 }
 
-static int end_sealing(struct direction *way, uint8_t *tag) {
-    int count = 0;
-    return EVP_CipherFinal_ex(way->cipher, tag, &count) == 1 && EVP_CIPHER_CTX_ctrl(way->cipher, EVP_CTRL_AEAD_GET_TAG, TAG, tag) == 1;
+static int end_sealing(const struct sluice_records *records, uint8_t *tag) {
+    return sluice_aead_seal_end(records->aead, records->out.cipher, tag);
 }
 
 // Puts a short record that is no application data behind what was collected. Behind close_notify nobody waits for one.
 static int put(struct sluice_tls_io *io, uint8_t type, const uint8_t *bytes, size_t length) {
     uint8_t record[HEADER + SHORT_MOST + 1 + TAG];
-    struct direction *way = &io->records->out;
+    struct sluice_records *records = io->records;
+    struct direction *way = &records->out;
     if (io->records->closed) return 1;
     write_header(record, length + 1 + TAG);
     memcpy(record + HEADER, bytes, length);
     record[HEADER + length] = type;
-    return begin_record(way, record) && crypt(way, record + HEADER, record + HEADER, length + 1) &&
-           end_sealing(way, record + HEADER + length + 1) && sluice_tls_collect(io, record, HEADER + length + 1 + TAG);
+    return begin_record(records, way, record) && crypt(records, way, record + HEADER, record + HEADER, length + 1) &&
+           end_sealing(records, record + HEADER + length + 1) && sluice_tls_collect(io, record, HEADER + length + 1 + TAG);
 }
 
 static int put_key_update(struct sluice_tls_io *io) {
@@ -92,17 +90,18 @@ static int refuse(struct sluice_tls_io *io, uint8_t alert, const char *note) {
 
 // One record of the `length` bytes at the cursor.
 static int seal(struct sluice_tls_io *io, const struct iovec **vector, size_t *offset, size_t length) {
-    struct direction *way = &io->records->out;
+    struct sluice_records *records = io->records;
+    struct direction *way = &records->out;
     uint8_t *record = io->room->bytes + io->room->collected, *body = record + HEADER;
     size_t filled = 0, sealed = 0;
     write_header(record, length + 1 + TAG);
-    if (!begin_record(way, record)) return 0;
+    if (!begin_record(records, way, record)) return 0;
     while (filled < length) {
         size_t piece = (*vector)->iov_len - *offset;
         if (piece > length - filled) piece = length - filled;
         const uint8_t *from = (const uint8_t *)(*vector)->iov_base + *offset;
         if (piece >= DIRECT) {
-            if (!crypt(way, body + sealed, body + sealed, filled - sealed) || !crypt(way, body + filled, from, piece)) return 0;
+            if (!crypt(records, way, body + sealed, body + sealed, filled - sealed) || !crypt(records, way, body + filled, from, piece)) return 0;
             sealed = filled + piece;
         } else if (piece > 0) {
             memcpy(body + filled, from, piece);
@@ -115,7 +114,7 @@ static int seal(struct sluice_tls_io *io, const struct iovec **vector, size_t *o
         }
     }
     body[filled++] = APPLICATION_DATA;
-    if (!crypt(way, body + sealed, body + sealed, filled - sealed) || !end_sealing(way, body + filled)) return 0;
+    if (!crypt(records, way, body + sealed, body + sealed, filled - sealed) || !end_sealing(records, body + filled)) return 0;
     io->room->collected += HEADER + filled + TAG;
     return 1;
 }
@@ -152,7 +151,8 @@ int sluice_records_close(struct sluice_tls_io *io) {
 int sluice_records_update(struct sluice_tls_io *io) { return put_key_update(io); }
 
 int sluice_records_forge(struct sluice_tls_io *io, int type, const uint8_t *bytes, size_t length, size_t padding) {
-    struct direction *way = &io->records->out;
+    struct sluice_records *records = io->records;
+    struct direction *way = &records->out;
     size_t inner = length + 1 + padding;
     uint8_t *record = inner + TAG > 0xffff ? NULL : OPENSSL_zalloc(HEADER + inner + TAG);
     if (record == NULL) return 0;
@@ -160,7 +160,7 @@ int sluice_records_forge(struct sluice_tls_io *io, int type, const uint8_t *byte
     write_header(record, inner + TAG);
     if (length > 0) memcpy(body, bytes, length);
     body[length] = (uint8_t)type;
-    int fine = begin_record(way, record) && crypt(way, body, body, inner) && end_sealing(way, body + inner) &&
+    int fine = begin_record(records, way, record) && crypt(records, way, body, body, inner) && end_sealing(records, body + inner) &&
                sluice_tls_collect(io, record, HEADER + inner + TAG);
     OPENSSL_free(record);
     return fine;
@@ -242,14 +242,12 @@ static int keep_plain(struct sluice_tls_io *io, size_t length) {
 static int open_record(struct sluice_tls_io *io, const uint8_t *record, size_t length, uint8_t *out, size_t room, size_t *count) {
     struct sluice_records *records = io->records;
     struct direction *way = &records->in;
-    int ignored = 0;
     if (length < 1 + TAG) return refuse(io, BAD_RECORD_MAC, "a record that is too short");
     size_t inner = length - TAG, split = inner < room ? inner : room;
     const uint8_t *body = record + HEADER;
     if (inner > PLAIN_MOST + 1) return refuse(io, RECORD_OVERFLOW, "a record that holds too much");
-    int fine = begin_record(way, record) && crypt(way, out, body, split) && crypt(way, io->room->spill, body + split, inner - split) &&
-               EVP_CIPHER_CTX_ctrl(way->cipher, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(body + inner)) == 1 &&
-               EVP_CipherFinal_ex(way->cipher, io->room->spill + PLAIN_MOST + 1, &ignored) == 1;
+    int fine = begin_record(records, way, record) && crypt(records, way, out, body, split) && crypt(records, way, io->room->spill, body + split, inner - split) &&
+               sluice_aead_open_end(records->aead, way->cipher, body + inner);
     if (!fine) {
         // What was written there nobody vouches for.
         OPENSSL_cleanse(out, split);

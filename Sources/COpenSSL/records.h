@@ -2,23 +2,22 @@
 #ifndef SLUICE_COPENSSL_RECORDS_H
 #define SLUICE_COPENSSL_RECORDS_H
 
-#include "internal.h"
-
-#define NONCE 12
+#include "aead.h"
+#include "derive.h"
 
 struct direction {
-    EVP_CIPHER_CTX *cipher;
+    void *cipher;
+    int seals;
     int has_keys; // else nothing may be done: what they were set to halfway would see a nonce twice
     uint64_t sequence;
-    unsigned char iv[NONCE];
+    unsigned char iv[SLUICE_AEAD_NONCE];
     unsigned char secret[SLUICE_SECRET_MOST];
 };
 
 struct sluice_records {
     struct direction in, out;
-    const EVP_MD *digest;
-    EVP_MD_CTX *hash;
-    size_t secret_bytes, key_bytes;
+    const struct sluice_aead *aead;
+    struct sluice_hash hash;
     int fate;      // what reading came to an end with, for ever
     int closed;    // close_notify was sent
     unsigned empty;

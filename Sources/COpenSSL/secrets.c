@@ -1,76 +1,39 @@
 // Secrets of TLS 1.3 connections, and the keys that follow from them (RFC 8446 section 7), for records.c.
 #include "records.h"
 
-#include <pthread.h>
 #include <string.h>
 
-static EVP_CIPHER *ciphers[3];
-static EVP_MD *digests[2];
-static pthread_once_t algorithms_once = PTHREAD_ONCE_INIT;
-
-static void fetch_algorithms(void) {
-    ciphers[0] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-    ciphers[1] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    ciphers[2] = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
-    digests[0] = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-    digests[1] = EVP_MD_fetch(NULL, "SHA2-384", NULL);
-}
-
-// HMAC (RFC 2104) with a key that is no longer than a block. OpenSSL's own looks its algorithm up at each call.
-static int hmac(struct sluice_records *records, const unsigned char *key, const unsigned char *text, size_t length, unsigned char *out) {
-    unsigned char pad[128];
-    unsigned int size;
-    size_t block = (size_t)EVP_MD_get_block_size(records->digest);
-    int fine = 1;
-    for (int round = 0; round < 2 && fine; round++) {
-        memset(pad, round == 0 ? 0x36 : 0x5c, block);
-        for (size_t index = 0; index < records->secret_bytes; index++) pad[index] ^= key[index];
-        fine = EVP_DigestInit_ex2(records->hash, records->digest, NULL) && EVP_DigestUpdate(records->hash, pad, block) &&
-               (round == 0 ? EVP_DigestUpdate(records->hash, text, length) : EVP_DigestUpdate(records->hash, out, records->secret_bytes)) &&
-               EVP_DigestFinal_ex(records->hash, out, &size);
-    }
-    OPENSSL_cleanse(pad, sizeof pad);
-    return fine;
-}
-
-// HKDF-Expand-Label (RFC 8446 section 7.1) without a context. No output here is longer than one block of the hash.
-static int expand(struct sluice_records *records, const unsigned char *secret, const char *label, unsigned char *out, size_t length) {
-    unsigned char info[32] = {0, (unsigned char)length, (unsigned char)(6 + strlen(label)), 't', 'l', 's', '1', '3', ' '};
-    unsigned char block[SLUICE_SECRET_MOST + 16];
-    size_t count = 9 + strlen(label);
-    memcpy(info + 9, label, strlen(label));
-    info[count++] = 0;
-    info[count++] = 1;
-    if (length > records->secret_bytes || !hmac(records, secret, info, count, block)) return 0;
-    memcpy(out, block, length);
-    OPENSSL_cleanse(block, sizeof block);
-    return 1;
+static int expand(struct sluice_records *records, struct direction *way, const char *label, unsigned char *out, size_t length) {
+    struct sluice_bytes secret = {way->secret, records->hash.size}, name = {(const unsigned char *)label, strlen(label)};
+    return sluice_expand_label(&records->hash, secret, name, (struct sluice_bytes){NULL, 0}, out, length);
 }
 
 // The keys that belong to a direction's secret.
 static int set_keys(struct sluice_records *records, struct direction *way) {
-    unsigned char key[32];
+    unsigned char key[SLUICE_AEAD_KEY_MOST];
     way->sequence = 0;
     way->has_keys = 0;
-    int fine = expand(records, way->secret, "key", key, records->key_bytes) && expand(records, way->secret, "iv", way->iv, NONCE) &&
-               EVP_CipherInit_ex(way->cipher, NULL, NULL, key, NULL, -1);
+    int fine = expand(records, way, "key", key, sluice_aead_key_bytes(records->aead)) && expand(records, way, "iv", way->iv, SLUICE_AEAD_NONCE) &&
+               sluice_aead_key(records->aead, way->cipher, key, way->seals);
     OPENSSL_cleanse(key, sizeof key);
     return way->has_keys = fine;
 }
 
 int sluice_next_keys(struct sluice_records *records, struct direction *way) {
     way->has_keys = 0;
-    return expand(records, way->secret, "traffic upd", way->secret, records->secret_bytes) && set_keys(records, way);
+    int fine = expand(records, way, "traffic upd", way->secret, records->hash.size) && set_keys(records, way);
+    sluice_hash_rest(&records->hash);
+    return fine;
 }
 
-static int begin_direction(struct sluice_records *records, struct direction *way, const EVP_CIPHER *cipher,
-                           const struct sluice_secret *secret, int seals) {
-    way->cipher = EVP_CIPHER_CTX_new();
-    if (way->cipher == NULL || !EVP_CipherInit_ex(way->cipher, cipher, NULL, NULL, NULL, seals)) return 0;
-    memcpy(way->secret, secret->bytes, records->secret_bytes);
-    if (secret->key_count == records->key_bytes && secret->iv_count == NONCE) {
-        memcpy(way->iv, secret->iv, NONCE);
-        way->has_keys = EVP_CipherInit_ex(way->cipher, NULL, NULL, secret->key, NULL, -1);
+static int begin_direction(struct sluice_records *records, struct direction *way, const struct sluice_secret *secret, int seals) {
+    way->cipher = sluice_aead_new(records->aead);
+    way->seals = seals;
+    if (way->cipher == NULL) return 0;
+    memcpy(way->secret, secret->bytes, records->hash.size);
+    if (secret->key_count == sluice_aead_key_bytes(records->aead) && secret->iv_count == SLUICE_AEAD_NONCE) {
+        memcpy(way->iv, secret->iv, SLUICE_AEAD_NONCE);
+        way->has_keys = sluice_aead_key(records->aead, way->cipher, secret->key, seals);
     }
     if (!way->has_keys && !set_keys(records, way)) return 0;
     // Tickets went out with these keys already.
@@ -84,9 +47,9 @@ void sluice_records_free(struct sluice_tls_io *io) {
     io->secrets = NULL;
     io->records = NULL;
     if (records == NULL) return;
-    EVP_CIPHER_CTX_free(records->in.cipher);
-    EVP_CIPHER_CTX_free(records->out.cipher);
-    EVP_MD_CTX_free(records->hash);
+    if (records->aead) sluice_aead_free(records->aead, records->in.cipher);
+    if (records->aead) sluice_aead_free(records->aead, records->out.cipher);
+    sluice_hash_rest(&records->hash);
     if (records->plain) OPENSSL_clear_free(records->plain, records->plain_offset + records->plain_count);
     OPENSSL_clear_free(records, sizeof *records);
 }
@@ -95,9 +58,9 @@ void sluice_records_free(struct sluice_tls_io *io) {
 static int cipher_of(const SSL *ssl) {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     switch (cipher == NULL ? 0 : SSL_CIPHER_get_protocol_id(cipher)) {
-    case 0x1301: return 0;
-    case 0x1302: return 1;
-    case 0x1303: return 2;
+    case 0x1301: return SLUICE_AES_128_GCM;
+    case 0x1302: return SLUICE_AES_256_GCM;
+    case 0x1303: return SLUICE_CHACHA20_POLY1305;
     default: return -1;
     }
 }
@@ -115,21 +78,17 @@ static int is_possible(const struct sluice_tls_io *io, SSL *ssl) {
 static int begin(struct sluice_tls_io *io, int index) {
     struct sluice_secrets *secrets = io->secrets;
     struct sluice_records *records = io->records = OPENSSL_zalloc(sizeof *records);
-    if (records == NULL || ciphers[index] == NULL || digests[index == 1] == NULL) return 0;
-    records->digest = digests[index == 1];
-    records->secret_bytes = (size_t)EVP_MD_get_size(records->digest);
-    records->key_bytes = (size_t)EVP_CIPHER_get_key_length(ciphers[index]);
-    records->hash = EVP_MD_CTX_new();
-    return records->hash && secrets->theirs.count == records->secret_bytes && secrets->ours.count == records->secret_bytes &&
-           begin_direction(records, &records->in, ciphers[index], &secrets->theirs, 0) &&
-           begin_direction(records, &records->out, ciphers[index], &secrets->ours, 1);
+    if (records == NULL || !sluice_hash_begin(&records->hash, sluice_digest(index == SLUICE_AES_256_GCM))) return 0;
+    records->aead = sluice_aead(index);
+    return records->aead != NULL && secrets->theirs.count == records->hash.size && secrets->ours.count == records->hash.size &&
+           begin_direction(records, &records->in, &secrets->theirs, 0) &&
+           begin_direction(records, &records->out, &secrets->ours, 1);
 }
 
 int sluice_records_begin(struct sluice_tls_io *io, SSL *ssl) {
     int index = is_possible(io, ssl) ? cipher_of(ssl) : -1;
-    pthread_once(&algorithms_once, fetch_algorithms);
     int fine = index >= 0 && begin(io, index);
-    if (!fine) sluice_records_free(io);
+    if (fine) sluice_hash_rest(&io->records->hash); else sluice_records_free(io);
     // Nobody needs them any more, whatever came of it.
     OPENSSL_clear_free(io->secrets, sizeof *io->secrets);
     io->secrets = NULL;

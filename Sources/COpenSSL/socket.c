@@ -250,7 +250,7 @@ static ssize_t send_once(struct sluice_tls_io *io, const uint8_t *bytes, size_t 
     ssize_t count;
     do {
         io->sends++;
-        count = send(io->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        count = send(io->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL | (io->more ? MSG_MORE : 0));
     } while (count < 0 && errno == EINTR);
     return count < 0 ? -errno : count;
 }

@@ -1,6 +1,6 @@
 // How OpenSSL tells the secrets of a connection: it derives them by a key derivation function of ours, which is its own one and a look
 // at what comes out. Its key log callback tells them too, but prints five of them in hexadecimal: a tenth of what a handshake costs.
-#include "internal.h"
+#include "derive.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
@@ -54,25 +54,115 @@ static void note(const unsigned char *secret, size_t length, const OSSL_PARAM *p
     latest = noted;
 }
 
-// MARK: The function, as provider-kdf(7) wants it. A context of ours is one of the original's.
+// MARK: Deriving
+
+static _Thread_local struct sluice_hash hash;
+
+// What is asked for, where it is what a handshake asks for.
+struct wish {
+    int mode;
+    const EVP_MD *digest;
+    struct sluice_bytes key, salt, prefix, label, data;
+};
+
+static int takes(const OSSL_PARAM *param, const char *name, struct sluice_bytes *into) {
+    if (strcmp(param->key, name) != 0 || param->data_type != OSSL_PARAM_OCTET_STRING) return 0;
+    *into = (struct sluice_bytes){param->data, param->data_size};
+    return 1;
+}
+
+static int takes_digest(const OSSL_PARAM *param, struct wish *wish) {
+    if (strcmp(param->key, OSSL_KDF_PARAM_DIGEST) != 0 || param->data_type != OSSL_PARAM_UTF8_STRING) return 0;
+    if (is(param, "SHA2-256") || is(param, "SHA256")) wish->digest = sluice_digest(0);
+    if (is(param, "SHA2-384") || is(param, "SHA384")) wish->digest = sluice_digest(1);
+    return 1;
+}
+
+static int takes_mode(const OSSL_PARAM *param, struct wish *wish) {
+    if (strcmp(param->key, OSSL_KDF_PARAM_MODE) != 0 || param->data_type != OSSL_PARAM_INTEGER || param->data_size != sizeof wish->mode) return 0;
+    memcpy(&wish->mode, param->data, sizeof wish->mode);
+    return 1;
+}
+
+// 0: it is left to the original.
+static int read_wish(const OSSL_PARAM *param, struct wish *wish) {
+    for (; param != NULL && param->key != NULL; param++) {
+        if (!takes(param, OSSL_KDF_PARAM_KEY, &wish->key) && !takes(param, OSSL_KDF_PARAM_SALT, &wish->salt) &&
+            !takes(param, OSSL_KDF_PARAM_PREFIX, &wish->prefix) && !takes(param, OSSL_KDF_PARAM_LABEL, &wish->label) &&
+            !takes(param, OSSL_KDF_PARAM_DATA, &wish->data) && !takes_digest(param, wish) && !takes_mode(param, wish)) return 0;
+    }
+    return wish->digest != NULL && wish->label.count > 0 && wish->prefix.count == 6 && memcmp(wish->prefix.bytes, "tls13 ", 6) == 0;
+}
+
+// 0: it was left to the original.
+static int derive_here(unsigned char *out, size_t length, const OSSL_PARAM params[]) {
+    struct wish wish = {.mode = -1};
+    if (!read_wish(params, &wish) || !sluice_hash_begin(&hash, wish.digest)) return 0;
+    if (wish.mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY) {
+        return wish.key.count > 0 && sluice_expand_label(&hash, wish.key, wish.label, wish.data, out, length);
+    }
+    if (wish.mode != EVP_KDF_HKDF_MODE_EXTRACT_ONLY || length != hash.size) return 0;
+    if (wish.key.bytes != NULL && wish.key.count == 0) return 0;
+    return (wish.salt.bytes == NULL || wish.salt.count == hash.size) && sluice_next_stage(&hash, wish.salt, wish.label, wish.key, out);
+}
+
+// MARK: The function, as provider-kdf(7) wants it
+
+// What was set before it is derived, the original knows; nothing was, while there is none.
+struct context {
+    EVP_KDF_CTX *original;
+};
+
+static EVP_KDF_CTX *original_of(struct context *context) {
+    if (context->original == NULL) context->original = EVP_KDF_CTX_new(original);
+    return context->original;
+}
 
 static void *new_context(void *provider) {
     (void)provider;
-    return EVP_KDF_CTX_new(original);
+    return OPENSSL_zalloc(sizeof(struct context));
 }
 
-static void free_context(void *context) { EVP_KDF_CTX_free(context); }
-static void *copy_context(void *context) { return EVP_KDF_CTX_dup(context); }
-static void reset_context(void *context) { EVP_KDF_CTX_reset(context); }
+static void free_context(void *bytes) {
+    struct context *context = bytes;
+    if (context != NULL) EVP_KDF_CTX_free(context->original);
+    OPENSSL_free(context);
+}
 
-static int derive(void *context, unsigned char *key, size_t length, const OSSL_PARAM params[]) {
-    int result = EVP_KDF_derive(context, key, length, params);
-    if (result > 0) note(key, length, params);
+static void *copy_context(void *bytes) {
+    struct context *from = bytes, *context = new_context(NULL);
+    if (context == NULL || from->original == NULL) return context;
+    context->original = EVP_KDF_CTX_dup(from->original);
+    if (context->original != NULL) return context;
+    OPENSSL_free(context);
+    return NULL;
+}
+
+static void reset_context(void *bytes) {
+    struct context *context = bytes;
+    if (context->original != NULL) EVP_KDF_CTX_reset(context->original);
+}
+
+static int derive(void *bytes, unsigned char *key, size_t length, const OSSL_PARAM params[]) {
+    struct context *context = bytes;
+    int result = context->original == NULL && derive_here(key, length, params);
+    // Outside of a handshake it is not known when the next one comes.
+    if (current == NULL) sluice_hash_rest(&hash);
+    if (!result) result = original_of(context) != NULL && EVP_KDF_derive(context->original, key, length, params) > 0;
+    if (result) note(key, length, params);
     return result;
 }
 
-static int set_parameters(void *context, const OSSL_PARAM params[]) { return EVP_KDF_CTX_set_params(context, params); }
-static int get_parameters(void *context, OSSL_PARAM params[]) { return EVP_KDF_CTX_get_params(context, params); }
+static int set_parameters(void *bytes, const OSSL_PARAM params[]) {
+    struct context *context = bytes;
+    if (params == NULL || params->key == NULL) return 1;
+    return original_of(context) != NULL && EVP_KDF_CTX_set_params(context->original, params);
+}
+
+static int get_parameters(void *bytes, OSSL_PARAM params[]) {
+    struct context *context = bytes;
+    return original_of(context) != NULL && EVP_KDF_CTX_get_params(context->original, params);
+}
 
 static const OSSL_PARAM *settable_parameters(void *context, void *provider) {
     (void)context, (void)provider;
@@ -136,6 +226,26 @@ SSL_CTX *sluice_context_new(int serves) {
     return SSL_CTX_new_ex(NULL, is_loaded ? "?" TELLS "=yes" : NULL, serves ? TLS_server_method() : TLS_client_method());
 }
 
+int sluice_tls_derive(int original_one, const struct sluice_derivation *wish, uint8_t *out, size_t length) {
+    static const char *const names[] = {OSSL_KDF_PARAM_KEY, OSSL_KDF_PARAM_SALT, OSSL_KDF_PARAM_PREFIX, OSSL_KDF_PARAM_LABEL, OSSL_KDF_PARAM_DATA};
+    OSSL_PARAM params[8], *next = params;
+    int mode = wish->mode;
+    pthread_once(&load_once, load);
+    *next++ = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
+    *next++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)wish->digest, 0);
+    for (int index = 0; index < 5; index++) {
+        if (wish->counts[index] < 0) continue;
+        *next++ = OSSL_PARAM_construct_octet_string(names[index], (void *)wish->pieces[index], (size_t)wish->counts[index]);
+    }
+    *next = OSSL_PARAM_construct_end();
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", original_one ? "provider=default" : TELLS "=yes");
+    EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
+    int fine = context != NULL && EVP_KDF_derive(context, out, length, params) > 0;
+    EVP_KDF_CTX_free(context);
+    EVP_KDF_free(kdf);
+    return fine;
+}
+
 int sluice_tls_handshake(SSL *ssl, struct sluice_tls_io *io) {
     current = io->whole && !io->ktls ? io : NULL;
     current_serves = SSL_is_server(ssl);
@@ -143,5 +253,7 @@ int sluice_tls_handshake(SSL *ssl, struct sluice_tls_io *io) {
     int result = SSL_do_handshake(ssl);
     current = NULL;
     latest = NULL;
+    // It has seen secrets.
+    sluice_hash_rest(&hash);
     return result;
 }

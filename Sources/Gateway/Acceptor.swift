@@ -155,6 +155,7 @@ final class HandshakingConnection: Channel {
     let began: UInt64
     private let deadline = HandshakeDeadline()
     private var waits = false
+    private var peerHungUp = false
 
     static func start(_ worker: Worker, _ listener: ListenerState, _ client: ClientInfo, fd: Int32, context: ServerContext) {
         do {
@@ -183,6 +184,7 @@ final class HandshakingConnection: Channel {
 
     /// Handshakes cost most of what a worker does for a new client: those who are served already come first.
     override func ready(_ events: ReadyEvents) {
+        if events.contains(.hangup) || events.contains(.error) { peerHungUp = true }
         guard !waits else { return }
         waits = true
         worker.afterOthers(self)
@@ -216,12 +218,15 @@ final class HandshakingConnection: Channel {
         worker.handshakeEnded(self)
         client.tls = TLSInfo(info, began: began * 1_000_000, ended: worker.nowNanoseconds)
         let fd = self.fd
-        worker.remove(self)
-        self.fd = -1
+        if peerHungUp {
+            worker.remove(self)
+            self.fd = -1
+        }
+        let predecessor = peerHungUp ? nil : self
         if info.alpn == "h2" {
-            worker.serveHTTP2(listener, client, fd: fd, transport: transport, input: ReadBuffer(pool: worker.pool))
+            worker.serveHTTP2(listener, client, fd: fd, transport: transport, input: ReadBuffer(pool: worker.pool), after: predecessor)
         } else {
-            worker.serveHTTP1(listener, client, fd: fd, transport: transport)
+            worker.serveHTTP1(listener, client, fd: fd, transport: transport, after: predecessor)
         }
     }
 

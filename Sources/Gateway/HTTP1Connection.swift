@@ -33,7 +33,7 @@ final class HTTP1Connection: ClientStream, Drainable {
     let timer = ConnectionTimer()
 
     var reading = Reading.head
-    var canRead = true
+    var canRead: Bool
     /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
     /// event announces that.
     private var peerHungUp = false
@@ -77,6 +77,7 @@ final class HTTP1Connection: ClientStream, Drainable {
         output = OutputBuffer(pool: worker.pool)
         parser = RequestParser(limits: HeadLimits(listener.limits), allowsConnect: listener.allowsConnect)
         lastActivity = worker.now
+        canRead = !transport.isDrained
         super.init(fd: fd)
         timer.connection = self
         worker.schedule(timer, after: UInt64(listener.limits.headTimeout))
@@ -92,7 +93,8 @@ final class HTTP1Connection: ClientStream, Drainable {
         if events.contains(.hangup) || events.contains(.error) {
             canRead = true
             peerHungUp = true
-            if events.contains(.error), ConnectionFacts.isBroken(fd) { return clientGone() }
+            // To one that is closing, what is read says it.
+            if events.contains(.error), reading != .lingering, ConnectionFacts.isBroken(fd) { return clientGone() }
             if reading == .tunnel { watchTunnelEnd() }
         }
         if events.contains(.writable) {

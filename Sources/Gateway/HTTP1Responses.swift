@@ -114,7 +114,7 @@ extension HTTP1Connection {
     /// Sends what is queued; called at the end of the turn.
     func flush() {
         while canWrite, !output.isEmpty, fd >= 0 {
-            switch pipedBytes > 0 ? transport.sendAhead(&output) : transport.send(&output) {
+            switch pipedBytes > 0 ? transport.sendAhead(&output) : endsHere ? transport.sendLast(&output) : transport.send(&output) {
             case .moved(_, let drained):
                 lastActivity = worker.now
                 if drained { canWrite = false }
@@ -131,6 +131,9 @@ extension HTTP1Connection {
         noteStall()
         afterFlush()
     }
+
+    /// With what is queued the connection ends as well (`finishIfComplete`).
+    private var endsHere: Bool { responseQueued && runner != nil && reading != .tunnel && (!persistent || reading == .body) }
 
     private func noteStall() {
         guard sending.note(waiting: !output.isEmpty || pipedBytes > 0, worker.now, fd) else { return }

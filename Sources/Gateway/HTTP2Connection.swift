@@ -16,7 +16,7 @@ final class HTTP2Connection: Channel, Drainable {
     private var input: ReadBuffer
     var output: OutputBuffer
     let timer = HTTP2Timer()
-    private var canRead = true
+    private var canRead: Bool
     /// Reads of up to 64 KiB before other connections have their turn.
     private static let readsInTurn = 4
     /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
@@ -52,6 +52,7 @@ final class HTTP2Connection: Channel, Drainable {
         self.input = input
         output = OutputBuffer(pool: worker.pool)
         lastWork = worker.now
+        canRead = !transport.isDrained
         super.init(fd: fd)
         session.connection = self
         timer.connection = self

@@ -179,25 +179,29 @@ public final class Worker: Reactor {
     func handshakeEnded(_ connection: Channel) { handshakes[ObjectIdentifier(connection)] = nil }
 
     /// - Parameter isNew: it has not had to wait for its turn yet.
-    func serveHTTP1(_ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, isNew: Bool = false) {
+    /// - Parameter predecessor: who watched the descriptor until now.
+    func serveHTTP1(
+        _ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, isNew: Bool = false, after predecessor: Channel? = nil
+    ) {
         let connection = HTTP1Connection(worker: self, listener: listener, client: client, fd: fd, transport: transport)
-        guard watch(connection) else { return }
+        guard watch(connection, after: predecessor) else { return }
         if isNew { connection.beginSoon() } else { connection.pump() }
     }
 
     /// - Parameter input: what was read of the connection already.
     func serveHTTP2(
-        _ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, input: consuming ReadBuffer
+        _ listener: ListenerState, _ client: ClientInfo, fd: Int32, transport: Transport, input: consuming ReadBuffer,
+        after predecessor: Channel? = nil
     ) {
         let connection = HTTP2Connection(
             worker: self, listener: listener, client: client, fd: fd, transport: transport, input: input)
-        guard watch(connection) else { return }
+        guard watch(connection, after: predecessor) else { return }
         connection.pump()
     }
 
-    private func watch(_ connection: Channel) -> Bool {
+    private func watch(_ connection: Channel, after predecessor: Channel?) -> Bool {
         do {
-            try add(connection)
+            if let predecessor { replace(predecessor, by: connection) } else { try add(connection) }
             openConnections[ObjectIdentifier(connection)] = connection
             return true
         } catch {

@@ -130,6 +130,18 @@ open class Reactor {
         channel.isLevelTriggered = level
     }
 
+    /// Watches `successor` in the place of `channel`, whose descriptor it goes on with, without a word to the kernel: what that was
+    /// ready for it has been told, so `successor` begins as one that is ready for all. Not for a peer that has ended its side:
+    /// nobody would be told of that again.
+    public final func replace(_ channel: Channel, by successor: Channel) {
+        precondition(channel.slot >= 0 && successor.slot < 0 && channel.fd == successor.fd, "one watched descriptor changes hands")
+        channels[channel.slot] = successor
+        successor.slot = channel.slot
+        successor.isLevelTriggered = channel.isLevelTriggered
+        channel.slot = -1
+        channel.fd = -1
+    }
+
     private func growSlots() -> Int {
         channels.append(nil)
         generations.append(0)

@@ -31,6 +31,12 @@ open class Transport {
     /// `send`, and further bytes go to the same socket by another way at once: the kernel may fill its segments with both.
     open func sendAhead(_ output: inout OutputBuffer) -> IOResult { send(&output) }
 
+    /// `send`, and `finishSending` follows at once when all is gone: the kernel may put both into one segment.
+    open func sendLast(_ output: inout OutputBuffer) -> IOResult { send(&output) }
+
+    /// What was read last emptied the socket: to read again is of no use before it is ready.
+    open var isDrained: Bool { false }
+
     /// Says that no more will be sent (TCP FIN, TLS close_notify).
     open func finishSending() {}
 }
@@ -64,6 +70,7 @@ public final class SocketTransport: Transport {
 
     public override func send(_ output: inout OutputBuffer) -> IOResult { send(&output, more: false) }
     public override func sendAhead(_ output: inout OutputBuffer) -> IOResult { send(&output, more: true) }
+    public override func sendLast(_ output: inout OutputBuffer) -> IOResult { send(&output, more: true) }
 
     @inline(__always)
     private func send(_ output: inout OutputBuffer, more: Bool) -> IOResult {

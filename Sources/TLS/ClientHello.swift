@@ -124,7 +124,7 @@ struct ClientHello: Equatable {
         var size: UInt32 = 0
         let digest = unsafe [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { room, filled in
             // SAFETY: OpenSSL reads `count` bytes of the text and writes at most EVP_MAX_MD_SIZE.
-            let done = unsafe EVP_Digest(text, text.count, room.baseAddress, &size, EVP_sha256(), nil)
+            let done = unsafe EVP_Digest(text, text.count, room.baseAddress, &size, sluice_sha256(), nil)
             filled = done == 1 ? Int(size) : 0
         }
         for byte in digest.prefix(6) { append(hexadecimal: byte, to: &result) }

@@ -114,6 +114,10 @@ public enum HandshakeResult: Sendable {
     // SAFETY: the state belongs to this object.
     public override var takesPlainBytes: Bool { unsafe io.map { unsafe $0.pointee.ktls != 0 && $0.pointee.kept_count == 0 } ?? false }
 
+    /// Records of our own are read from what OpenSSL was not given, one that it was given it has used up.
+    // SAFETY: the state belongs to this object.
+    public override var isDrained: Bool { unsafe io.map { unsafe $0.pointee.records != nil && $0.pointee.drained != 0 && $0.pointee.in_count == 0 } ?? false }
+
     var isServer: Bool { if case .server = context { true } else { false } }
 
     // MARK: Handshake
@@ -279,6 +283,18 @@ public enum HandshakeResult: Sendable {
         }
     }
 
+    public override func sendLast(_ output: inout OutputBuffer) -> IOResult {
+        holdBack()
+        return send(&output)
+    }
+
+    /// The kernel keeps the rest of a segment for what follows: close_notify, and FIN. It does what it is told of records of its own.
+    private func holdBack() {
+        // SAFETY: the state belongs to this object.
+        guard let io = unsafe io, unsafe io.pointee.ktls == 0 else { return }
+        unsafe io.pointee.more = 1
+    }
+
     private func refused() -> IOResult {
         let why = makesRecords ? note : OpenSSLError.take().text
         // The room is everybody's: what was encrypted before the fault must not stay there.
@@ -321,6 +337,7 @@ public enum HandshakeResult: Sendable {
     public override func finishSending() {
         guard phase == .open, !sentEnd, let io = unsafe io else { return }
         sentEnd = true
+        holdBack()
         if makesRecords {
             // SAFETY: the state belongs to this object.
             _ = unsafe sluice_records_close(io)

@@ -92,3 +92,38 @@ extension TLSTransport {
         if let io = unsafe io { _ = unsafe sluice_tls_flush(io) }
     }
 }
+
+/// One call of TLS13-KDF (EVP_KDF-TLS13_KDF(7)), which handshakes derive their secrets with.
+struct Derivation {
+    /// EVP_KDF_HKDF_MODE_...: 1 extracts, 2 expands.
+    var mode: Int32
+    var digest: String
+    /// Key, salt, prefix, label and data; nil for what is not given.
+    var pieces: [[UInt8]?]
+
+    /// nil when it is refused.
+    func callAsFunction(original: Bool, count: Int) -> [UInt8]? {
+        var wish = unsafe sluice_derivation()
+        unsafe wish.mode = mode
+        let bytes = pieces.flatMap { $0 ?? [] }
+        var offset = 0
+        var out = [UInt8](repeating: 0, count: count)
+        // SAFETY: all that is pointed to is alive in the closures, and the counts are those of the pieces.
+        let fine = unsafe bytes.withUnsafeBufferPointer { bytes in
+            unsafe digest.withCString { digest in
+                unsafe wish.digest = digest
+                unsafe withUnsafeMutableBytes(of: &wish.pieces) { pointers in
+                    for (index, piece) in pieces.enumerated() {
+                        unsafe pointers.bindMemory(to: UnsafePointer<UInt8>?.self)[index] = bytes.baseAddress.map { unsafe $0 + offset }
+                        offset += piece?.count ?? 0
+                    }
+                }
+                unsafe withUnsafeMutableBytes(of: &wish.counts) { counts in
+                    for (index, piece) in pieces.enumerated() { unsafe counts.bindMemory(to: Int.self)[index] = piece?.count ?? -1 }
+                }
+                return unsafe sluice_tls_derive(original ? 1 : 0, &wish, &out, count)
+            }
+        }
+        return fine == 1 ? out : nil
+    }
+}

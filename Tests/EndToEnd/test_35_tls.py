@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import ssl
+import struct
 import subprocess
 from http.client import HTTPResponse
 
@@ -70,6 +71,19 @@ def test_who_makes_records_is_the_operators_choice(serve, authority, maker):
         told = json.loads(ask(connection, b"POST / HTTP/1.1\r\nHost: one.test\r\nContent-Length: %d\r\n\r\n" % len(body) + body))
         assert told["body_sha256"] == hashlib.sha256(body).hexdigest()
         wait_until(lambda: gateway.metric("sluice_tls_connections_total", records=counted) == before + 1, "the connection is counted")
+
+
+@pytest.mark.parametrize("maker", ["gateway", "openssl"])
+def test_an_answer_and_the_end_of_its_connection_leave_in_one_segment(serve, authority, maker):
+    gateway = serve(f"certificates: [{pair(authority.issue('one', ['one.test']))}], kernel: false, records: {maker}")
+    connection = TLS(authority, version=TLS13).connect(gateway, "one.test")
+    connection.sendall(b"HEAD / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while piece := connection.recv(65536):
+        answer += piece
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\n")
+    # TCP_INFO's tcpi_data_segs_in: the server's flight, its tickets, and the answer with close_notify and FIN.
+    assert struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 152)[0] <= 3
 
 
 def ask(connection, request: bytes) -> bytes:

@@ -33,6 +33,7 @@ struct sluice_tls_io {
     int error;            // errno of the call that failed, or 0
     int drained;          // the last recv gave less than it was asked for: do not ask again now
     int ended;            // recv answered 0
+    int more;             // what is sent may wait in the kernel for what follows at once
     uint32_t receives;    // system calls made, taken by the caller
     uint32_t sends;
     size_t received;      // bytes so far
@@ -193,6 +194,18 @@ void sluice_certificate_names(X509 *certificate, void (*found)(void *context, co
 void sluice_certificate_times(X509 *certificate, int64_t *until_end, int64_t *until_begin);
 // From when until when the certificate is good, seconds since 1970. 0 when it cannot be told.
 int sluice_certificate_span(X509 *certificate, int64_t *from, int64_t *until);
+
+// For tests: TLS13-KDF (EVP_KDF-TLS13_KDF(7)) by our provider, or by the original.
+struct sluice_derivation {
+    int mode;
+    const char *digest;
+    const uint8_t *pieces[5]; // key, salt, prefix, label, data
+    ptrdiff_t counts[5];      // -1: not given
+};
+int sluice_tls_derive(int original_one, const struct sluice_derivation *wish, uint8_t *out, size_t length);
+
+// SHA-256, looked up once: EVP_sha256() is looked up at each use.
+const EVP_MD *sluice_sha256(void);
 
 int sluice_error_is_unexpected_eof(unsigned long code);
 int sluice_error_is_http_request(unsigned long code);
