@@ -14,7 +14,8 @@ func makeServerSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePo
         // SAFETY: as `makeSession` says.
         unsafe nghttp2_option_set_stream_reset_rate_limit(option, UInt64(4 * limits.glitches), 33)
         unsafe nghttp2_option_set_builtin_recv_extension_type(option, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
-        return unsafe nghttp2_session_server_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option)
+        return unsafe nghttp2_session_server_new3(
+            &raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option, sluice_nghttp2_memory())
     }
 }
 
@@ -24,7 +25,8 @@ func makeOriginSession(_ owner: HTTP2Session, _ limits: HTTP2Limits) -> OpaquePo
     unsafe makeSession(limits, own: [(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)]) { raw, callbacks, option in
         // SAFETY: as `makeSession` says.
         unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, onFrameNotSent)
-        return unsafe nghttp2_session_client_new2(&raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option)
+        return unsafe nghttp2_session_client_new3(
+            &raw, callbacks, Unmanaged.passUnretained(owner).toOpaque(), option, sluice_nghttp2_memory())
     }
 }
 
