@@ -62,7 +62,7 @@ public struct ByteRange: Sendable, Equatable {
         // SAFETY: capacity was just ensured; a span never overlaps free arena room.
         unsafe bytes.withUnsafeBufferPointer { source in
             guard let start = source.baseAddress else { return }
-            unsafe (base + count).update(from: start, count: length)
+            unsafe UnsafeMutableRawPointer(base + count).copyMemory(from: start, byteCount: length)
         }
         let range = ByteRange(start: count, count: length)
         count &+= length
@@ -78,17 +78,28 @@ public struct ByteRange: Sendable, Equatable {
         let start = count
         // SAFETY: everything up to `end + 2` was just ensured; spans never overlap free arena room.
         unsafe name.withUnsafeBufferPointer { source in
-            if let from = source.baseAddress { unsafe (base + start).update(from: from, count: source.count) }
+            if let from = source.baseAddress { unsafe UnsafeMutableRawPointer(base + start).copyMemory(from: from, byteCount: source.count) }
         }
         unsafe base[colon] = UInt8(ascii: ":")
         unsafe base[colon &+ 1] = UInt8(ascii: " ")
         unsafe value.withUnsafeBufferPointer { source in
-            if let from = source.baseAddress { unsafe (base + colon + 2).update(from: from, count: source.count) }
+            if let from = source.baseAddress { unsafe UnsafeMutableRawPointer(base + colon + 2).copyMemory(from: from, byteCount: source.count) }
         }
         unsafe base[end] = UInt8(ascii: "\r")
         unsafe base[end &+ 1] = UInt8(ascii: "\n")
         count = end &+ 2
         return (ByteRange(start: start, count: name.count), ByteRange(start: colon &+ 2, count: value.count))
+    }
+
+    /// The same with a value that is already here.
+    public mutating func append(line name: borrowing Span<UInt8>, copyOf value: ByteRange) -> (name: ByteRange, value: ByteRange) {
+        check(value)
+        let length = name.count &+ Int(value.count) &+ 4
+        if count &+ length > capacity { grow(count + length) }
+        // SAFETY: `length` bytes were just ensured, and nothing moves while they are written: the value is read where it is now. The
+        // name does not come from here: a span of this arena cannot be held while it changes.
+        let held = unsafe Span(_unsafeStart: UnsafePointer(base) + Int(value.start), count: Int(value.count))
+        return append(line: name, held)
     }
 
     public mutating func append(_ text: StaticString) -> ByteRange {

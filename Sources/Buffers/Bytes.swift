@@ -16,7 +16,17 @@ extension Span where Element == UInt8 {
 
     public func equals(_ other: borrowing Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
-        for index in indices where self[index] != other[index] { return false }
+        var at = 0
+        while count &- at >= 8 {
+            guard word(at: at) == other.word(at: at) else { return false }
+            at &+= 8
+        }
+        // The last bytes of a long text are compared as part of its last eight.
+        if count >= 8 { return at == count || word(at: count &- 8) == other.word(at: count &- 8) }
+        while at < count {
+            guard self[at] == other[at] else { return false }
+            at &+= 1
+        }
         return true
     }
 

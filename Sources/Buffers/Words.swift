@@ -61,14 +61,27 @@ extension Span where Element == UInt8 {
     /// A text of 2 to 19 bytes in lower case as three words and its length: equal keys mean equal texts without case.
     @inline(__always)
     public var caselessKey: CaselessKey {
+        let key = exactKey
+        return CaselessKey(key.count, key.first.lowercased, key.last.lowercased, key.middle.lowercased)
+    }
+
+    /// The same of the text as it is: equal to another's `caselessKey` where this is that text in lower case.
+    @inline(__always)
+    public var exactKey: CaselessKey {
         precondition(count >= 2 && count <= 19)
-        if count >= 8 {
-            let last = word(at: count &- 8)
-            return CaselessKey(count, word(at: 0).lowercased, last.lowercased, count > 16 ? word(at: 8).lowercased : 0)
-        }
-        var word: UInt64 = 0
-        for index in 0..<count { word = word << 8 | UInt64(self[index]) }
-        return CaselessKey(count, word.lowercased, 0, 0)
+        if count >= 8 { return CaselessKey(count, word(at: 0), word(at: count &- 8), count > 16 ? word(at: 8) : 0) }
+        // Words that overlap hold every byte.
+        if count >= 4 { return CaselessKey(count, halfWord(at: 0) | halfWord(at: count &- 4) << 32, 0, 0) }
+        return CaselessKey(count, UInt64(self[0]) | UInt64(self[1]) << 8 | UInt64(self[count &- 1]) << 16, 0, 0)
+    }
+
+    /// Four bytes, the first in the low bits.
+    /// - Precondition: four bytes are left at `offset`.
+    @inline(__always)
+    private func halfWord(at offset: Int) -> UInt64 {
+        precondition(offset >= 0 && count &- offset >= 4)
+        // SAFETY: just checked.
+        return unsafe UInt64(UInt32(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self)))
     }
 
     /// The offset of the first byte at or after `from` that is not visible ASCII, or is `#`, `<`, `>` or `\`, or `count`.

@@ -140,7 +140,7 @@ enum Claims {
     static func setXForwarded(_ request: inout Head, _ address: IPAddress, _ authority: ByteRange) {
         request.set(.xForwardedFor, range: address.append(to: &request.arena))
         request.set(.xForwardedProto, request.scheme == .https ? "https" : "http")
-        request.set(.xForwardedHost, range: request.arena.append(copyOf: authority))
+        request.set(.xForwardedHost, range: authority)
     }
 
     @inline(__always)

@@ -13,6 +13,10 @@ public struct ASCIISet: Sendable {
     @inline(__always)
     public static var token: ASCIISet { ASCIISet(low: 0x03ff_6cfa_0000_0000, high: 0x57ff_ffff_c7ff_fffe) }
 
+    /// `tchar` without capitals: field names of HTTP/2 (RFC 9113 section 8.2.1).
+    @inline(__always)
+    public static var lowerToken: ASCIISet { ASCIISet(low: 0x03ff_6cfa_0000_0000, high: 0x57ff_ffff_c000_0000) }
+
     /// A request target: visible ASCII but `#` (a fragment is never sent), `<`, `>` and `\` (parsers disagree on it).
     /// Browsers send some others that RFC 3986 does not allow, such as `|`; they have one reading.
     @inline(__always)

@@ -167,9 +167,26 @@ open class Exchange {
         response.reset()
         if !matchedRules.isEmpty { matchedRules.removeAll(keepingCapacity: true) }
         vars.removeAll()
-        var fresh = ExchangeValues()
-        fresh.client = values.client
-        values = fresh
+        forgetValues()
+    }
+
+    /// All but the client. One by one: another value in the place of the whole costs a copy and the end of what it holds, and a
+    /// function of the struct one access to all of it, after which every other access is checked.
+    @inline(__always)
+    private final func forgetValues() {
+        values.original = OriginalTarget()
+        values.origin = OriginInfo()
+        values.requestID = RequestID()
+        values.site = -1
+        values.upstream = -1
+        values.retry = nil
+        values.attemptTimes = AttemptTimes()
+        values.balanceKey = nil
+        values.bodyLimit = .max
+        if values.error != nil { values.error = nil }
+        if !values.failedHook.isEmpty { values.failedHook = "" }
+        values.started = 0
+        values.startedWall = 0
     }
 
     /// An attempt at a server begins.

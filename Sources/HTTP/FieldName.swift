@@ -94,6 +94,16 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
         self = candidate != .other && name.caselessKey == FieldName.known.keys[Int(candidate.rawValue)] ? candidate : .other
     }
 
+    /// The known name that is `name` in lower case, as HTTP/2 writes it, or `.other`: also for one with capitals.
+    public init(matchingLower name: borrowing Span<UInt8>) {
+        guard name.count > 1, name.count <= 19 else {
+            self = .other
+            return
+        }
+        let candidate = FieldName.candidate(length: name.count, first: name[0], last: name[name.count - 1])
+        self = candidate != .other && name.exactKey == FieldName.known.keys[Int(candidate.rawValue)] ? candidate : .other
+    }
+
     /// One value, because each lazy one is asked whether it is there at each use.
     private struct Known {
         var keys = InlineArray<64, CaselessKey>(repeating: .none)

@@ -37,6 +37,9 @@ public struct Field: Sendable {
 public struct Head: ~Copyable {
     public var arena = ByteArena()
     public private(set) var fields: [Field] = []
+    /// Known names that were added since `reset`, as bits: most that are asked for are not there, and that is answered without
+    /// looking through all fields. One that was removed stays.
+    private var known: UInt64 = 0
     public var version = HTTPVersion.http11
     public var body = BodyLength.none
 
@@ -62,6 +65,7 @@ public struct Head: ~Copyable {
     public mutating func reset() {
         arena.removeAll()
         fields.removeAll(keepingCapacity: true)
+        known = 0
         version = .http11
         body = .none
         method = .get
@@ -87,6 +91,7 @@ public struct Head: ~Copyable {
 
     /// The index of the first field with this name at or after `from`.
     public borrowing func firstIndex(of id: FieldName, from: Int = 0) -> Int? {
+        guard known & Head.bit(id) != 0 else { return nil }
         var index = from
         while index < fields.count {
             if fields[index].id == id { return index }
@@ -131,30 +136,40 @@ public struct Head: ~Copyable {
 
     // MARK: Writing fields
 
+    @inline(__always)
+    private static func bit(_ id: FieldName) -> UInt64 { 1 &<< UInt64(id.rawValue) }
+
+    @inline(__always)
+    private mutating func push(_ id: FieldName, _ name: ByteRange, _ value: ByteRange) {
+        known |= Head.bit(id)
+        fields.append(Field(id: id, name: name, value: value))
+    }
+
     /// Adds a field whose name and value are already in the arena (the codecs' way in).
     @inline(__always)
     public mutating func appendField(name: ByteRange, value: ByteRange) {
-        fields.append(Field(id: FieldName(matching: arena[name]), name: name, value: value))
+        push(FieldName(matching: arena[name]), name, value)
     }
 
     /// The same for a codec that reads names before their text is in the arena.
     /// - Precondition: `id` is `FieldName(matching:)` of the text that will be at `name`.
     @inline(__always)
     public mutating func appendField(_ id: FieldName, name: ByteRange, value: ByteRange) {
-        fields.append(Field(id: id, name: name, value: value))
+        push(id, name, value)
     }
 
     public mutating func add(_ id: FieldName, _ value: borrowing Span<UInt8>) {
         let line = arena.append(line: Span(id.text), value)
-        fields.append(Field(id: id, name: line.name, value: line.value))
+        push(id, line.name, line.value)
     }
 
     public mutating func add(_ id: FieldName, _ value: StaticString) { add(id, Span(value)) }
 
-    /// Adds a field whose value is already in the arena.
+    /// Adds a field whose value is already in the arena. It is copied: as a line beside other lines the field is written in one
+    /// piece with them.
     public mutating func add(_ id: FieldName, range value: ByteRange) {
-        let name = arena.append(id.text)
-        fields.append(Field(id: id, name: name, value: value))
+        let line = arena.append(line: Span(id.text), copyOf: value)
+        push(id, line.name, line.value)
     }
 
     public mutating func add(name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
@@ -164,7 +179,7 @@ public struct Head: ~Copyable {
     /// - Precondition: `id` is `FieldName(matching: name)`.
     public mutating func add(_ id: FieldName, name: borrowing Span<UInt8>, value: borrowing Span<UInt8>) {
         let line = arena.append(line: name, value)
-        fields.append(Field(id: id, name: line.name, value: line.value))
+        push(id, line.name, line.value)
     }
 
     /// Replaces the first field of this name, removes further ones, or adds it.
@@ -286,7 +301,7 @@ public struct Head: ~Copyable {
         reason = arena.append(other.arena[other.reason])
         for field in other.fields {
             let name = arena.append(other.arena[field.name])
-            fields.append(Field(id: field.id, name: name, value: arena.append(other.arena[field.value])))
+            push(field.id, name, arena.append(other.arena[field.value]))
         }
     }
 }

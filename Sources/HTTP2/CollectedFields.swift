@@ -59,10 +59,10 @@ import Buffers
         if used &+ length > room || count &* 2 &+ 2 > lengthsRoom { grow(by: length) }
         // SAFETY: `length` bytes are free behind `used`; name and value are nghttp2's and as long as it says.
         let line = unsafe text + used
-        unsafe line.update(from: name, count: nameCount)
+        unsafe UnsafeMutableRawPointer(line).copyMemory(from: name, byteCount: nameCount)
         unsafe line[nameCount] = UInt8(ascii: ":")
         unsafe line[nameCount &+ 1] = UInt8(ascii: " ")
-        unsafe (line + nameCount + 2).update(from: value, count: valueCount)
+        unsafe UnsafeMutableRawPointer(line + nameCount + 2).copyMemory(from: value, byteCount: valueCount)
         unsafe line[length &- 2] = UInt8(ascii: "\r")
         unsafe line[length &- 1] = UInt8(ascii: "\n")
         unsafe lengths[count &* 2] = UInt32(truncatingIfNeeded: nameCount)

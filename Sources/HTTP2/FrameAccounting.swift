@@ -28,7 +28,7 @@ extension HTTP2Session {
             let ends = head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
             if !defence.data(empty: head.length == 0 && !ends) { calm(.emptyData, "too many empty DATA frames") }
         case NGHTTP2_RST_STREAM.rawValue:
-            counters.resetsReceived += 1
+            counts.resetsReceived += 1
             ended.append(head.stream)
             countGlitch(.resets, "too many resets")
         case NGHTTP2_CONTINUATION.rawValue:

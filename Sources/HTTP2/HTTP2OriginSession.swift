@@ -30,7 +30,7 @@ public import HTTP
 
     /// One more request may begin.
     public final var canOpen: Bool {
-        guard let raw = unsafe raw, failure == nil, !isGoingAway, activeStreams < capacity else { return false }
+        guard let raw = unsafe raw, failure == nil, !isGoingAway, active < capacity else { return false }
         // SAFETY: the session is alive.
         return unsafe nghttp2_session_check_request_allowed(raw) != 0
     }
@@ -51,23 +51,23 @@ public import HTTP
     public final func open(
         _ stream: HTTP2OriginStream, _ head: borrowing Head, secure: Bool, endOfStream: Bool, webSocket: Bool = false
     ) -> Bool {
-        guard canOpen, stream.session == nil, stream.slot < 0 else { return false }
+        guard canOpen, stream.link == nil, stream.slot < 0 else { return false }
         stream.state.announced = true
         stream.state.workEnded = true
         stream.state.responded = true
         stream.state.finished = endOfStream
-        stream.session = self
+        stream.link = self
         stream.owner = self
         guard submitRequest(vectors.fillRequest(head, secure: secure, webSocket: webSocket), on: stream, endOfStream: endOfStream) else {
             stream.prepareForReuse()
-            stream.session = nil
+            stream.link = nil
             stream.owner = nil
             return false
         }
         stream.slot = streams.count
         streams.append(stream)
-        activeStreams += 1
-        counters.streams += 1
+        active += 1
+        counts.streams += 1
         defence.earn(4)
         return true
     }
@@ -87,7 +87,7 @@ public import HTTP
             id = unsafe nghttp2_submit_request(raw, nil, vectors.base, count, &provider, pointer)
         }
         guard id > 0 else { return false }
-        stream.id = id
+        stream.number = id
         noteOutput()
         return true
     }
@@ -136,7 +136,7 @@ extension HTTP2Session {
         stream.state.requestEnded = endOfStream
         stream.headComplete(endOfStream: endOfStream)
         trailers.reset()
-        if endOfStream, stream.session != nil { stream.endOfRequest(trailers: trailers) }
+        if endOfStream, stream.link != nil { stream.endOfRequest(trailers: trailers) }
     }
 
     /// A connection's frame that streams do not hear of.
@@ -173,7 +173,7 @@ extension HTTP2Session {
             let ends = head.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
             if !defence.data(empty: head.length == 0 && !ends) { calm(.emptyData, "too many empty DATA frames") }
         case NGHTTP2_CONTINUATION.rawValue: break
-        case NGHTTP2_RST_STREAM.rawValue: counters.resetsReceived += 1
+        case NGHTTP2_RST_STREAM.rawValue: counts.resetsReceived += 1
         case NGHTTP2_SETTINGS.rawValue:
             if !defence.control(cost: 1 + streams.count / 8) { calm(.settings, "too many SETTINGS frames") }
         default: if !defence.control() { calm(.frames, "too many control frames") }

@@ -16,13 +16,17 @@ public enum HTTP2ReceiveResult: Sendable {
 /// `writeOutput` when `wantsWrite`. Streams and session refer to each other until `close`.
 @safe open class HTTP2Session {
     public final let limits: HTTP2Limits
-    public internal(set) final var counters = HTTP2Counters()
+    public final var counters: HTTP2Counters { counts }
     /// Why the connection ended by our decision, once it has: also when nghttp2 found the fault.
     public internal(set) final var failure: (code: HTTP2ErrorCode, note: String)?
     /// With `enhanceYourCalm`: what the client asked too much of.
     public internal(set) final var flood: HTTP2Flood?
     /// Streams whose work has not ended.
-    public internal(set) final var activeStreams = 0
+    public final var activeStreams: Int { active }
+
+    // Stored where the gateway cannot reach them: accesses need no check then (docs/decisions/0004-exclusivity-without-a-price.md).
+    final var counts = HTTP2Counters()
+    final var active = 0
 
     final let pool: SlabPool
     final var raw: OpaquePointer?
@@ -218,7 +222,7 @@ public enum HTTP2ReceiveResult: Sendable {
         var asked = false
         while let stream = hungry.popLast() {
             stream.state.hungry = false
-            if stream.session != nil, !stream.state.finished, !stream.state.resetByUs {
+            if stream.link != nil, !stream.state.finished, !stream.state.resetByUs {
                 asked = true
                 stream.needsBody()
             }

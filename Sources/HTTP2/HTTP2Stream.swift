@@ -9,7 +9,8 @@ public import HTTP
 /// that `workEnded` must be called once for every stream that heard `headComplete` or `headRefused`.
 open class HTTP2Stream {
     /// 0 while the stream is not in use.
-    public internal(set) final var id: Int32 = 0
+    public final var id: Int32 { number }
+    final var number: Int32 = 0
     /// The request's head. May be swapped with another reset head in `headComplete`.
     public final var head = Head()
     /// An extended CONNECT that asks for WebSocket, or for another protocol (RFC 8441). The head says CONNECT and
@@ -17,7 +18,10 @@ open class HTTP2Stream {
     public final var asksForWebSocket: Bool { intake.upgrade == .webSocket }
     public final var asksForOtherProtocol: Bool { intake.upgrade == .other }
     /// Nil once the stream is closed.
-    public internal(set) final var session: HTTP2Session?
+    public final var session: HTTP2Session? { link }
+    /// What others see by a getter is stored where they cannot reach it: accesses need no check then
+    /// (docs/decisions/0004-exclusivity-without-a-price.md).
+    final var link: HTTP2Session?
 
     /// Where the stream counts as active, until `workEnded`.
     final var owner: HTTP2Session?
@@ -43,7 +47,7 @@ open class HTTP2Stream {
 
     /// Makes the object ready for the next request.
     final func prepareForReuse() {
-        id = 0
+        number = 0
         slot = -1
         head.reset()
         body.removeAll()
@@ -102,14 +106,14 @@ open class HTTP2Stream {
 
     /// An interim response (1xx except 101), before the final one.
     public final func sendInterim(_ head: borrowing Head) {
-        guard let session, !state.responded else { return }
+        guard let session = link, !state.responded else { return }
         session.submitInterim(head, on: self)
     }
 
     /// The response head. Names are written in lower case, hop-by-hop fields are not written.
     /// - Parameter endOfStream: there is no body.
     public final func sendResponse(_ head: borrowing Head, endOfStream: Bool) {
-        guard let session, !state.responded else { return }
+        guard let session = link, !state.responded else { return }
         state.responded = true
         state.finished = endOfStream
         session.submitResponse(head, on: self, endOfStream: endOfStream)
@@ -117,21 +121,21 @@ open class HTTP2Stream {
 
     /// Queues body slices.
     public final func appendBody(_ chain: inout Chain) {
-        guard let session, !state.finished, !state.resetByUs else { return chain.removeAll() }
+        guard let session = link, !state.finished, !state.resetByUs else { return chain.removeAll() }
         body.append(contentsOf: &chain)
         session.resume(self)
     }
 
     /// The body is complete.
     public final func finish() {
-        guard let session, !state.finished else { return }
+        guard let session = link, !state.finished else { return }
         state.finished = true
         session.resume(self)
     }
 
     /// The body is complete; these trailers follow it.
     public final func finish(trailers: borrowing Head) {
-        guard let session, !state.finished else { return }
+        guard let session = link, !state.finished else { return }
         if !trailers.fields.isEmpty {
             if self.trailers == nil { self.trailers = StoredTrailers() }
             self.trailers?.head.copy(from: trailers)
@@ -146,7 +150,7 @@ open class HTTP2Stream {
     /// `.noError` after the end of the response does nothing: when the response has been sent and the request
     /// is not complete, the session asks for no more of it by itself.
     public final func reset(_ code: HTTP2ErrorCode) {
-        guard let session, !state.resetByUs else { return }
+        guard let session = link, !state.resetByUs else { return }
         if code == .noError, state.finished { return }
         state.resetByUs = true
         body.removeAll()
@@ -155,7 +159,7 @@ open class HTTP2Stream {
 
     /// Opens the client's window by bytes that went on.
     public final func consumed(_ count: Int) {
-        guard let session, count > 0 else { return }
+        guard let session = link, count > 0 else { return }
         let count = min(count, state.unconsumed)
         state.unconsumed -= count
         session.consume(count, on: id)
@@ -193,6 +197,11 @@ struct StreamState {
     var unconsumed = 0
     var received = 0
     var sent = 0
+    /// Body bytes that the request's content-length allows; the largest number when nobody said.
+    var expected = Int.max
+
+    /// The request ends before its content-length.
+    var lacksBytes: Bool { expected != .max && received < expected }
 }
 
 /// Trailers that wait for the end of their body. Only few streams ever need the room.

@@ -1,9 +1,8 @@
 import Buffers
 import HTTP
 
-/// Builds a request head from decoded fields and holds them to RFC 9113 section 8 and to our limits.
-///
-/// nghttp2 has checked names, values, order and number of pseudo-fields; what it leaves open is decided here.
+/// Builds a request head from decoded fields and holds them to RFC 9113 section 8 and to our limits. nghttp2 checks no fields of
+/// requests (`makeServerSession`).
 struct HeadIntake {
     enum Upgrade { case none, webSocket, other }
 
@@ -14,11 +13,17 @@ struct HeadIntake {
     }
 
     private(set) var refusal: ErrorKind?
-    private(set) var hasPriority = false
+    /// What the client's `Priority` fields ask for; nil without one.
+    private(set) var priority: Priority?
+    /// Bytes that the DATA frames must come to; nil when the head does not say.
+    private(set) var bodyBytes: Int?
     /// `:protocol` of an extended CONNECT (RFC 8441).
     private(set) var upgrade = Upgrade.none
     private var cookies = 0
-    private var pathSeen = false
+    /// Pseudo-fields that were there, as bits.
+    private var seen: UInt8 = 0
+    /// A field that is none was there: no pseudo-field may follow.
+    private var fieldsBegun = false
 
     /// Takes a whole head.
     mutating func take(
@@ -45,34 +50,46 @@ struct HeadIntake {
     /// False: the request is malformed.
     private mutating func take(_ name: ByteRange, _ value: ByteRange, into head: inout Head, _ limits: HTTP2Limits) -> Bool {
         if !name.isEmpty, head.arena[Int(name.start)] == UInt8(ascii: ":") { return takePseudo(name, value, into: &head, limits) }
+        fieldsBegun = true
+        // A known name in lower case needs no further look.
+        let id = FieldName(matchingLower: head.bytes(name))
+        guard id != .other || FieldRules.isName(head.bytes(name)), FieldRules.isValue(head.bytes(value)) else { return false }
         if Int(name.count) + Int(value.count) > limits.fieldBytes {
             refusal = refusal ?? .headTooLarge
             return true
         }
-        let id = FieldName(matching: head.bytes(name))
+        guard !FieldRules.isOfConnection(id, head.bytes(value)) else { return false }
         head.appendField(id, name: name, value: value)
         switch id {
         case .cookie: cookies += 1
-        case .http2Settings: return false
-        case .other where head.bytes(name).equals("priority"): hasPriority = true
+        case .other where head.bytes(name).equals("priority"):
+            var asked = priority ?? Priority()
+            asked.read(head.bytes(value))
+            priority = asked
         default: break
         }
         if head.fields.count > limits.headerFields { refusal = refusal ?? .headTooLarge }
         return true
     }
 
-    private enum Pseudo { case method, path, authority, scheme, upgrade }
+    private enum Pseudo: UInt8 { case method = 1, path = 2, authority = 4, scheme = 8, upgrade = 16 }
 
     private static func pseudo(_ name: borrowing Span<UInt8>) -> Pseudo? {
-        if name.equals(":method") { return .method }
-        if name.equals(":path") { return .path }
-        if name.equals(":authority") { return .authority }
-        if name.equals(":scheme") { return .scheme }
-        return name.equals(":protocol") ? .upgrade : nil
+        switch name.count {
+        case 5: name.equals(":path") ? .path : nil
+        case 7: name.equals(":method") ? .method : name.equals(":scheme") ? .scheme : nil
+        case 9: name.equals(":protocol") ? .upgrade : nil
+        case 10: name.equals(":authority") ? .authority : nil
+        default: nil
+        }
     }
 
+    private func has(_ pseudo: Pseudo) -> Bool { seen & pseudo.rawValue != 0 }
+
     private mutating func takePseudo(_ name: ByteRange, _ value: ByteRange, into head: inout Head, _ limits: HTTP2Limits) -> Bool {
-        switch HeadIntake.pseudo(head.bytes(name)) {
+        guard !fieldsBegun, let pseudo = HeadIntake.pseudo(head.bytes(name)), !has(pseudo) else { return false }
+        seen |= pseudo.rawValue
+        switch pseudo {
         case .method:
             guard !value.isEmpty, value.count <= 32, allBytes(head.bytes(value), .token) else { return false }
             head.setMethod(range: value)
@@ -84,8 +101,9 @@ struct HeadIntake {
             let isSecure = head.bytes(value).equalsIgnoringCase("https")
             guard isSecure || head.bytes(value).equalsIgnoringCase("http") else { return false }
             head.scheme = isSecure ? .https : .http
-        case .upgrade: upgrade = head.bytes(value).equalsIgnoringCase("websocket") ? .webSocket : .other
-        case nil: return false
+        case .upgrade:
+            guard !value.isEmpty, FieldRules.isValue(head.bytes(value)) else { return false }
+            upgrade = head.bytes(value).equalsIgnoringCase("websocket") ? .webSocket : .other
         }
         return true
     }
@@ -96,7 +114,6 @@ struct HeadIntake {
             refusal = refusal ?? .uriTooLong
             return true
         }
-        pathSeen = true
         guard isTarget(head.bytes(value)) else { return false }
         let mark = head.bytes(value).firstIndex(of: UInt8(ascii: "?"))
         head.path = mark.map { value.prefix($0) } ?? value
@@ -113,14 +130,20 @@ struct HeadIntake {
     private mutating func complete(_ head: inout Head, endOfStream: Bool) -> Verdict {
         head.version = .http2
         guard refusal == nil else { return .fine }
-        if pathSeen, head.bytes(head.path).equals("*"), head.method != .options { return .malformed }
-        guard agreeOnHost(&head) else { return .malformed }
-        if upgrade != .none {
-            // nghttp2 lets `:protocol` pass with CONNECT, a path and a scheme only.
-            guard head.method == .connect, !endOfStream, !head.contains(.contentLength) else { return .malformed }
-        }
+        guard arePseudoFieldsComplete(head), agreeOnHost(&head) else { return .malformed }
+        if has(.path), head.bytes(head.path).equals("*"), head.method != .options { return .malformed }
+        if upgrade != .none, endOfStream || head.contains(.contentLength) { return .malformed }
         if cookies > 1 { joinCookies(&head) }
         return decideBody(&head, endOfStream) ? .fine : .malformed
+    }
+
+    /// Which pseudo-fields there must be and which not (RFC 9113 sections 8.3.1 and 8.5, RFC 8441 section 4). Host may stand for
+    /// the authority, except where a tunnel is asked for.
+    private func arePseudoFieldsComplete(_ head: borrowing Head) -> Bool {
+        guard has(.method) else { return false }
+        guard head.method == .connect else { return has(.path) && has(.scheme) && !has(.upgrade) }
+        guard has(.authority) else { return false }
+        return has(.upgrade) ? has(.path) && has(.scheme) : !has(.path) && !has(.scheme)
     }
 
     /// `:authority` and Host must say the same; the head gets both (RFC 9113 section 8.3.1).
@@ -154,7 +177,7 @@ struct HeadIntake {
         while let extra = head.firstIndex(of: .cookie, from: first + 1) { head.remove(at: extra) }
     }
 
-    private func decideBody(_ head: inout Head, _ endOfStream: Bool) -> Bool {
+    private mutating func decideBody(_ head: inout Head, _ endOfStream: Bool) -> Bool {
         var length: Int?
         if let index = head.firstIndex(of: .contentLength) {
             guard head.firstIndex(of: .contentLength, from: index + 1) == nil,
@@ -167,6 +190,8 @@ struct HeadIntake {
             return (length ?? 0) == 0
         }
         head.body = length.map { $0 == 0 ? .none : .known($0) } ?? .unknown
+        // What follows a CONNECT are a tunnel's bytes.
+        bodyBytes = head.method == .connect ? nil : length
         return true
     }
 
@@ -186,10 +211,14 @@ struct TrailerIntake {
     ) -> Bool {
         bytes += name.count + value.count + 32
         guard bytes <= limits.trailerBytes, head.fields.count < limits.trailerFields else { return false }
+        // No pseudo-fields either: no name begins with a colon.
+        guard FieldRules.isName(name), FieldRules.isValue(value) else { return false }
+        let id = FieldName(matching: name)
+        guard !FieldRules.isOfConnection(id, value) else { return false }
         let nameRange = head.arena.append(name)
-        head.appendField(name: nameRange, value: head.arena.append(value))
-        switch head.fields[head.fields.count - 1].id {
-        case .contentLength, .host, .transferEncoding, .authorization, .cookie, .te, .trailer, .expect: return false
+        head.appendField(id, name: nameRange, value: head.arena.append(value))
+        switch id {
+        case .contentLength, .host, .authorization, .cookie, .te, .trailer, .expect: return false
         default: return true
         }
     }

@@ -7,16 +7,16 @@ import HTTP
 extension HTTP2Session {
     /// A new request. False: the stream was refused.
     func beginStream(_ id: Int32) -> Bool {
-        counters.streams += 1
+        counts.streams += 1
         decoding = nil
         history.highest = id
-        guard activeStreams < limits.concurrentStreams else {
+        guard active < limits.concurrentStreams else {
             refuse(id, .refusedStream)
             return false
         }
         let stream = makeStream()
-        stream.id = id
-        stream.session = self
+        stream.number = id
+        stream.link = self
         stream.owner = self
         stream.slot = streams.count
         streams.append(stream)
@@ -24,14 +24,14 @@ extension HTTP2Session {
         unsafe nghttp2_session_set_stream_user_data(raw, id, Unmanaged.passUnretained(stream).toOpaque())
         decoding = stream
         defence.earn(4)
-        if counters.streams >= limits.requestsPerConnection { finishShutdown() }
+        if counts.streams >= limits.requestsPerConnection { finishShutdown() }
         return true
     }
 
     /// Resets a stream for a fault of the client.
     func refuse(_ id: Int32, _ code: HTTP2ErrorCode, _ kind: HTTP2Flood = .provoked) {
         submitReset(id, code)
-        counters.streamErrors += 1
+        counts.streamErrors += 1
         countGlitch(kind, "too many faults or refused streams")
     }
 
@@ -39,11 +39,11 @@ extension HTTP2Session {
     func refuse(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
         guard !stream.state.faultCounted else { return }
         stream.state.faultCounted = true
-        refuse(stream.id, code, .malformed)
+        refuse(stream.number, code, .malformed)
     }
 
     func countGlitch(_ kind: HTTP2Flood, _ note: StaticString) {
-        counters.glitches += 1
+        counts.glitches += 1
         if !defence.glitch() { calm(kind, note) }
     }
 
@@ -65,9 +65,10 @@ extension HTTP2Session {
             return refuse(stream, .protocolError)
         }
         settlePriority(stream)
-        activeStreams += 1
+        active += 1
         stream.state.announced = true
         stream.state.requestEnded = endOfStream
+        stream.state.expected = stream.intake.bodyBytes ?? .max
         pool.copied.head += stream.head.arena.count
         if let refusal = stream.intake.refusal {
             // Decoding it cost us far more than sending it cost the client.
@@ -75,13 +76,14 @@ extension HTTP2Session {
             return stream.headRefused(refusal)
         }
         stream.headComplete(endOfStream: endOfStream)
-        if endOfStream, stream.session != nil { stream.endOfRequest(trailers: trailers) }
+        if endOfStream, stream.link != nil { stream.endOfRequest(trailers: trailers) }
     }
 
     func requestEnded(_ stream: HTTP2Stream) {
         guard stream.state.announced, !stream.state.requestEnded, !stream.state.faultCounted else { return }
+        if stream.state.lacksBytes, !stream.state.resetByUs { return refuse(stream, .protocolError) }
         stream.state.requestEnded = true
-        if stream.session != nil { stream.endOfRequest(trailers: trailers) }
+        if stream.link != nil { stream.endOfRequest(trailers: trailers) }
     }
 
     /// The stream is over for nghttp2.
@@ -95,14 +97,14 @@ extension HTTP2Session {
             stream.state.unconsumed = 0
         }
         stream.body.removeAll()
-        stream.session = nil
-        if role == .client { activeStreams -= 1 }
+        stream.link = nil
+        if role == .client { active -= 1 }
         if stream.state.announced { stream.closed(code) }
         letGo(stream)
     }
 
     func workEnded(_ stream: HTTP2Stream) {
-        activeStreams -= 1
+        active -= 1
         letGo(stream)
     }
 
@@ -125,10 +127,15 @@ extension HTTP2Session {
 
     /// Body bytes arrived: a slice of what was read, or a packed copy when small pieces pile up.
     func dataArrived(_ stream: HTTP2Stream, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-        counters.dataBytesReceived += count
+        counts.dataBytesReceived += count
         // One that is closing or was never announced takes no more: its bytes count as gone on.
         guard stream.state.announced, !stream.state.faultCounted, !stream.state.resetByUs else {
-            return consume(count, on: stream.id)
+            return consume(count, on: stream.number)
+        }
+        // More than its content-length: malformed (RFC 9113 section 8.1.1).
+        guard count <= stream.state.expected - stream.state.received else {
+            refuse(stream, .protocolError)
+            return consume(count, on: stream.number)
         }
         stream.state.unconsumed += count
         stream.state.received += count

@@ -14,9 +14,9 @@ extension HTTP2Session {
         unsafe provider.read_callback = readBody
         let result: Int32
         if endOfStream {
-            result = unsafe nghttp2_submit_response(raw, stream.id, vectors.base, count, nil)
+            result = unsafe nghttp2_submit_response(raw, stream.number, vectors.base, count, nil)
         } else {
-            result = unsafe nghttp2_submit_response(raw, stream.id, vectors.base, count, &provider)
+            result = unsafe nghttp2_submit_response(raw, stream.number, vectors.base, count, &provider)
         }
         if result != 0 { stream.reset(.internalError) }
         noteOutput()
@@ -25,7 +25,7 @@ extension HTTP2Session {
     func submitInterim(_ head: borrowing Head, on stream: HTTP2Stream) {
         let count = vectors.fill(head, status: head.status)
         // SAFETY: nghttp2 copies names and values before it returns.
-        unsafe nghttp2_submit_headers(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, nil, vectors.base, count, nil)
+        unsafe nghttp2_submit_headers(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.number, nil, vectors.base, count, nil)
         noteOutput()
     }
 
@@ -33,7 +33,7 @@ extension HTTP2Session {
         guard let trailers = stream.trailers else { return }
         let count = vectors.fill(trailers.head, status: nil)
         // SAFETY: nghttp2 copies names and values before it returns.
-        unsafe nghttp2_submit_trailer(raw, stream.id, vectors.base, count)
+        unsafe nghttp2_submit_trailer(raw, stream.number, vectors.base, count)
     }
 
     func submitReset(_ id: Int32, _ code: HTTP2ErrorCode) {
@@ -48,7 +48,7 @@ extension HTTP2Session {
         guard stream.state.deferred else { return }
         stream.state.deferred = false
         // SAFETY: the session is alive while the stream has it.
-        unsafe nghttp2_session_resume_data(raw, stream.id)
+        unsafe nghttp2_session_resume_data(raw, stream.number)
         noteOutput()
     }
 
@@ -81,8 +81,8 @@ extension HTTP2Session {
             left -= slice.count
             output.append(slice)
         }
-        counters.dataFramesSent += 1
-        counters.dataBytesSent += count
+        counts.dataFramesSent += 1
+        counts.dataBytesSent += count
         stream.state.sent += count
         // A client answers DATA with WINDOW_UPDATE for stream and connection, some with PING. One that opens its
         // window by a few bytes at a time pays for them.

@@ -55,6 +55,24 @@ import Testing
             for right in texts.map({ Array($0.utf8) }) {
                 let same = left.span.caselessKey == right.span.caselessKey
                 #expect(same == left.span.equalsIgnoringCase(right.span), "\(left) and \(right)")
+                let exact = left.span.exactKey == right.span.exactKey
+                #expect(exact == (left == right) && left.span.equals(right.span) == exact, "\(left) and \(right)")
+                let isLower = left.span.exactKey == right.span.caselessKey
+                #expect(isLower == (left == right.map { Buffers.lowercased($0) }), "\(left) and \(right)")
+            }
+        }
+    }
+
+    @Test func textsAreEqualWhereNoByteDiffers() {
+        for count in 0...40 {
+            let text = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+            let same = text.span.equals(Array(text).span), longer = text.span.equals((text + [0]).span)
+            #expect(same && !longer, "\(count)")
+            for index in text.indices {
+                var other = text
+                other[index] ^= 0x80
+                let equal = text.span.equals(other.span)
+                #expect(!equal, "\(count) bytes, \(index)")
             }
         }
     }

@@ -15,6 +15,29 @@ import Testing
         }
     }
 
+    /// HTTP/2 writes names in lower case; one with capitals is not known there, and refused for them.
+    @Test func inLowerCaseOnlyNamesInLowerCaseAreFound() {
+        for name in FieldName.allCases where name != .other {
+            let text = Span<UInt8>(name.text).text()
+            let lower = Array(text.lowercased().utf8)
+            let found = FieldName(matchingLower: lower.span)
+            #expect(found == name, "\(text)")
+            for index in lower.indices where lower[index] >= 97 && lower[index] <= 122 {
+                var spelling = lower
+                spelling[index] &-= 32
+                let other = FieldName(matchingLower: spelling.span)
+                #expect(other == .other, "\(String(decoding: spelling, as: UTF8.self))")
+            }
+        }
+        for text in ["", "x", "hosts", "x-hook", "content-lengtj", "a-name-that-is-longer-than-any"] {
+            let found = FieldName(matchingLower: Array(text.utf8).span)
+            #expect(found == .other)
+        }
+    }
+
+    /// `Head` has a bit for each.
+    @Test func aWordHasABitForEveryName() { #expect(FieldName.allCases.allSatisfy { $0.rawValue < 64 }) }
+
     @Test func unknownNamesAreOther() {
         for text in ["", "x", "hosts", "x-hook", "content-lengtj", "a-name-that-is-longer-than-any"] {
             var arena = ByteArena()

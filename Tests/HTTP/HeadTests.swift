@@ -36,6 +36,38 @@ import Testing
         #expect(head.fields.count == 1)
     }
 
+    @Test func aFieldIsFoundHoweverItCame() {
+        var head = Head()
+        let texts = (name: head.arena.append("via"), value: head.arena.append("1"))
+        for id in [FieldName.via, .te, .age, .vary, .date, .other] {
+            let before = head.contains(id)
+            switch id {
+            case .via: head.appendField(.via, name: texts.name, value: texts.value)
+            case .te: head.add(.te, "trailers")
+            case .age: head.add(.age, range: texts.value)
+            case .vary: head.add(name: Span("VARY"), value: Span("*"))
+            case .date: head.set(name: Span("date"), value: Span("now"))
+            default: head.set(name: Span("x-one"), value: Span("1"))
+            }
+            let after = head.contains(id)
+            #expect(!before && after, "\(id)")
+        }
+        let last = FieldName.allCases[FieldName.allCases.count - 1]
+        head.set(last, range: texts.value)
+        head.remove(last)
+        let removed = head.contains(last)
+        head.set(last, "again")
+        let again = head.text(of: Span<UInt8>(last.text).text())
+        #expect(!removed && again == "again")
+        head.removeAllFields()
+        let none = head.contains(.via) || head.contains(last)
+        #expect(!none)
+        head.reset()
+        head.add(.via, "1")
+        let found = [head.contains(.via), head.contains(.te), head.contains(.other)]
+        #expect(found == [true, false, false])
+    }
+
     @Test func rangesTakenEarlierStayValidAfterChanges() {
         var head = sample()
         let before = head.value(of: .host) ?? .empty

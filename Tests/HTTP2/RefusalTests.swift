@@ -42,6 +42,26 @@ private let malformed: [BadRequest] = [
     bad("method that is no token", [(":method", "GE T"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]),
     bad("scheme of something else", [(":method", "GET"), (":scheme", "ftp"), (":authority", "a.test"), (":path", "/")]),
     bad("pseudo-field after a field", [(":method", "GET"), (":scheme", "https"), ("x", "1"), (":authority", "a.test"), (":path", "/")]),
+    with("capital inside a name", "x-Upper", "1"), with("control byte in a name", "x\u{1}", "1"), with("letter beyond ASCII in a name", "x\u{e9}", "1"),
+    with("bracket in a name", "x(", "1"), with("DEL in a name", "x\u{7f}", "1"), with("a name of a colon", ":", "1"),
+    with("leading tab", "x", "\ta"), with("a blank alone", "x", " "), with("DEL in a value", "x", "a\u{7f}b"),
+    with("control byte behind a tab", "x", "a\tb\u{1}c"), with("control byte behind sixteen", "x", "0123456789abcdef\u{1f}"),
+    with("NUL at the end", "x", "0123456789abcdef\0"), with("te with more", "te", "trailers, deflate"), with("empty te", "te", ""),
+    with("empty content-length", "content-length", ""), with("negative content-length", "content-length", "-0"),
+    with("content-length as a list", "content-length", "0, 0"), with("content-length beyond numbers", "content-length", "99999999999999999999"),
+    bad("content-length twice", Frame.request([("content-length", "0"), ("content-length", "0")], path: "/")),
+    with("protocol in an ordinary request", ":protocol", "websocket"),
+    bad("scheme twice", [(":method", "GET"), (":scheme", "https"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]),
+    bad("path twice", [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/"), (":path", "/")]),
+    bad("authority twice", [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":authority", "a.test"), (":path", "/")]),
+    bad("empty method", [(":method", ""), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]),
+    bad("empty scheme", [(":method", "GET"), (":scheme", ""), (":authority", "a.test"), (":path", "/")]),
+    authority("empty authority", ""),
+    bad("pseudo-field after a field that is left out", [(":method", "GET"), (":scheme", "https"), ("te", "trailers"), (":authority", "a.test"), (":path", "/")]),
+    bad("CONNECT with a path", [(":method", "CONNECT"), (":authority", "a.test:443"), (":path", "/")]),
+    bad("CONNECT with a scheme", [(":method", "CONNECT"), (":scheme", "https"), (":authority", "a.test:443")]),
+    bad("CONNECT with a host alone", [(":method", "CONNECT"), ("host", "a.test:443")]),
+    bad("an extended CONNECT that ends", Frame.request([], method: "CONNECT", path: "/") + [(":protocol", "websocket")]),
     bad("host twice", Frame.request([("host", "example.test"), ("host", "example.test")], path: "/")),
 ]
 
@@ -71,7 +91,80 @@ private let malformed: [BadRequest] = [
             #expect(harness.frames().contains(.reset(1, 1)))
             #expect(harness.announced.first?.endedCleanly == false)
             #expect(harness.announced.first?.closedCode == .protocolError)
+            #expect(harness.session.counters.glitches == 1)
+            #expect(harness.announced.first?.received.count == (body < 5 ? body : 0), "what is too much is not handed on")
+            harness.send(.get(3))
+            #expect(harness.announced.count == 2, "the connection goes on")
         }
+    }
+
+    private static let five = Frame.post(1, [("content-length", "5")])
+
+    @Test(arguments: [
+        [.data(1, pattern(3)), .data(1, pattern(3))], [.data(1, pattern(3)), .data(1, pattern(1), end: true)], [.data(1, [], end: true)],
+        [.data(1, pattern(4)), .headers(1, [("x-sum", "1")])], [.headers(1, [("x-sum", "1")])],
+    ] as [[Frame]]) func framesThatDoNotComeToTheLengthAreAStreamError(frames: [Frame]) {
+        let harness = Harness()
+        harness.send(raw: ([Self.five] + frames).flatMap(\.bytes))
+        #expect(harness.frames().contains(.reset(1, 1)))
+        #expect(harness.announced.first?.endedCleanly == false)
+        #expect(harness.announced.first?.closedCode == .protocolError)
+    }
+
+    /// Padding does not count (RFC 9113 section 8.1.1).
+    @Test func framesThatComeToTheLengthAreFine() {
+        let padded = Frame(type: Frame.Kind.data, flags: 8, stream: 1, payload: [4, 1, 2, 3, 0, 0, 0, 0])
+        for rest in [[Frame.data(1, [4, 5], end: true)], [.data(1, [4, 5]), .data(1, [], end: true)], [.data(1, [4, 5]), .headers(1, [("x-sum", "1")])]] {
+            let harness = Harness()
+            harness.send(raw: ([Self.five, padded] + rest).flatMap(\.bytes))
+            #expect(harness.announced.first?.received == [1, 2, 3, 4, 5])
+            #expect(harness.announced.first?.endedCleanly == true)
+            #expect(harness.session.counters.glitches == 0)
+        }
+    }
+
+    @Test(arguments: [
+        ("te", "trailers"), ("te", "TRAILERS"), ("x", ""), ("x", "a\tb"), ("x", "a b"), ("x", "caf\u{e9}"), ("x", "0123456789abcde\tf"),
+        ("!#$%&'*+-.^_`|~09az", "1"), ("content-length", "0"), ("upgrade-insecure-requests", "1"), ("keep", "1"),
+    ]) func anUnusualButLegalFieldPasses(name: String, value: String) {
+        let harness = Harness()
+        harness.send(.get(1, [(name, value)]))
+        #expect(harness.announced.first?.field(name) == value, "\(harness.frames())")
+    }
+
+    private static func connect(_ fields: [(String, String)]) -> [(String, String)] { [(":method", "CONNECT")] + fields }
+
+    @Test func aTunnelIsAskedForWithItsOwnPseudoFields() {
+        let ordinary = Self.connect([(":authority", "a.test:443")])
+        let extended = Self.connect([(":protocol", "websocket"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")])
+        for fields in [ordinary, extended] {
+            let harness = Harness()
+            harness.send(.headers(1, fields, end: false))
+            #expect(harness.announced.count == 1, "\(fields)")
+        }
+    }
+
+    @Test(arguments: [
+        [(":protocol", "websocket"), (":scheme", "https"), (":authority", "a.test")],
+        [(":protocol", "websocket"), (":authority", "a.test"), (":path", "/")],
+        [(":protocol", "websocket"), (":scheme", "https"), (":path", "/"), ("host", "a.test")],
+        [(":protocol", ""), (":scheme", "https"), (":authority", "a.test"), (":path", "/")],
+        [(":protocol", "a\u{1}"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")],
+        [(":protocol", "websocket"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")],
+        [(":protocol", "websocket"), (":scheme", "https"), (":authority", "a.test"), (":path", "/"), ("content-length", "5")],
+    ]) func aTunnelThatIsAskedForWronglyIsAStreamError(fields: [(String, String)]) {
+        let harness = Harness()
+        harness.send(.headers(1, Self.connect(fields), end: false))
+        #expect(harness.announced.isEmpty)
+        #expect(harness.frames() == [.reset(1, 1)])
+    }
+
+    /// A tunnel has bytes and no length (RFC 9110 section 9.3.6).
+    @Test func theLengthOfATunnelMeansNothing() {
+        let harness = Harness()
+        harness.send(.headers(1, Self.connect([(":authority", "a.test:443"), ("content-length", "2")]), end: false), .data(1, [1, 2, 3], end: true))
+        #expect(harness.announced.first?.endedCleanly == true)
+        #expect(harness.announced.first?.received == [1, 2, 3])
     }
 
     @Test func tooManyOrTooLargeFieldsAreAnswered431() throws {
@@ -124,7 +217,10 @@ private let malformed: [BadRequest] = [
 
     @Test func badTrailersResetTheStream() {
         let faults: [[(String, String)]] = [
-            [("content-length", "3")], [("host", "a")], [(":path", "/")], [("Upper", "1")],
+            [("content-length", "3")], [("host", "a")], [(":path", "/")], [("Upper", "1")], [(":status", "200")], [("", "1")],
+            [("x y", "1")], [("x", " a")], [("x", "a\r\nb")], [("x", "a\0")], [("connection", "close")], [("keep-alive", "5")],
+            [("proxy-connection", "close")], [("transfer-encoding", "chunked")], [("upgrade", "h2c")], [("te", "trailers")],
+            [("http2-settings", "AA")], [("x-sum", "1"), ("X", "1")],
             (0..<33).map { ("x-\($0)", "v") }, [("x", String(repeating: "a", count: 9000))],
         ]
         for fields in faults {
@@ -134,6 +230,14 @@ private let malformed: [BadRequest] = [
             #expect(harness.announced.first?.endedCleanly == false)
             #expect(harness.announced.first?.closedCode == .protocolError)
         }
+    }
+
+    @Test func trailersThatDoNotEndTheirRequestResetTheStream() {
+        let harness = Harness()
+        harness.send(.post(1), .data(1, [1, 2, 3]), .headers(1, [("x-sum", "1")], end: false))
+        #expect(harness.frames().contains(.reset(1, 1)))
+        #expect(harness.announced.first?.endedCleanly == false)
+        #expect(harness.session.counters.glitches == 1)
     }
 
     /// A head as HEADERS and CONTINUATION of 16 KiB each.

@@ -21,6 +21,14 @@ static inline size_t sluice_first_control(const uint8_t *bytes, size_t count) {
         const unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(block, del)));
         if (hits) return at + (size_t)__builtin_ctz(hits);
     }
+    // What is left of a long text is looked at as part of its last sixteen bytes, of which the first are good.
+    if (count >= 16) {
+        if (at == count) return count;
+        const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)(bytes + count - 16));
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, last), block);
+        const unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(block, del)));
+        return hits ? count - 16 + (size_t)__builtin_ctz(hits) : count;
+    }
 #endif
     while (at < count && bytes[at] >= 0x20 && bytes[at] != 0x7f) at++;
     return at;
