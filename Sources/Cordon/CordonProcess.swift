@@ -192,6 +192,10 @@ private final class ServerChannel: RingChannel {
         return try send(&server.outgoing)
     }
 
+    /// Answers that wait for their worker to take them, in bytes, from which on no more is begun.
+    private static let mostWaiting = 1 << 20
+
+    override var holdsBack: Bool { (server?.outgoing.count ?? 0) > Self.mostWaiting }
     override func received(_ message: Span<UInt8>) throws(WireError) { try server?.heard(message) }
 
     override func broken(_ reason: String) {

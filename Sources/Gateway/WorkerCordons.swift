@@ -219,6 +219,9 @@ final class TenantCordon: RemoteHooks {
 
     fileprivate func broken(_ reason: String) { kill(.broken(reason)) }
 
+    /// Whatever it says is a sign of life: behind many calls the answer to a ping comes late.
+    fileprivate func heard() { pingedAt = worker.nowNanoseconds }
+
     fileprivate func kill(_ end: CordonEnd) {
         if id != 0 { worker.control?.killCordon(id) }
         lost(end)
@@ -346,7 +349,10 @@ private final class TenantChannel: RingChannel {
         return try send(&owner.outgoing)
     }
 
-    override func received(_ message: Span<UInt8>) throws(WireError) { try owner?.receive(message) }
+    override func received(_ message: Span<UInt8>) throws(WireError) {
+        owner?.heard()
+        try owner?.receive(message)
+    }
     override func broken(_ reason: String) { owner?.broken(reason) }
 }
 
