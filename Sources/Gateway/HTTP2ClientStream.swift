@@ -205,6 +205,8 @@ final class HTTP2ClientStream: ClientStream {
         return queued == 0 || queued < min(131_072, stream.owner?.worker.pool.heldAtMost ?? .max)
     }
 
+    override var queuedBytes: Int { stream?.queuedBytes ?? 0 }
+
     func needsBody() {
         guard runner != nil else { return }
         responseBodyChanged()
