@@ -119,7 +119,7 @@ public final class HookFunction {
         let module: JSValue
         if source.webAssembly { _ = made.isolate.call(HookEntry.webAssembly.rawValue) }
         do throws(CallFailure) {
-            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules.merging(builtInModules) { own, _ in own }, binaries: source.binaries, caches: bytecode))
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, builtIn: builtInModules, binaries: source.binaries, caches: bytecode))
         } catch {
             switch error {
             case .threw(let thrown): throw loadError(thrown)
