@@ -45,6 +45,8 @@ open class RingChannel: Channel {
     /// So much waits to be sent that what arrives waits, too: each question would add its answer. True at one end of a ring only, or both would
     /// wait for each other.
     open var holdsBack: Bool { false }
+    /// What there is to send has waited for long enough: it goes before more of what arrived is looked at.
+    open var isDue: Bool { false }
     /// Nothing is to do: a chance to look a little longer before sleeping.
     open func idle() {}
 
@@ -136,7 +138,7 @@ open class RingChannel: Channel {
     private func dispatch() throws(WireError) {
         isBehind = false
         while fd >= 0, let message = try nextMessage() {
-            if holdsBack {
+            if holdsBack || isDue {
                 isBehind = true
                 break
             }

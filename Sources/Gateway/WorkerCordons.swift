@@ -88,8 +88,9 @@ private final class KeptSnapshot {
 final class TenantCordon: RemoteHooks {
     /// Milliseconds between looks at calls under way.
     private static let period: UInt64 = 20
-    /// Milliseconds beyond the longest CPU limit in which a cordon must answer.
-    private static let patience: UInt64 = 2_000
+    /// Milliseconds beyond the longest CPU limit in which a cordon must say something, and how often the limit counts: on a busy machine
+    /// a process has a part of a processor, and what does not stop at its limit its own watchdog ends, by processor time.
+    private static let patience: UInt64 = 2_000, shares: UInt64 = 4
     /// Bytes of console lines that are passed on in a second.
     private static let logBytesPerSecond = 64 << 10
 
@@ -283,7 +284,7 @@ final class TenantCordon: RemoteHooks {
             return ping(pings)
         }
         let loading: UInt64 = isLoading ? 10_000 : 0
-        guard worker.nowNanoseconds &- pingedAt > (longestCPU + loading + TenantCordon.patience) * 1_000_000 else { return }
+        guard worker.nowNanoseconds &- pingedAt > (longestCPU * TenantCordon.shares + loading + TenantCordon.patience) * 1_000_000 else { return }
         kill(.stuck)
     }
 }

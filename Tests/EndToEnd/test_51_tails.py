@@ -96,3 +96,16 @@ def test_its_cpu_limit_stays(gateway, origin):
     client.socket.close()
     wait_until(lambda: gateway.metric("sluice_hook_tails_stopped_total") == 1, "it is stopped, and counted")
     rests(gateway)
+
+
+@pytest.mark.parametrize("code", [
+    "ctx.waitUntil(scheduler.wait(10).then(burn)); return new Response('x');",
+    "return new Response(new ReadableStream({ async pull(to) { await scheduler.wait(1); burn(); to.enqueue(new Uint8Array(1)); to.close(); } }));",
+])
+def test_a_function_that_holds_the_loop_up_after_its_answer_is_moved(start, code):
+    """Only what a call had used by its result was looked at."""
+    gateway = start(functions="f: {file: hooks/f.js, limits: {cpu: 200ms}}\n", request="- {name: f, do: [{run: {function: f}}]}\n",
+                    hooks={"f.js": f"const burn = () => {{ for (let i = 0, n = 0; i < 3e7; i++) n += i % 7; }}; export default {{ async fetch(request, env, ctx) {{ {code} }} }};"})
+    for _ in range(4):
+        gateway.fetch("http1", "GET", "/")
+    wait_until(lambda: gateway.metric("sluice_hook_moves_total", reason="slow") == 1, "it has a process of its own")
