@@ -91,8 +91,6 @@ final class TenantCordon: RemoteHooks {
     /// Milliseconds beyond the longest CPU limit in which a cordon must say something, and how often the limit counts: on a busy machine
     /// a process has a part of a processor, and what does not stop at its limit its own watchdog ends, by processor time.
     private static let patience: UInt64 = 2_000, shares: UInt64 = 4
-    /// Bytes of console lines that are passed on in a second.
-    private static let logBytesPerSecond = 64 << 10
 
     unowned let cordons: WorkerCordons
     unowned let worker: Worker
@@ -112,8 +110,6 @@ final class TenantCordon: RemoteHooks {
     fileprivate var pingedAt: UInt64 = 0
     private var deaths: [UInt64] = []
     private var copiedBefore = 0
-    private var logSecond: UInt64 = 0
-    private var logBytes = 0
     /// Clients of DevTools look into its one function.
     private unowned let inspected: InspectedFunction?
     private let options: CordonOptions
@@ -142,13 +138,7 @@ final class TenantCordon: RemoteHooks {
     var copied: Int { copiedBefore + (channel.map { $0.bytesSent + $0.bytesReceived } ?? 0) + (slabs?.bytesCopied ?? 0) }
 
     override func log(_ level: Int, _ function: RemoteFunction, _ call: Hooks.HookCall?, _ text: String) {
-        let second = worker.nowNanoseconds / 1_000_000_000
-        if second != logSecond { (logSecond, logBytes) = (second, 0) }
-        logBytes += text.utf8.count
-        guard logBytes <= TenantCordon.logBytesPerSecond else { return }
-        let names = ["debug", "info", "warning", "error"]
-        worker.noteHook(
-            names[min(max(level, 0), 3)], function: function.name, request: (call as? GatewayHookCall)?.requestID.text ?? "", text: text)
+        worker.hooks?.log(level, of: function.source, as: tenant, call, text)
     }
 
     override func worked(_ end: HookWorkEnd, _ cpuNanoseconds: UInt64) { worker.metrics.count(end, cpuNanoseconds) }

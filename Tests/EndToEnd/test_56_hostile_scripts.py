@@ -96,6 +96,19 @@ def test_what_intl_takes_counts(start, lane, kept):
     assert largest_kib(pids[0]) < 420 * 1024
 
 
+def test_console_lines_are_bounded_by_the_second(start, lane):
+    """Each call kept to its limit: as many of them as a client likes filled the log, 60,000 lines in five seconds."""
+    gateway = one(start, lane, "export default { onRequest() { for (let i = 0; i < 250; i++) console.log('line '.repeat(40)); return new Response('x'); } };")
+    began = time.monotonic()
+    for _ in range(40):
+        assert answer(gateway).body == b"x"
+    seconds = time.monotonic() - began
+    wait_until(lambda: gateway.metric("sluice_hook_log_bytes_dropped_total") > 0, "what was dropped is counted")
+    lines = [line for line in gateway.output if "line line" in line]
+    assert 0 < len(lines) * 200 <= (seconds + 2) * 65_536
+    assert any("console lines of" in line and "are dropped" in line for line in gateway.output)
+
+
 def test_a_body_of_single_bytes_takes_what_it_has(start, lane):
     """Each byte took a slab of 16 KiB: 64 KiB of them a gigabyte, which ended a cordon."""
     gateway = one(start, lane, """\
