@@ -66,6 +66,18 @@ def test_what_waits_is_bounded_and_a_good_client_is_served(start, lane, clients)
     wait_until(lambda: waits(gateway) == 0, "nothing waits any more")
 
 
+def test_streams_of_http2_count_as_well(start, lane):
+    """What was queued for a stream was nobody's, and its exchange over."""
+    gateway = serve(start, lane)
+    client = gateway.http2_raw()
+    for stream in range(1, 41, 2):
+        client.send(client.get(stream, "/f"))
+    wait_until(lambda: shed(gateway) >= 12 and 24 < waits(gateway) <= 32, "as much waits as may")
+    assert gateway.fetch("http2", "GET", "/g").body == b"x" * BODY
+    client.socket.close()
+    wait_until(lambda: waits(gateway) == 0, "nothing waits any more")
+
+
 def test_a_result_that_may_not_wait_is_a_failure_and_never_half_done(start, clients, origin):
     gateway = serve(start, "lane: inline")
 
