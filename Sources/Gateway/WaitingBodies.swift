@@ -68,9 +68,10 @@ struct WaitingBodies {
     private func oldest(of tenant: String, _ wanted: Int, _ now: UInt64, _ going: inout [WaitingBody]) -> Int? {
         var freed = 0
         for body in all where freed < wanted && body.tenant == tenant && now &- body.since > Self.grace {
-            guard !going.contains(where: { $0 === body }) else { continue }
+            let bytes = body.bytes
+            guard bytes > Self.free, !going.contains(where: { $0 === body }) else { continue }
             going.append(body)
-            freed += body.bytes
+            freed += bytes
         }
         return freed >= wanted ? freed : nil
     }
@@ -102,11 +103,25 @@ final class ExchangeBodyWaiting: WaitingBody {
 extension ExchangeRunner {
     /// Whether a body of a result may wait to be taken; it is counted from now on where it is large.
     func admits(_ body: HookBody, _ side: HookSide, of bound: BoundHook) -> Bool {
-        guard case .bytes(let bytes) = body, bytes.count > WaitingBodies.free, let account = worker.hooks else { return true }
+        guard case .bytes(let bytes) = body, bytes.count > WaitingBodies.free else { return true }
         forgetWaitingBody()
+        return makesRoom(for: bytes.count, side, of: bound)
+    }
+
+    /// The same for what a WebSocket's hook has sent and its client not taken.
+    /// - Parameter before: bytes that waited before the last messages came.
+    func admitsMessages(_ before: Int, of bound: BoundHook) -> Bool {
+        if before <= WaitingBodies.free { forgetWaitingBody() }
+        guard responseBody.byteCount > WaitingBodies.free else { return true }
+        // What it has counts already, once it is counted.
+        return makesRoom(for: hooks.waiting == nil ? responseBody.byteCount : 0, .response, of: bound)
+    }
+
+    private func makesRoom(for count: Int, _ side: HookSide, of bound: BoundHook) -> Bool {
+        guard let account = worker.hooks else { return true }
         let key = bound.shared.key
         let verdict = account.waiting.verdict(
-            bytes.count, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
+            count, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
         switch verdict {
         case .room: break
         case .after(let others): for body in others { body.cut() }
@@ -114,9 +129,10 @@ extension ExchangeRunner {
             worker.metrics.add(.hookBodiesRefused)
             return false
         }
+        guard hooks.waiting == nil, station != .idle else { return true }
         let body = ExchangeBodyWaiting(self, side, tenant: key.placement.cordon)
         account.waiting.add(body)
-        self.hooks.waiting = body
+        hooks.waiting = body
         return true
     }
 

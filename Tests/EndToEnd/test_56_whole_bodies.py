@@ -24,12 +24,12 @@ def serve(start, lane, **rest):
                  hooks={"f.js": HOOK}, **rest)
 
 
-def slow_client(gateway, path: str = "/f") -> socket.socket:
+def slow_client(gateway, path: str = "/f", more: str = "") -> socket.socket:
     """Asks, and reads nothing."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", gateway.ports.plain))
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode())
     return client
 
 
@@ -75,6 +75,28 @@ def test_streams_of_http2_count_as_well(start, lane):
     wait_until(lambda: shed(gateway) >= 12 and 24 < waits(gateway) <= 32, "as much waits as may")
     assert gateway.fetch("http2", "GET", "/g").body == b"x" * BODY
     client.socket.close()
+    wait_until(lambda: waits(gateway) == 0, "nothing waits any more")
+
+
+def test_messages_of_websockets_count_as_well(start, lane, clients):
+    """Each may have 4 MiB waiting for its client: of as many clients as there were, nobody counted them together."""
+    gateway = start(functions=f"f: {{file: hooks/f.js, {lane}, limits: {{cpu: 2s, wall: 30s, memory: 16MiB}}}}\n",
+                    request="- {name: f, do: [{run: {function: f}}]}\n", hooks={"f.js": """\
+        const text = "x".repeat(1 << 20);
+        export default { fetch(request) {
+          if (request.headers.get("upgrade") !== "websocket") return new Response("plain");
+          const { socket, response } = upgradeWebSocket(request);
+          for (let i = 0; i < 3; i++) socket.send(text);
+          return response;
+        } };
+        """})
+    for _ in range(10):
+        client = slow_client(gateway, "/", "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+        clients.append(client)
+    wait_until(lambda: shed(gateway) >= 5 and 9 < waits(gateway) <= 16, "as much waits as may")
+    assert gateway.fetch("http1", "GET", "/").body == b"plain"
+    for client in clients:
+        client.close()
     wait_until(lambda: waits(gateway) == 0, "nothing waits any more")
 
 

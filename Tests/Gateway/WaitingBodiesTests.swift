@@ -5,7 +5,7 @@ import Testing
 private final class Body: WaitingBody {
     let size: Int
     init(_ tenant: String, _ size: Int, since: UInt64 = 0) {
-        self.size = size
+        self.size = size << 20
         super.init(tenant: tenant, since: since)
     }
     override var bytes: Int { size }
@@ -16,7 +16,7 @@ private final class Body: WaitingBody {
     private func verdict(_ bodies: [Body], _ count: Int, of tenant: String, most: Int = 100, all: Int = 300, now: UInt64 = 5_000_000_000) -> [Int]? {
         var waiting = WaitingBodies()
         for body in bodies { waiting.add(body) }
-        return switch waiting.verdict(count, of: tenant, atMost: most, all: all, now: now) {
+        return switch waiting.verdict(count << 20, of: tenant, atMost: most << 20, all: all << 20, now: now) {
         case .room: []
         case .after(let going): going.compactMap { one in bodies.firstIndex { $0 === one } }
         case .none: nil
@@ -39,6 +39,12 @@ private final class Body: WaitingBody {
         let bodies = [Body("a", 90, since: 4_500_000_000)]
         #expect(verdict(bodies, 20, of: "a") == nil)
         #expect(verdict(bodies, 20, of: "a", now: 6_000_000_000) == [0])
+    }
+
+    /// An old WebSocket that has little waiting is not the one that others wait for.
+    @Test func whatHasLittleWaitingStays() {
+        let bodies = [Body("a", 0), Body("a", 60), Body("a", 39)]
+        #expect(verdict(bodies, 10, of: "a") == [1])
     }
 
     @Test func amongAllTheTenantWithMostMakesRoom() {
