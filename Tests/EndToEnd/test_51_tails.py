@@ -79,21 +79,22 @@ def test_it_goes_on_when_its_handler_fails(gateway, origin, path):
     rests(gateway)
 
 
-def test_a_call_without_it_ends_with_its_client(gateway, origin):
+def leave(gateway, origin, path: str) -> None:
     client = gateway.http1()
-    client.send(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    client.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     wait_until(lambda: origin.at_once == 1, "it is under way")
     client.socket.close()
+
+
+def test_a_call_without_it_ends_with_its_client(gateway, origin):
+    leave(gateway, origin, "/none")
     gateway.wait_log("told: none")
     wait_until(lambda: origin.at_once == 0, "what it asked for is given up")
     rests(gateway)
 
 
 def test_its_cpu_limit_stays(gateway, origin):
-    client = gateway.http1()
-    client.send(b"GET /burn HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    wait_until(lambda: origin.at_once == 1, "it is under way")
-    client.socket.close()
+    leave(gateway, origin, "/burn")
     wait_until(lambda: gateway.metric("sluice_hook_tails_stopped_total") == 1, "it is stopped, and counted")
     rests(gateway)
 
