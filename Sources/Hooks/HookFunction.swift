@@ -28,6 +28,8 @@ public final class HookFunction {
     private var slots = SlotTable()
     var names = NameTable()
     public var callsUnderWay: Int { slots.inUse }
+    /// Bodies and values of its calls that wait in the gateway as a whole.
+    var heldBytes: Int { slots.all.reduce(0) { $0 + $1.heldBytes } }
 
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
     private(set) var hasEvents = false

@@ -108,6 +108,28 @@ import Testing
         #expect(bench.function.tally.subrequests == 16)
     }
 
+    /// One call's bound was each call's: a hundred clients were a hundred times as much.
+    @Test func theCallsOfAFunctionHaveOneBoundTogether() throws {
+        let bench = try Bench("""
+            const long = "x".repeat(5 << 20);
+            export default { async onRequest(request, env) {
+              const answers = [env.up.fetch("/", { method: "POST", body: "short" }), env.up.fetch("/", { method: "POST", body: long })];
+              try { await Promise.all(answers); } catch (error) { return new Response(error.message); }
+              return new Response("sent");
+            } };
+            """, upstreams: ["up"], limits: { $0.memoryBytes = 8 << 20 })
+        #expect(line(bench.run()) == "pending")
+        let second = FakeCall(), third = FakeCall(), exchange = Exchange()
+        fillExchange(exchange)
+        func start(_ call: FakeCall) -> String {
+            if case .finished(let outcome) = bench.runtime.start(call, bench.function, bench.binding, .request, exchange) { return line(outcome) }
+            return line(call.outcomes.last)
+        }
+        #expect(start(second).contains("limits.memory wait to be sent"))
+        bench.call.cancel()
+        #expect(start(third) == "pending" && third.subrequests.count == 2)
+    }
+
     @Test func nativeObjectsAreBounded() throws {
         let (line, _) = try caught("""
             const all = [], kind = { name: "ECDSA", namedCurve: "P-256" };

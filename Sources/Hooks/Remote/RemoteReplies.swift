@@ -213,6 +213,10 @@ extension RemoteHooks {
         call.sendToOrigin(body)
     }
 
+    private func heldBytes(of function: RemoteFunction) -> Int {
+        calls.values.reduce(0) { $1.remote.function === function ? $0 + $1.heldBytes : $0 }
+    }
+
     private func subrequest(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
         guard let function = call.remote.function, call.progress.subrequests < function.source.limits.subrequests else {
             throw WireError("more sub-requests than allowed")
@@ -224,7 +228,10 @@ extension RemoteHooks {
         let request = HookSubrequest(id: id, upstream: upstream)
         try request.read(from: &wire)
         try wire.expectEnd()
-        guard call.holds(id, request.body.count, atMost: function.source.limits.memoryBytes) else { throw WireError("bodies beyond what may wait") }
+        let count = request.body.count, most = function.source.limits.memoryBytes
+        guard count <= HeldLimits.alwaysHeld || count <= most - heldBytes(of: function), call.holds(id, count, atMost: most) else {
+            throw WireError("bodies beyond what may wait")
+        }
         call.progress.subrequests += 1
         call.openSubrequests.append(id)
         if request.flows { call.asks.append(request) }
