@@ -8,6 +8,12 @@ public struct WireWriter: ~Copyable {
 
     public var count: Int { arena.count }
     public mutating func removeAll() { arena.removeAll() }
+    /// Drops what has been taken. Between messages.
+    public mutating func removeFirst(_ count: Int) {
+        var rest = ByteArena(capacity: arena.count - count + 4096)
+        _ = rest.append(arena[arena.range(since: count)])
+        swap(&rest, &arena)
+    }
 
     /// Begins a message: its length is filled in by `end`.
     public mutating func begin(_ kind: UInt8) {

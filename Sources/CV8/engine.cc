@@ -56,6 +56,7 @@ bool cv8_start(const char *flags, int32_t worker_threads, uint32_t kill_after_ms
   std::lock_guard<std::mutex> guard(lock);
   if (cv8::the_platform != nullptr) return false;
   v8::V8::SetFlagsFromString(flags, strlen(flags));
+  cv8::count_icu_memory();
   // The platform lives as long as the process: helper threads may hold it until the end.
   cv8::the_platform = worker_threads <= 0 ? v8::platform::NewSingleThreadedDefaultPlatform().release()
                                           : v8::platform::NewDefaultPlatform(worker_threads).release();

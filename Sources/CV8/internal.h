@@ -146,6 +146,9 @@ struct cv8_isolate {
   cv8::Resource *resources = nullptr;
   v8::Global<v8::ObjectTemplate> resource_shape;
   int64_t resource_bytes = 0;
+  // What ICU has allocated for it, as much of that as V8 was told of, and whether it will look soon (icu.cc).
+  int64_t icu_bytes = 0, icu_told = 0;
+  bool icu_asked = false;
   int resource_count = 0;
   // The stretch of a turn in which collecting all garbage made no room: not again in the same one, which would be the processor's
   // time for nothing with each attempt.
@@ -170,6 +173,9 @@ struct cv8_call {
 };
 
 namespace cv8 {
+
+/// From now on what ICU allocates counts as that of the isolate it is allocated in.
+void count_icu_memory();
 
 /// What a thread remembers. V8's Enter and Exit take a lock and a table look-up each, so a thread that is dedicated
 /// to JavaScript stays in the isolate it used last (`resident`) and changes only when another one is used.

@@ -292,7 +292,7 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
   out->contexts = heap.number_of_native_contexts();
   out->detached_contexts = heap.number_of_detached_contexts();
   out->handle_bytes = heap.used_global_handles_size();
-  out->external_bytes = isolate->allocator->used();
+  out->external_bytes = isolate->allocator->used() + static_cast<uint64_t>(std::max<int64_t>(isolate->icu_bytes, 0));
   out->external_peak = isolate->allocator->peak();
   out->calls = isolate->calls;
   out->operations = isolate->operation_count;

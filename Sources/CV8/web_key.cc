@@ -11,6 +11,9 @@
 
 namespace cv8 {
 
+Key::Key(EVP_PKEY *key, bool is_private)
+    : key(key), is_private(is_private), private_cost(is_private ? pair_cost(key, true) : 0), public_cost(pair_cost(key, false)) {}
+
 Key *key_argument(const Arguments &info, int index) { return static_cast<Key *>(Resource::find(info, index, kKey)); }
 
 /// Bits of an RSA key. With a private one nothing stops OpenSSL once it has begun, which with 16,384 bits takes seconds.
@@ -23,13 +26,31 @@ static int bits_of(EVP_PKEY *key, const char *name) {
   return bits;
 }
 
+/// OpenSSL's own for public operations (OPENSSL_RSA_SMALL_MODULUS_BITS, OPENSSL_RSA_MAX_PUBEXP_BITS).
+static int most_exponent_bits(int modulus) { return modulus > OPENSSL_RSA_SMALL_MODULUS_BITS ? OPENSSL_RSA_MAX_PUBEXP_BITS : modulus; }
+
+uint64_t pair_cost(EVP_PKEY *key, bool is_private) {
+  if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) return 0;
+  const auto power = [](uint64_t modulus, uint64_t exponent) { return modulus * modulus * exponent; };
+  const uint64_t bits = static_cast<uint64_t>(EVP_PKEY_get_bits(key)), e = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_E));
+  if (!is_private) return power(bits, e);
+  const uint64_t p = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR1)), q = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR2));
+  const uint64_t d = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_D));
+  if (p == 0 || q == 0) return power(bits, d);
+  const uint64_t dp = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT1)), dq = static_cast<uint64_t>(bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT2));
+  // What it made is checked with e.
+  return power(p, dp) + power(q, dq) + power(bits, e);
+}
+
 static bool is_too_large(EVP_PKEY *key, bool is_private) {
   if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "RSA-PSS")) return false;
   const int most = is_private ? kMostPrivateBits : kMostPublicBits;
   if (EVP_PKEY_get_bits(key) > most) return true;
   if (!is_private) return false;
-  // Numbers that somebody made up: OpenSSL works with them whatever their length, and with the exponent as a whole besides.
+  // Numbers that somebody made up: OpenSSL works with them whatever their length, and with the exponent as a whole besides. It checks
+  // what it made with the public one, for which it has the rule of `most_exponent_bits` only elsewhere.
   const int bits = EVP_PKEY_get_bits(key), p = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR1), q = bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR2);
+  if (bits_of(key, OSSL_PKEY_PARAM_RSA_E) > most_exponent_bits(bits) || bits_of(key, OSSL_PKEY_PARAM_RSA_FACTOR3) > 0) return true;
   return bits_of(key, OSSL_PKEY_PARAM_RSA_D) > bits || p + q > bits + 1 || bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT1) > p ||
          bits_of(key, OSSL_PKEY_PARAM_RSA_EXPONENT2) > q;
 }
@@ -242,6 +263,13 @@ static void key_secret(const Arguments &info) {
   OPENSSL_cleanse(bytes, sizeof bytes);
 }
 
+/// keyEffort(key, isPrivate): 0 for what is done at once, 1 for what takes long, 2 for what takes too long for a module that loads.
+static void key_effort(const Arguments &info) {
+  Key *key = key_argument(info, 0);
+  const uint64_t cost = key != nullptr ? info[1]->IsTrue() ? key->private_cost : key->public_cost : 0;
+  info.GetReturnValue().Set(cost < kLongPair ? 0 : cost <= kMostPairAtLoad ? 1 : 2);
+}
+
 /// keyType(key): "RSA", "P-256", "P-384", "P-521", a plain curve, or another name of OpenSSL's.
 static void key_type(const Arguments &info) {
   Key *key = key_argument(info, 0);
@@ -263,7 +291,8 @@ static void key_type(const Arguments &info) {
 const Builtin key_builtins[] = {
     {"keyRead", key_read},     {"keyRSA", key_rsa},       {"keyEC", key_ec},         {"keyRawCurve", key_raw_curve},
     {"keyMake", key_make},     {"keyPublic", key_public}, {"keyWrite", key_write},   {"keyNumber", key_number},
-    {"keySecret", key_secret}, {"keyType", key_type},     {nullptr, nullptr},
+    {"keySecret", key_secret}, {"keyType", key_type},     {"keyEffort", key_effort},
+    {nullptr, nullptr},
 };
 
 }  // namespace cv8

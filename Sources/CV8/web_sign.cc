@@ -54,18 +54,104 @@ static bool pad(EVP_PKEY_CTX *context, EVP_PKEY *key, const std::string &padding
   return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, salt) == 1;
 }
 
-/// sign(key, hash, padding, salt, bytes): hash "" for Ed25519. Null when OpenSSL refuses.
+PairTask::~PairTask() {
+  EVP_PKEY_free(key);
+  OPENSSL_cleanse(input.data(), input.size());
+}
+
+using Step = int (*)(EVP_PKEY_CTX *, unsigned char *, size_t *, const unsigned char *, size_t);
+
+/// Runs `step`, which says first how much room it wants.
+static bool run_step(Step step, EVP_PKEY_CTX *context, const std::string &input, std::string *out) {
+  const uint8_t *bytes = reinterpret_cast<const uint8_t *>(input.data());
+  size_t count = 0;
+  if (step(context, nullptr, &count, bytes, input.size()) != 1) return false;
+  out->assign(count, 0);
+  if (step(context, reinterpret_cast<uint8_t *>(out->data()), &count, bytes, input.size()) != 1) return false;
+  out->resize(count);
+  return true;
+}
+
+static bool set_oaep(EVP_PKEY_CTX *context, const PairTask &task) {
+  if (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) != 1 || EVP_PKEY_CTX_set_rsa_oaep_md(context, task.hash) != 1 ||
+      EVP_PKEY_CTX_set_rsa_mgf1_md(context, task.hash) != 1) {
+    return false;
+  }
+  if (task.label.empty()) return true;
+  void *copy = OPENSSL_memdup(task.label.data(), task.label.size());
+  if (EVP_PKEY_CTX_set0_rsa_oaep_label(context, copy, static_cast<int>(task.label.size())) == 1) return true;
+  OPENSSL_free(copy);
+  return false;
+}
+
+bool PairTask::run(std::string *out) const {
+  PKeyContext context(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr), EVP_PKEY_CTX_free);
+  if (context == nullptr) return false;
+  const auto signs = [&] { return pad(context.get(), key, padding, salt) && EVP_PKEY_CTX_set_signature_md(context.get(), hash) == 1; };
+  switch (kind) {
+    case kSign: return EVP_PKEY_sign_init(context.get()) == 1 && signs() && run_step(EVP_PKEY_sign, context.get(), input, out);
+    case kVerify:
+      // One byte, so that what does not fit is told from what could not be done.
+      out->assign(1, EVP_PKEY_verify_init(context.get()) == 1 && signs() &&
+                         EVP_PKEY_verify(context.get(), reinterpret_cast<const uint8_t *>(signature.data()), signature.size(),
+                                         reinterpret_cast<const uint8_t *>(input.data()), input.size()) == 1);
+      return true;
+    case kEncrypt: return EVP_PKEY_encrypt_init(context.get()) == 1 && set_oaep(context.get(), *this) && run_step(EVP_PKEY_encrypt, context.get(), input, out);
+    case kDecrypt: return EVP_PKEY_decrypt_init(context.get()) == 1 && set_oaep(context.get(), *this) && run_step(EVP_PKEY_decrypt, context.get(), input, out);
+  }
+  return false;
+}
+
+/// What one block of RSA may be made of, and a label: more than any key takes.
+constexpr size_t kMostInput = 4096, kMostLabel = 1 << 16;
+
+std::unique_ptr<PairTask> pair_task(const Arguments &info, int first) {
+  const int32_t kind = integer(info, first, -1);
+  Key *key = key_argument(info, first + 1);
+  const EVP_MD *hash = hash_named(text(info, first + 2));
+  Bytes label(info, first + 5), bytes(info, first + 6), signature(info, first + 7);
+  if (kind < PairTask::kSign || kind > PairTask::kDecrypt || key == nullptr || hash == nullptr || !bytes.ok()) return nullptr;
+  const bool is_private = kind == PairTask::kSign || kind == PairTask::kDecrypt, digests = kind == PairTask::kSign || kind == PairTask::kVerify;
+  if (is_private && !key->is_private) return nullptr;
+  if (label.size() > kMostLabel || signature.size() > kMostInput || (!digests && bytes.size() > kMostInput)) return nullptr;
+  auto task = std::make_unique<PairTask>();
+  task->kind = static_cast<PairTask::Kind>(kind);
+  task->hash = hash;
+  task->padding = text(info, first + 3);
+  task->salt = integer(info, first + 4);
+  task->label.assign(reinterpret_cast<const char *>(label.data()), label.size());
+  task->signature.assign(reinterpret_cast<const char *>(signature.data()), signature.size());
+  if (digests) {
+    unsigned count = 0;
+    task->input.assign(EVP_MAX_MD_SIZE, 0);
+    if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<uint8_t *>(task->input.data()), &count, hash, nullptr) != 1) return nullptr;
+    task->input.resize(count);
+  } else {
+    task->input.assign(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+  }
+  if (EVP_PKEY_up_ref(key->key) == 1) task->key = key->key;
+  return task->key != nullptr ? std::move(task) : nullptr;
+}
+
+/// pair(kind, key, hash, padding, salt, label, bytes, signature): an operation with an RSA key, at once. Null when OpenSSL refuses.
+static void pair(const Arguments &info) {
+  const auto task = pair_task(info, 0);
+  std::string out;
+  if (task == nullptr || !task->run(&out)) return info.GetReturnValue().SetNull();
+  give_bytes(info, out);
+  OPENSSL_cleanse(out.data(), out.size());
+}
+
+/// sign(key, hash, bytes) with a key of an elliptic curve: hash "" for Ed25519. Null when OpenSSL refuses.
 static void sign(const Arguments &info) {
   Key *key = key_argument(info, 0);
   const EVP_MD *hash = hash_named(text(info, 1));
-  Bytes bytes(info, 4);
+  Bytes bytes(info, 2);
   HashContext context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_PKEY_CTX *parameters = nullptr;
   size_t count = 0;
   info.GetReturnValue().SetNull();
-  if (key == nullptr || !key->is_private || !bytes.ok() || context == nullptr ||
-      EVP_DigestSignInit(context.get(), &parameters, hash, nullptr, key->key) != 1 ||
-      !pad(parameters, key->key, text(info, 2), integer(info, 3)) ||
+  if (key == nullptr || !key->is_private || !bytes.ok() || context == nullptr || EVP_PKEY_is_a(key->key, "RSA") ||
+      EVP_DigestSignInit(context.get(), nullptr, hash, nullptr, key->key) != 1 ||
       EVP_DigestSign(context.get(), nullptr, &count, bytes.data(), bytes.size()) != 1) {
     return;
   }
@@ -77,17 +163,15 @@ static void sign(const Arguments &info) {
   if (to_plain(out, size, &plain)) give_bytes(info, plain);
 }
 
-/// verify(key, hash, padding, salt, signature, bytes)
+/// verify(key, hash, signature, bytes)
 static void verify(const Arguments &info) {
   Key *key = key_argument(info, 0);
   const EVP_MD *hash = hash_named(text(info, 1));
-  Bytes signature(info, 4), bytes(info, 5);
+  Bytes signature(info, 2), bytes(info, 3);
   HashContext context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_PKEY_CTX *parameters = nullptr;
   info.GetReturnValue().Set(false);
-  if (key == nullptr || !signature.ok() || !bytes.ok() || context == nullptr ||
-      EVP_DigestVerifyInit(context.get(), &parameters, hash, nullptr, key->key) != 1 ||
-      !pad(parameters, key->key, text(info, 2), integer(info, 3))) {
+  if (key == nullptr || !signature.ok() || !bytes.ok() || context == nullptr || EVP_PKEY_is_a(key->key, "RSA") ||
+      EVP_DigestVerifyInit(context.get(), nullptr, hash, nullptr, key->key) != 1) {
     return;
   }
   std::string der;
@@ -99,32 +183,6 @@ static void verify(const Arguments &info) {
     count = der.size();
   }
   info.GetReturnValue().Set(EVP_DigestVerify(context.get(), at, count, bytes.data(), bytes.size()) == 1);
-}
-
-/// rsaCrypt(key, encrypts, hash, label, bytes): OAEP. Null when OpenSSL refuses.
-static void rsa_crypt(const Arguments &info) {
-  Key *key = key_argument(info, 0);
-  const bool encrypts = info[1]->IsTrue();
-  const EVP_MD *hash = hash_named(text(info, 2));
-  Bytes label(info, 3), bytes(info, 4);
-  info.GetReturnValue().SetNull();
-  if (key == nullptr || hash == nullptr || !bytes.ok() || label.size() > 1 << 16 || (!encrypts && !key->is_private)) return;
-  PKeyContext context(EVP_PKEY_CTX_new_from_pkey(nullptr, key->key, nullptr), EVP_PKEY_CTX_free);
-  if (context == nullptr || (encrypts ? EVP_PKEY_encrypt_init(context.get()) : EVP_PKEY_decrypt_init(context.get())) != 1 ||
-      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) != 1 ||
-      EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), hash) != 1 || EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), hash) != 1) {
-    return;
-  }
-  if (label.size() > 0) {
-    void *copy = OPENSSL_memdup(label.data(), label.size());
-    if (EVP_PKEY_CTX_set0_rsa_oaep_label(context.get(), copy, static_cast<int>(label.size())) != 1) return OPENSSL_free(copy);
-  }
-  auto run = encrypts ? EVP_PKEY_encrypt : EVP_PKEY_decrypt;
-  size_t count = 0;
-  if (run(context.get(), nullptr, &count, bytes.data(), bytes.size()) != 1) return;
-  std::string out(count, 0);
-  if (run(context.get(), reinterpret_cast<uint8_t *>(out.data()), &count, bytes.data(), bytes.size()) != 1) return;
-  give_bytes(info, reinterpret_cast<const uint8_t *>(out.data()), count);
 }
 
 /// agree(private, public): the shared secret of ECDH and X25519.
@@ -144,6 +202,6 @@ static void agree(const Arguments &info) {
   OPENSSL_cleanse(out.data(), out.size());
 }
 
-const Builtin sign_builtins[] = {{"sign", sign}, {"verify", verify}, {"rsaCrypt", rsa_crypt}, {"agree", agree}, {nullptr, nullptr}};
+const Builtin sign_builtins[] = {{"sign", sign}, {"verify", verify}, {"pair", pair}, {"agree", agree}, {nullptr, nullptr}};
 
 }  // namespace cv8

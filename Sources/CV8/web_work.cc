@@ -115,7 +115,8 @@ std::unique_ptr<KeyDerivation> key_derivation(const std::string &hash, const uin
 }  // namespace cv8
 
 struct cv8_work {
-  std::unique_ptr<cv8::KeyDerivation> derivation;  // PBKDF2; else an RSA key
+  std::unique_ptr<cv8::KeyDerivation> derivation;  // PBKDF2
+  std::unique_ptr<cv8::PairTask> pair;             // an operation with a key; without either an RSA key is made
   uint32_t iterations = 0;
   int32_t bits = 0;
   uint32_t exponent = 0;
@@ -188,12 +189,21 @@ cv8_work *cv8_work_pbkdf2(cv8_bytes hash, cv8_bytes password, cv8_bytes salt, ui
   return work;
 }
 
+cv8_work *cv8_work_pair(cv8_call *call, int32_t first) {
+  auto task = cv8::pair_task(*call->info, first);
+  if (task == nullptr) return nullptr;
+  cv8_work *work = new cv8_work();
+  work->pair = std::move(task);
+  return work;
+}
+
 int32_t cv8_work_run(cv8_work *work, uint64_t cpu_ns) {
   work->began = cv8::thread_cpu_ns();
   work->budget = cpu_ns;
   bool done = false;
   if (work->goes_on()) {
     done = work->derivation != nullptr ? work->derivation->derive(work->iterations, &work->out, [work] { return work->goes_on(); })
+           : work->pair != nullptr     ? work->pair->run(&work->out)
                                        : cv8::run_rsa(work);
   }
   work->used = cv8::thread_cpu_ns() - work->began;

@@ -104,7 +104,7 @@ private final class CordonServer: RemoteServer {
     private let channel: ServerChannel
     private let watch: WorkerWatch
     private let timer = ServerTimer()
-    private var clock: UInt64
+    fileprivate var clock: UInt64
     private let inspection: CordonInspection?
     private lazy var work = WorkThreads(reactor: reactor, threads: 1) { [unowned self] in
         clock = reactor.preciseNow - held
@@ -189,9 +189,22 @@ private final class ServerChannel: RingChannel {
     override func flush() throws(RingBroken) -> Bool {
         guard let server else { return false }
         server.returnSlabs()
+        lastFlush = server.clock
         return try send(&server.outgoing)
     }
 
+    /// Answers that wait for their worker to take them, in bytes, from which on no more is begun.
+    private static let mostWaiting = 1 << 20
+
+    /// When it last sent, and nanoseconds after which what a call says does not wait for the calls behind it.
+    private var lastFlush: UInt64 = 0
+    private static let longestWait: UInt64 = 1_000_000
+
+    override var isDue: Bool {
+        guard let server, server.outgoing.count > 0 else { return false }
+        return server.clock &- lastFlush > Self.longestWait
+    }
+    override var holdsBack: Bool { (server?.outgoing.count ?? 0) > Self.mostWaiting }
     override func received(_ message: Span<UInt8>) throws(WireError) { try server?.heard(message) }
 
     override func broken(_ reason: String) {

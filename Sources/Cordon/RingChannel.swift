@@ -12,6 +12,8 @@ open class RingChannel: Channel {
     private var parsed = 0
     private var sent = 0
     private var isPumping = false
+    /// What has arrived was not looked at to its end.
+    private var isBehind = false
     /// Bytes that went into the ring and came out of it.
     public private(set) final var bytesSent = 0
     public private(set) final var bytesReceived = 0
@@ -40,6 +42,11 @@ open class RingChannel: Channel {
     open func received(_ message: Span<UInt8>) throws(WireError) {}
     /// The other side cannot be spoken to any more.
     open func broken(_ reason: String) {}
+    /// So much waits to be sent that what arrives waits, too: each question would add its answer. True at one end of a ring only, or both would
+    /// wait for each other.
+    open var holdsBack: Bool { false }
+    /// What there is to send has waited for long enough: it goes before more of what arrived is looked at.
+    open var isDue: Bool { false }
     /// Nothing is to do: a chance to look a little longer before sleeping.
     open func idle() {}
 
@@ -52,7 +59,14 @@ open class RingChannel: Channel {
         sent += written
         bytesSent += written
         if written > 0, ring.readerMustBeWoken() { EventSignal.raise(peerEvent) }
-        guard sent == total else { return true }
+        guard sent == total else {
+            // Somebody who always has more to say would keep all that was ever sent.
+            if sent > SharedRing.capacity, sent > total / 2 {
+                outgoing.removeFirst(sent)
+                sent = 0
+            }
+            return true
+        }
         sent = 0
         outgoing.removeAll()
         return false
@@ -76,6 +90,14 @@ open class RingChannel: Channel {
         do {
             while fd >= 0 {
                 let unsent = try flush()
+                if holdsBack {
+                    if try waitForRoom() { return }
+                    continue
+                }
+                if isBehind {
+                    try dispatch()
+                    continue
+                }
                 let count = try ring.read(into: &incoming)
                 if count == 0 {
                     if try sleep(unsent) { return }
@@ -97,6 +119,16 @@ open class RingChannel: Channel {
         idle()
         guard ring.prepareToWait(forRoom: unsent) else { return false }
         guard unsent else { return true }
+        return try isStillFull()
+    }
+
+    /// The same whatever has arrived.
+    private func waitForRoom() throws(RingBroken) -> Bool {
+        _ = ring.prepareToWait(forRoom: true)
+        return try isStillFull()
+    }
+
+    private func isStillFull() throws(RingBroken) -> Bool {
         // Room may have come between the attempt and the announcement.
         let before = bytesSent
         _ = try flush()
@@ -104,7 +136,12 @@ open class RingChannel: Channel {
     }
 
     private func dispatch() throws(WireError) {
+        isBehind = false
         while fd >= 0, let message = try nextMessage() {
+            if holdsBack || isDue {
+                isBehind = true
+                break
+            }
             parsed = message.end
             try deliver(incoming, message)
         }

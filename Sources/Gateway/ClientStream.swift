@@ -40,6 +40,9 @@ class ClientStream: Channel {
     /// Bytes sent to the client in this exchange, heads and framing included.
     var bytesSent: Int { 0 }
 
+    /// Bytes of the exchange's body that wait to be sent behind `runner.responseBody`.
+    var queuedBytes: Int { runner?.clientBacklog ?? 0 }
+
     /// To the client, in microseconds, as the kernel knows it.
     var roundTrip: Int? { nil }
 

@@ -24,6 +24,10 @@ struct HookState {
     var policyStatus = 0
     /// Its signed header asks for inspected functions (`--inspect`).
     var isInspected = false
+    /// A result changed the heads, and its body was refused.
+    var isHalfDone = false
+    /// A large body that was given as a whole, until it is taken.
+    var waiting: WaitingBody?
 }
 
 /// Hooks in the walk of an exchange.
@@ -91,16 +95,21 @@ extension ExchangeRunner {
 
     /// Puts a result into effect. True when the walk goes on with the next rule.
     private func hookEnded(
-        _ call: GatewayHookCall, _ bound: BoundHook, _ outcome: HookOutcome, _ generation: ServingGeneration, _ workerHooks: WorkerHooks
+        _ call: GatewayHookCall, _ bound: BoundHook, _ result: HookOutcome, _ generation: ServingGeneration, _ workerHooks: WorkerHooks
     ) -> Bool {
         hooks.call = nil
         let fromOrigin = hooks.awaitsOrigin
         hooks.awaitsOrigin = false
+        let outcome = admitted(result, bound)
         recordHook(call, bound, outcome, generation, workerHooks)
         if station == .requestRules || station == .origin { keepState(of: call) }
         let cpu = call.cpuNanoseconds
         workerHooks.giveBack(call)
         if !call.laterFields.isEmpty { keepLaterFields(call, outcome) }
+        return settle(outcome, of: call, bound, cpu: cpu, fromOrigin: fromOrigin)
+    }
+
+    private func settle(_ outcome: HookOutcome, of call: GatewayHookCall, _ bound: BoundHook, cpu: UInt64, fromOrigin: Bool) -> Bool {
         switch outcome {
         case .proceed(let body):
             return settleBody(of: call, station == .responseRules ? .response : .request, body)
@@ -112,7 +121,9 @@ extension ExchangeRunner {
             deliverStock(status: status, proxyStatus: "http_request_denied", side: .client)
             return false
         case .failed(var failure):
-            let intact = passOn(call, station == .requestRules ? .request : .response)
+            // Of a result that was put into effect but for its body, nothing is left to go on with.
+            let intact = !hooks.isHalfDone && passOn(call, station == .requestRules ? .request : .response)
+            hooks.isHalfDone = false
             (failure.rulePlace, failure.cpuNanoseconds) = (bound.place, cpu)
             return hookFailed(failure, bound.functionIndex, failure.errorKind, canContinue: intact)
         }
@@ -236,6 +247,7 @@ extension ExchangeRunner {
 
     /// `fetch(request)`: the rest of the request rules, then the origin.
     func hookSendsToOrigin(_ call: GatewayHookCall, _ body: HookBody) {
+        if let bound = call.bound, !admits(body, .request, of: bound) { return call.originFailed("too much waits to be sent (limits.memory)") }
         guard settleBody(of: call, .request, body) else { return }
         hooks.awaitsOrigin = true
         advance()

@@ -85,6 +85,7 @@ final class ExchangeRunner: ForwardedExchange {
         if hasResponsePipe, let responsePipe { worker.pipes.giveBack(responsePipe) }
         closePipeline()
         if !mirrors.isEmpty { forgetMirrors() }
+        if hooks.waiting != nil { forgetWaitingBody() }
         if tunnelEnd != nil || !messageHooks.isEmpty { forgetTunnel() }
         isTunnel = false
         super.reset()
@@ -92,10 +93,8 @@ final class ExchangeRunner: ForwardedExchange {
         rules.end()
         generation = nil
         station = .idle
-        wantsRequestBody = false
-        requestBytes = 0
-        statusSent = 0
-        replacedRequestBody = false
+        (wantsRequestBody, replacedRequestBody) = (false, false)
+        (requestBytes, statusSent) = (0, 0)
         hookCalls.removeAll(keepingCapacity: true)
         hooks = HookState()
         frames = nil

@@ -74,7 +74,17 @@ final class GatewayHookCall: Hooks.HookCall {
         runner?.hookFinished(self, outcome)
     }
 
-    override func released() { worker.hooks?.giveBack(self) }
+    override func ranAfterwards(_ nanoseconds: UInt64) {
+        guard let bound, socket == nil else { return }
+        let microseconds = nanoseconds / 1_000
+        worker.metrics.add(.hookCPUMicroseconds, Int(clamping: microseconds))
+        if microseconds >= SharedFunction.slowMicroseconds { worker.hooks?.noteCost(bound.shared, microseconds: microseconds) }
+    }
+
+    override func released() {
+        if tailWasStopped { worker.metrics.add(.hookTailsStopped) }
+        worker.hooks?.giveBack(self)
+    }
 
     override func readBody(_ side: HookSide) {
         guard let runner else { return bodyFailed(side, "the exchange is over") }

@@ -43,9 +43,7 @@ final class GatewayHookHost: HookHost {
     override func takeSpare(_ kind: SpareKind) -> HookSpare? { isolates?.take(kind) }
 
     override func log(_ level: Int, function: HookFunction, call: Hooks.HookCall?, text: String) {
-        let names = ["debug", "info", "warning", "error"]
-        let id = (call as? GatewayHookCall)?.requestID.text ?? ""
-        worker.noteHook(names[min(max(level, 0), 3)], function: function.name, request: id, text: text)
+        hooks?.log(level, of: function.source, as: "function \(function.name)", call, text)
     }
 
     override func deadlineMoved(to nanoseconds: UInt64) {

@@ -184,9 +184,13 @@ final class HTTP2ClientStream: ClientStream {
         if !finished {
             let count = runner.outgoingBytes
             if count > 0, hasRoom(stream) {
-                sent += count
                 if let frames = runner.frames { runner.withOutgoing { frames.pass(&$0) } }
-                runner.withOutgoing { stream.appendBody(&$0) }
+                if runner.hooks.waiting != nil, runner.pipeline == nil {
+                    passPiece(of: &runner.responseBody, to: stream)
+                } else {
+                    sent += count
+                    runner.withOutgoing { stream.appendBody(&$0) }
+                }
             }
             if let frames = runner.frames, frames.mayEnd {
                 finished = true
@@ -199,11 +203,21 @@ final class HTTP2ClientStream: ClientStream {
         endIfComplete()
     }
 
+    /// A large body that a hook gave as a whole stays with its exchange, which counts it, until there is room for more of it.
+    private func passPiece(of body: inout Chain, to stream: HTTP2RequestStream) {
+        var piece = Chain()
+        while piece.byteCount < 131_072, let slice = body.popFirst() { piece.append(slice) }
+        sent += piece.byteCount
+        stream.appendBody(&piece)
+    }
+
     /// More may be queued. One of which nothing waits may always have something.
     private func hasRoom(_ stream: HTTP2RequestStream) -> Bool {
         let queued = stream.queuedBytes
         return queued == 0 || queued < min(131_072, stream.owner?.worker.pool.heldAtMost ?? .max)
     }
+
+    override var queuedBytes: Int { stream?.queuedBytes ?? 0 }
 
     func needsBody() {
         guard runner != nil else { return }

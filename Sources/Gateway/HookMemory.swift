@@ -18,6 +18,7 @@ extension WorkerHooks {
         metrics.set(.isolateContexts, Int(clamping: census.contexts))
         metrics.set(.isolateContextsDetached, Int(clamping: census.detachedContexts))
         metrics.set(.hookCallsOpen, census.callsUnderWay)
+        metrics.set(.hookBodyBytes, waiting.bytes)
         var evicted = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions)
         if evicted == 0 { evicted = runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce) }
         guard evicted > 0 else { return }

@@ -148,6 +148,7 @@ final class HookSocket: TunnelEnd {
     /// The hook has sent or closed.
     func hookActed() {
         guard state != .closed else { return }
+        let before = waiting
         for action in call.takeOwnActions() where state == .open {
             switch action {
             case .message(let message):
@@ -165,6 +166,10 @@ final class HookSocket: TunnelEnd {
         guard runner.responseBody.byteCount <= 2 * HookCall.socketBacklog + room else {
             return hookFailed(HookFailure(.memory, function: function, message: "more waits for the client than allowed"))
         }
+        if let bound = call.bound, !runner.admitsMessages(before, of: bound) {
+            return hookFailed(HookFailure(.memory, function: function, message: "whole bodies and messages of more than limits.memory wait for those who are to take them"))
+        }
+        guard state != .closed else { return }
         runner.responseBodyGrew()
         if state != .closed { tellWhatLeft() }
     }

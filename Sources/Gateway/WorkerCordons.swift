@@ -88,10 +88,9 @@ private final class KeptSnapshot {
 final class TenantCordon: RemoteHooks {
     /// Milliseconds between looks at calls under way.
     private static let period: UInt64 = 20
-    /// Milliseconds beyond the longest CPU limit in which a cordon must answer.
-    private static let patience: UInt64 = 2_000
-    /// Bytes of console lines that are passed on in a second.
-    private static let logBytesPerSecond = 64 << 10
+    /// Milliseconds beyond the longest CPU limit in which a cordon must say something, and how often the limit counts: on a busy machine
+    /// a process has a part of a processor, and what does not stop at its limit its own watchdog ends, by processor time.
+    private static let patience: UInt64 = 2_000, shares: UInt64 = 4
 
     unowned let cordons: WorkerCordons
     unowned let worker: Worker
@@ -111,8 +110,6 @@ final class TenantCordon: RemoteHooks {
     fileprivate var pingedAt: UInt64 = 0
     private var deaths: [UInt64] = []
     private var copiedBefore = 0
-    private var logSecond: UInt64 = 0
-    private var logBytes = 0
     /// Clients of DevTools look into its one function.
     private unowned let inspected: InspectedFunction?
     private let options: CordonOptions
@@ -141,13 +138,7 @@ final class TenantCordon: RemoteHooks {
     var copied: Int { copiedBefore + (channel.map { $0.bytesSent + $0.bytesReceived } ?? 0) + (slabs?.bytesCopied ?? 0) }
 
     override func log(_ level: Int, _ function: RemoteFunction, _ call: Hooks.HookCall?, _ text: String) {
-        let second = worker.nowNanoseconds / 1_000_000_000
-        if second != logSecond { (logSecond, logBytes) = (second, 0) }
-        logBytes += text.utf8.count
-        guard logBytes <= TenantCordon.logBytesPerSecond else { return }
-        let names = ["debug", "info", "warning", "error"]
-        worker.noteHook(
-            names[min(max(level, 0), 3)], function: function.name, request: (call as? GatewayHookCall)?.requestID.text ?? "", text: text)
+        worker.hooks?.log(level, of: function.source, as: tenant, call, text)
     }
 
     override func worked(_ end: HookWorkEnd, _ cpuNanoseconds: UInt64) { worker.metrics.count(end, cpuNanoseconds) }
@@ -219,6 +210,9 @@ final class TenantCordon: RemoteHooks {
 
     fileprivate func broken(_ reason: String) { kill(.broken(reason)) }
 
+    /// Whatever it says is a sign of life: behind many calls the answer to a ping comes late.
+    fileprivate func heard() { pingedAt = worker.nowNanoseconds }
+
     fileprivate func kill(_ end: CordonEnd) {
         if id != 0 { worker.control?.killCordon(id) }
         lost(end)
@@ -280,7 +274,7 @@ final class TenantCordon: RemoteHooks {
             return ping(pings)
         }
         let loading: UInt64 = isLoading ? 10_000 : 0
-        guard worker.nowNanoseconds &- pingedAt > (longestCPU + loading + TenantCordon.patience) * 1_000_000 else { return }
+        guard worker.nowNanoseconds &- pingedAt > (longestCPU * TenantCordon.shares + loading + TenantCordon.patience) * 1_000_000 else { return }
         kill(.stuck)
     }
 }
@@ -346,7 +340,10 @@ private final class TenantChannel: RingChannel {
         return try send(&owner.outgoing)
     }
 
-    override func received(_ message: Span<UInt8>) throws(WireError) { try owner?.receive(message) }
+    override func received(_ message: Span<UInt8>) throws(WireError) {
+        owner?.heard()
+        try owner?.receive(message)
+    }
     override func broken(_ reason: String) { owner?.broken(reason) }
 }
 

@@ -78,6 +78,8 @@ final class WorkerHooks {
     /// Functions that must not run, by name.
     var fenced: Set<String> = [] { didSet { hasFenced = !fenced.isEmpty } }
     private(set) var hasFenced = false
+    var waiting = WaitingBodies()
+    var logBook = HookLogBook()
     /// Functions that run in a cordon unless they are pinned, by name.
     private var moved: Set<String> = []
     /// nil in a rehearsal.

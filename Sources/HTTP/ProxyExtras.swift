@@ -23,13 +23,7 @@ enum ProxyExtras {
 
     /// Behind the addresses of its family; nil when they do not fit, which the reader of addresses looks at.
     private static func firstExtra(_ header: borrowing Span<UInt8>) -> Int? {
-        let addresses = switch header[13] >> 4 {
-        case 0: 0
-        case 1: 12
-        case 2: 36
-        case 3: 216
-        default: Int.max - 16
-        }
+        guard let addresses = ProxyHeader.addressBytes(of: header[13] >> 4) else { return nil }
         return 16 + addresses <= header.count ? 16 + addresses : nil
     }
 

@@ -66,6 +66,17 @@ public enum ProxyHeader {
 
     private static let signature: InlineArray<12, UInt8> = [13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10]
 
+    /// Bytes of the addresses of a family, the upper half of its byte: none, IPv4, IPv6, sockets of Unix. Nil: no such family.
+    static func addressBytes(of family: UInt8) -> Int? {
+        switch family {
+        case 0: 0
+        case 1: 12
+        case 2: 36
+        case 3: 216
+        default: nil
+        }
+    }
+
     private static func parseBinary(_ bytes: borrowing Span<UInt8>) -> Result {
         for index in 0..<min(bytes.count, 12) where bytes[index] != signature[index] { return .failed }
         guard bytes.count >= 16 else { return .needMore }
@@ -73,15 +84,15 @@ public enum ProxyHeader {
         guard bytes[12] >> 4 == 2, bytes[12] & 15 <= 1, 16 + length <= longest else { return .failed }
         guard bytes.count >= 16 + length else { return .needMore }
         guard ProxyExtras.areSound(bytes.extracting(first: 16 + length)) else { return .failed }
-        let isLocal = bytes[12] & 15 == 0
+        let isLocal = bytes[12] & 15 == 0, needed = addressBytes(of: bytes[13] >> 4) ?? 0
         switch bytes[13] {
         case 0x11 where !isLocal:
-            guard length >= 12 else { return .failed }
+            guard length >= needed else { return .failed }
             return .complete(consumed: 16 + length, addresses: Addresses(
                 source: IPAddress(v4: UInt32(number(bytes, 16, 4))), sourcePort: UInt16(number(bytes, 24, 2)),
                 destination: IPAddress(v4: UInt32(number(bytes, 20, 4))), destinationPort: UInt16(number(bytes, 26, 2))))
         case 0x21 where !isLocal:
-            guard length >= 36 else { return .failed }
+            guard length >= needed else { return .failed }
             return .complete(consumed: 16 + length, addresses: Addresses(
                 source: IPAddress(v6High: number(bytes, 16, 8), v6Low: number(bytes, 24, 8)), sourcePort: UInt16(number(bytes, 48, 2)),
                 destination: IPAddress(v6High: number(bytes, 32, 8), v6Low: number(bytes, 40, 8)), destinationPort: UInt16(number(bytes, 50, 2))))
@@ -133,7 +144,7 @@ public enum ProxyHeader {
         output.append(byte: 0x21)
         output.append(byte: isV6 ? 0x21 : 0x11)
         output.append(byte: 0)
-        output.append(byte: isV6 ? 36 : 12)
+        output.append(byte: UInt8(clamping: addressBytes(of: isV6 ? 2 : 1) ?? 0))
         for address in [addresses.source, addresses.destination] {
             if isV6 { append(address.high, 8, &output) }
             append(address.low, isV6 ? 8 : 4, &output)

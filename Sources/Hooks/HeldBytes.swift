@@ -5,6 +5,8 @@ import HTTP
 import Isolates
 
 enum HeldLimits {
+    /// A body or value that a call may have waiting whatever the function's other calls have.
+    static let alwaysHeld = 64 << 10
     /// Bytes of fields, URLs, variables and state that one call hands over in all.
     static let text = 1 << 20
     /// Bytes of WebSocket messages, and messages, of a cordon that nobody has taken yet.
@@ -60,7 +62,8 @@ extension HookOperations {
 
     /// Refuses a body or a value with which more would wait than the function may have memory.
     func hold(_ number: Int32, _ count: Int, _ call: HookCall) throws(NativeFailure) {
-        guard call.holds(number, count, atMost: function.source.limits.memoryBytes) else {
+        let most = function.source.limits.memoryBytes
+        guard count <= HeldLimits.alwaysHeld || count <= most - function.heldBytes, call.holds(number, count, atMost: most) else {
             throw .rangeError("bodies of sub-requests and values of more than limits.memory wait to be sent")
         }
     }

@@ -64,6 +64,8 @@ open class HookCall {
         }
     }
     public final var hasState: Bool { values.hasState }
+    /// Until the call is used again: its `waitUntil` work was stopped at a limit.
+    public final var tailWasStopped: Bool { progress.tailStopped }
     final var binding: Int32 { get { values.binding } set { values.binding = newValue } }
 
     public init() {}
@@ -84,6 +86,9 @@ open class HookCall {
 
     /// The staged edits are about to be applied. For a cordon, which sends them on.
     func willApplyEdits() {}
+
+    /// A turn after the result, for a body, a WebSocket or `waitUntil` work, took so much of the processor.
+    open func ranAfterwards(_ nanoseconds: UInt64) {}
 
     /// The result of a call that `start` left pending.
     open func finished(_ outcome: HookOutcome) {}
@@ -191,7 +196,8 @@ open class HookCall {
         max(now > progress.started ? now - progress.started : 0, cpuNanoseconds)
     }
 
-    /// Ends the call without a result: the client is gone. Neither `finished` nor `released` follows.
+    /// Ends the call without a result: the client is gone. `finished` does not follow; `released` does where the call is not idle
+    /// afterwards: what was given to `waitUntil` goes on as it does after an answer.
     public final func cancel() {
         if let owner = remote.owner { owner.cancel(self) } else { function?.abandon(self) }
     }
@@ -247,6 +253,8 @@ struct CallProgress {
     /// `start` has not returned yet: its result is the outcome.
     var starting = false
     var hasTail = false
+    /// `waitUntil` work was stopped at a limit.
+    var tailStopped = false
     /// `waitUntil` work ended in the turn of a result that has not been put into effect.
     var tailOver = false
     /// The result is known and nobody was told: whoever is told finds an idle call when its `waitUntil` work has ended by then.

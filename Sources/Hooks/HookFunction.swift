@@ -28,6 +28,8 @@ public final class HookFunction {
     private var slots = SlotTable()
     var names = NameTable()
     public var callsUnderWay: Int { slots.inUse }
+    /// Bodies and values of its calls that wait in the gateway as a whole.
+    var heldBytes: Int { slots.all.reduce(0) { $0 + $1.heldBytes } }
 
     var events: [HookEvent] = [] { didSet { hasEvents = !events.isEmpty } }
     private(set) var hasEvents = false
@@ -119,7 +121,7 @@ public final class HookFunction {
         let module: JSValue
         if source.webAssembly { _ = made.isolate.call(HookEntry.webAssembly.rawValue) }
         do throws(CallFailure) {
-            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules.merging(builtInModules) { own, _ in own }, binaries: source.binaries, caches: bytecode))
+            module = try made.isolate.loadModule(source.main, from: ModuleSources(files: source.modules, builtIn: builtInModules, binaries: source.binaries, caches: bytecode))
         } catch {
             switch error {
             case .threw(let thrown): throw loadError(thrown)

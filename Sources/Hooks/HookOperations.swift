@@ -133,7 +133,7 @@ final class HookOperations: NativeOperations {
         if kind == .error, call.progress.subrequestsExceeded { kind = .subrequests }
         let error = native.error(3)
         guard function.call(call.slot, call.epoch) === call else { return }
-        function.fail(call, located(HookFailure(kind, call, error.message), error))
+        function.fail(call, located(HookFailure(kind, call, error.message), error), goesOn: try native.bool(4))
     }
 
     // MARK: The rest of the pipeline

@@ -29,6 +29,7 @@ enum HookEntry: Int, CaseIterable {
     case socketOpened, socketMessage, socketClosed, upgraded
     case answering, answerChunk, answerEnd, askRoom
     case worked
+    case leave
 }
 
 /// What the handler of a call settled on; `codes` in `entries.js`.

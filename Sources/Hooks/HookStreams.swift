@@ -169,7 +169,7 @@ extension HookFunction {
         if call.socket.isOpen { return }
         if !call.isStreaming {
             guard call.progress.hasTail, call.progress.wallDeadline == 0 else { return }
-            setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
+            setTailDeadline(call)
         } else if call.streams.waitsForGateway {
             call.progress.wallDeadline = 0
         } else {
@@ -185,10 +185,16 @@ extension HookFunction {
     }
 
     /// A body that the hook was making cannot be completed.
-    func breakStreams(_ call: HookCall, _ failure: HookFailure) {
+    /// - Parameter goesOn: `waitUntil` work does.
+    func breakStreams(_ call: HookCall, _ failure: HookFailure, goesOn: Bool = false) {
         tally.countFailure(failure.kind)
         call.requestOutput.removeAll()
         call.responseOutput.removeAll()
+        if goesOn {
+            call.dropStreams()
+            keepTail(of: call)
+            return events.append(.bodyBroken(call, failure))
+        }
         endTail(call)
         tellOfEnd(.bodyBroken(call, failure), of: call)
     }
@@ -256,11 +262,11 @@ extension HookOperations {
         function.host.pool.copied.hook += bytes.count
     }
 
-    /// `failBody(slot, epoch, side, error)`
+    /// `failBody(slot, epoch, side, error, goesOn)`
     private func breakBody(_ call: HookCall, _ native: borrowing NativeCall) throws(NativeFailure) {
         let error = native.error(3)
         guard function.call(call.slot, call.epoch) === call else { return }
-        function.breakStreams(call, located(HookFailure(.error, call, error.message), error))
+        function.breakStreams(call, located(HookFailure(.error, call, error.message), error), goesOn: try native.bool(4))
     }
 
     func located(_ failure: HookFailure, _ error: JSError) -> HookFailure {

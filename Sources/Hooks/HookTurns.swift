@@ -133,7 +133,7 @@ extension HookFunction {
     }
 
     /// One turn: hook code runs only in here, watched, with what is left of the call's budgets.
-    private func turn(_ call: HookCall, _ loaded: LoadedIsolate, _ body: (borrowing Isolate) -> CallResult) -> CallResult {
+    func turn(_ call: HookCall, _ loaded: LoadedIsolate, _ body: (borrowing Isolate) -> CallResult) -> CallResult {
         beginTurn(call, loaded)
         let result = body(loaded.isolate)
         endTurn(call, loaded)
@@ -158,6 +158,7 @@ extension HookFunction {
         let report = loaded.isolate.endTurn()
         call.didRun(in: self)
         call.cpuNanoseconds &+= report.cpuNanoseconds
+        if call.values.exchange == nil { call.ranAfterwards(report.cpuNanoseconds) }
         tally.javaScriptNanoseconds &+= report.elapsedNanoseconds
         if let termination = report.termination { stopped(call, loaded, termination) } else if isSpent(call) { stopped(call, loaded, .cpu) }
         watchStreams(call)
@@ -191,6 +192,7 @@ extension HookFunction {
         }
         if call.exchange == nil {
             log(2, call, "waitUntil work was stopped: \(termination == .cpu ? "CPU" : "wall") limit")
+            call.progress.tailStopped = true
             forget(call)
             return endTail(call)
         }
@@ -215,12 +217,6 @@ extension HookFunction {
         loaded.isolate.endTurn()
     }
 
-    func abandon(_ call: HookCall) {
-        guard call.function === self, call.slot >= 0 else { return }
-        forget(call)
-        end(call)
-    }
-
     // MARK: Results
 
     /// Applies what the hook wanted and ends the call's hold on its exchange.
@@ -241,13 +237,19 @@ extension HookFunction {
         call.endExchange()
         call.progress.hasTail = true
         if call.isHeld { return }
-        setWallDeadline(call, host.now &+ source.limits.tailMilliseconds &* 1_000_000)
+        setTailDeadline(call)
     }
 
-    func fail(_ call: HookCall, _ failure: HookFailure) {
+    /// - Parameter goesOn: `waitUntil` work does, and `released` follows.
+    func fail(_ call: HookCall, _ failure: HookFailure, goesOn: Bool = false) {
         tally.countFailure(failure.kind)
-        cancelSubrequests(call)
-        end(call)
+        if goesOn {
+            keepTail(of: call)
+            call.progress.resultWaits = true
+        } else {
+            cancelSubrequests(call)
+            end(call)
+        }
         events.append(.finished(call, .failed(failure)))
     }
 
@@ -353,15 +355,16 @@ extension HookFunction {
             guard let loaded else { return }
             _ = turn(call, loaded) { $0.call(HookEntry.fire.rawValue, entry.timer) }
         } else if call.exchange == nil, call.isStreaming {
-            forgetStreams(call)
-            breakStreams(call, HookFailure(.wall, call, "the body made no progress within the wall limit of \(source.limits.wallMilliseconds) ms"))
+            let failure = HookFailure(.wall, call, "the body made no progress within the wall limit of \(source.limits.wallMilliseconds) ms")
+            breakStreams(call, failure, goesOn: leave(call))
         } else if call.exchange == nil {
-            log(2, call, "waitUntil work was given up after \(source.limits.tailMilliseconds) ms")
+            log(2, call, "waitUntil work was given up: \(source.limits.tailMilliseconds) ms are over, or too many calls go on")
+            call.progress.tailStopped = true
             forget(call)
             endTail(call)
         } else {
-            forget(call)
-            fail(call, HookFailure(.wall, call, "no result within the wall limit of \(source.limits.wallMilliseconds) ms"))
+            let failure = HookFailure(.wall, call, "no result within the wall limit of \(source.limits.wallMilliseconds) ms")
+            fail(call, failure, goesOn: leave(call))
         }
         deliver()
     }

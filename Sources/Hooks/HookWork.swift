@@ -1,17 +1,20 @@
 public import Isolates
 
-/// Work of a call that takes longer than any turn may: keys being made, passwords being stretched. It runs beside the requests
+/// Work of a call that takes longer than any turn may: keys being made, passwords being stretched, operations with large RSA keys. It runs beside the requests
 /// (`HookHost.perform`), and its promise settles in a later turn. When the call ends it is stopped.
 public final class HookWork {
     public let function: HookFunction
     public let task: LongWork
+    /// What it counts as among what waits: an operation with a key takes milliseconds, and one that makes a key seconds.
+    let weight: Int
     private let id: Int32
     private let slot: Int32
     private let epoch: Int32
 
-    init(_ task: LongWork, _ id: Int32, for call: HookCall, _ function: HookFunction) {
+    init(_ task: LongWork, _ weight: Int, _ id: Int32, for call: HookCall, _ function: HookFunction) {
         self.function = function
         self.task = task
+        self.weight = weight
         self.id = id
         slot = call.slot
         epoch = call.epoch
@@ -68,14 +71,18 @@ public enum HookWorkEnd: UInt8, Sendable, CaseIterable {
 
 extension HookOperations {
     /// What `work` is asked for; as in `crypto.js`.
-    private enum Kind: Int { case rsa, pbkdf2 }
+    private enum Kind: Int { case rsa, pbkdf2, pair }
 
-    /// `work(slot, epoch, kind, ...)`: `bits, exponent` for an RSA key; `hash, password, salt, iterations, count` for PBKDF2.
+    /// `work(slot, epoch, kind, ...)`: `bits, exponent` for an RSA key; `hash, password, salt, iterations, count` for PBKDF2; what `pair` of
+    /// `native` takes for an operation with an RSA key.
     func work(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native)
-        guard function.works.count < WorkLine.perFunction * 4 else { throw .rangeError("too much work of this kind waits") }
-        guard let kind = Kind(rawValue: try native.int(2)), let task = try task(kind, native) else { throw .typeError("no such work") }
-        let work = HookWork(task, call.progress.nextSubrequest, for: call, function)
+        guard let kind = Kind(rawValue: try native.int(2)) else { throw .typeError("no such work") }
+        let weight = kind == .pair ? 1 : WorkLine.longWeight
+        guard function.works.reduce(weight, { $0 + $1.weight }) <= WorkLine.perFunction * 4 else { throw .rangeError("too much work of this kind waits") }
+        // Arguments that are none of a pair's make no task, and OpenSSL would refuse them.
+        guard let task = try task(kind, native) else { return native.returnInt(-1) }
+        let work = HookWork(task, weight, call.progress.nextSubrequest, for: call, function)
         call.progress.nextSubrequest += 1
         function.works.append(work)
         function.events.append(.work(call, call.epoch, work))
@@ -88,6 +95,7 @@ extension HookOperations {
             let bits = try native.int32(3)
             guard (1024...8192).contains(bits) else { return nil }
             return LongWork.rsaKey(bits: bits, exponent: UInt32(clamping: try native.int32(4)))
+        case .pair: return LongWork.pair(native, 3)
         case .pbkdf2:
             let iterations = try native.double(6), count = try native.int(7)
             guard iterations >= 1, iterations <= Double(UInt32.max), count >= 0 else { return nil }

@@ -1,10 +1,11 @@
 /// Which work of hooks runs when. One tenant has one piece at work at a time, the tenants take turns, and what waits is
 /// bounded: so nobody holds all threads, and nobody fills the line for the others. It decides; `WorkThreads` runs.
 public struct WorkLine {
-    /// Pieces of one tenant that wait.
-    public static let perFunction = 16
-    /// Pieces of all that wait.
-    public static let most = 256
+    /// What keys that are made and passwords that are stretched count as; an operation with a key counts as one.
+    static let longWeight = 16
+    /// What may wait of one tenant, and of all.
+    public static let perFunction = 16 * longWeight
+    public static let most = 256 * longWeight
 
     /// Pieces that run at the same time.
     public let threads: Int
@@ -14,17 +15,18 @@ public struct WorkLine {
     public init(threads: Int) { self.threads = threads }
 
     public var waiting: Int { tenants.reduce(0) { $0 + $1.waiting.count } }
+    private var weight: Int { tenants.reduce(0) { $0 + $1.waiting.reduce(0) { $0 + $1.weight } } }
     public var atWork: Int { running.count }
 
     /// False: too much waits.
     public mutating func add(_ work: HookWork) -> Bool {
-        guard waiting < Self.most else { return false }
+        guard weight + work.weight <= Self.most else { return false }
         let name = work.function.source.tenant
         guard let index = tenants.firstIndex(where: { $0.name == name }) else {
             tenants.append((name, [work]))
             return true
         }
-        guard tenants[index].waiting.count < Self.perFunction else { return false }
+        guard tenants[index].waiting.reduce(work.weight, { $0 + $1.weight }) <= Self.perFunction else { return false }
         tenants[index].waiting.append(work)
         return true
     }

@@ -15,7 +15,7 @@ struct ModuleLoader {
     mutating func load(_ path: String) throws(CallFailure) -> JSValue {
         unsafe cv8_modules_reset(core.raw)
         defer { if let raw = unsafe core.pointer { unsafe cv8_modules_reset(raw) } }
-        guard let text = sources.files[path] else {
+        guard let text = sources.text(at: path) else {
             throw .threw(JSError(message: "the module is not among the files given", file: path))
         }
         let root = try compile(path, text)
@@ -97,7 +97,7 @@ struct ModuleLoader {
                 continue
             }
             try check(request, target, path)
-            let made = if let binary = sources.binaries[target] { try compile(target, binary) } else { try compile(target, sources.files[target] ?? "") }
+            let made = if let binary = sources.binaries[target] { try compile(target, binary) } else { try compile(target, sources.text(at: target) ?? "") }
             unsafe cv8_module_link(core.raw, module, index, made)
             if !target.hasSuffix(".json"), sources.binaries[target] == nil { open.append((target, made)) }
         }
@@ -107,7 +107,7 @@ struct ModuleLoader {
     private func check(_ request: ImportRequest, _ target: String, _ path: String) throws(CallFailure) {
         let complaint: String
         let isJSON = target.hasSuffix(".json")
-        if sources.files[target] == nil, sources.binaries[target] == nil {
+        if sources.text(at: target) == nil, sources.binaries[target] == nil {
             complaint = "cannot import '\(request.specifier)': there is no file '\(target)'"
         } else if isJSON && request.type != "json" {
             complaint = "cannot import '\(request.specifier)': a JSON file needs assert { type: \"json\" }"
@@ -124,7 +124,7 @@ struct ModuleLoader {
     }
 
     private func lineText(of path: String, _ line: Int) -> String {
-        let lines = (sources.files[path] ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = (sources.text(at: path) ?? "").split(separator: "\n", omittingEmptySubsequences: false)
         return lines.indices.contains(line - 1) ? String(lines[line - 1]) : ""
     }
 

@@ -207,8 +207,9 @@ struct Suspicion {
     let since: UInt64
     let processorTime: UInt64?
 
-    /// Processor time in which a call that can stop has stopped.
-    static let turn: UInt64 = 50_000_000
+    /// Processor time in which a call that can stop has stopped, however little of it a busy machine gave before: its CPU limit, of which
+    /// the worker gives it twice on the clock, and a little more.
+    static func turn(of call: RunningReport) -> UInt64 { 50_000_000 + (call.deadline > call.started ? (call.deadline - call.started) / 2 : 0) }
     /// However busy the machine is.
     static let patience: UInt64 = 20_000_000_000
 }

@@ -119,7 +119,7 @@ extension Supervisor {
             worker.suspect = Suspicion(sequence: report.sequence, since: now, processorTime: used)
             return
         }
-        let hadItsTurn = used.map { $0 &- (suspect.processorTime ?? 0) >= Suspicion.turn } ?? true
+        let hadItsTurn = used.map { $0 &- (suspect.processorTime ?? 0) >= Suspicion.turn(of: report) } ?? true
         guard hadItsTurn || now &- suspect.since > Suspicion.patience else { return }
         worker.killedInside = report
         worker.kill(because: "hook \(report.function) did not stop")

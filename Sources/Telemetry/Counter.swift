@@ -80,6 +80,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case hookCPUMicroseconds
     case hookPolicyDeny, hookPolicyRespond, hookPolicyContinue, hookPolicyFallback
     case hookSubrequests
+    /// `waitUntil` work that was stopped at a limit.
+    case hookTailsStopped
+    /// Whole bodies of hooks: those that might not wait, those that waited for too long; bytes that wait.
+    case hookBodiesRefused, hookBodiesCut, hookBodyBytes
+    /// Bytes of console lines beyond what a second may have.
+    case hookLogDropped
     /// Keys that hooks had made and passwords they had stretched beside the requests, by how that ended.
     case cryptoDone, cryptoFailed, cryptoStopped, cryptoSpent, cryptoRefused, cryptoMicroseconds
     case isolatesLive

@@ -220,6 +220,12 @@ extension Counter {
                     (.hookPolicyFallback, "fallback"),
                 ])
             + one(.hookSubrequests, "hook_subrequests_total", .counter, "Requests made by hooks.")
+            + one(.hookTailsStopped, "hook_tails_stopped_total", .counter, "Calls whose `waitUntil` work was stopped at a limit.")
+            + series(
+                "hook_bodies_shed_total", .counter, "Whole bodies and messages of hooks that had no room to wait: results that failed, and exchanges that were cut.", "what",
+                [(.hookBodiesRefused, "refused"), (.hookBodiesCut, "cut")])
+            + one(.hookBodyBytes, "hook_body_bytes", .gauge, "Bytes of whole bodies and messages of hooks, more than 64 KiB for a client, that wait to be taken.")
+            + one(.hookLogDropped, "hook_log_bytes_dropped_total", .counter, "Bytes of console lines of hooks beyond what a second may have.")
             + series(
                 "hook_crypto_total", .counter, "RSA keys made and PBKDF2 run beside the requests, by how that ended.", "result",
                 [

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from harness.waiting import wait_until
+
 LANES = {"inline": "lane: inline", "untrusted": "untrusted: true"}
 
 
@@ -74,6 +76,37 @@ def test_text_handed_over_again_and_again_is_bounded(start, lane, script):
     assert answer(gateway).status == 503
     assert gateway.worker_pids() == [worker]
     assert largest_kib(worker) < 420 * 1024
+
+
+@pytest.mark.parametrize("kept", ["all.push(one)", "one.format(new Date(i))"])
+def test_what_intl_takes_counts(start, lane, kept):
+    """A formatter is a few bytes of V8's heap and a hundred kilobytes of ICU's: 4 s of them made a worker of 2.9 GB."""
+    gateway = one(start, lane, f"""\
+        export default {{ onRequest(request) {{
+          if (request.url.endsWith("?fine")) return new Response(new Intl.DateTimeFormat("de", {{ dateStyle: "long" }}).format(0));
+          const all = [];
+          for (let i = 0; ; i++) {{ const one = new Intl.DateTimeFormat("de", {{ timeZone: "Europe/Berlin", dateStyle: "full" }}); {kept}; }}
+        }} }};
+        """, limits="{cpu: 700ms, wall: 20s}")
+    pids = gateway.worker_pids()
+    assert answer(gateway).status == 503
+    wait_until(lambda: gateway.metric("sluice_hook_failures_total", kind="memory" if "push" in kept else "cpu") == 1, "why is counted")
+    assert answer(gateway, "/f?fine").body == b"1. Januar 1970"
+    assert gateway.worker_pids() == pids and gateway.metric("sluice_cordon_deaths_total") == 0
+    assert largest_kib(pids[0]) < 420 * 1024
+
+
+def test_console_lines_are_bounded_by_the_second(start, lane):
+    """Each call kept to its limit: as many of them as a client likes filled the log, 60,000 lines in five seconds."""
+    gateway = one(start, lane, "export default { onRequest() { for (let i = 0; i < 250; i++) console.log('line '.repeat(40)); return new Response('x'); } };")
+    began = time.monotonic()
+    for _ in range(40):
+        assert answer(gateway).body == b"x"
+    seconds = time.monotonic() - began
+    wait_until(lambda: gateway.metric("sluice_hook_log_bytes_dropped_total") > 0, "what was dropped is counted")
+    lines = [line for line in gateway.output if "line line" in line]
+    assert 0 < len(lines) * 200 <= (seconds + 2) * 65_536
+    assert any("console lines of" in line and "are dropped" in line for line in gateway.output)
 
 
 def test_a_body_of_single_bytes_takes_what_it_has(start, lane):

@@ -1,4 +1,5 @@
 """RSA keys and PBKDF2 run beside the requests, in the worker and in a cordon: bounded, stopped with their call, and nobody waits for them."""
+import concurrent.futures
 import socket
 import struct
 import threading
@@ -82,3 +83,22 @@ def test_a_client_that_leaves_ends_the_work(start, lane):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wait_until(lambda: ends(gateway, "stopped") == 1, "the work was stopped")
     assert gateway.fetch("http1", "GET", "/stretch?n=10000").body == b"5ec02b91a4b59c6f", "the thread is free again"
+
+
+def test_large_keys_are_used_beside_the_requests(start, lane):
+    """A signature with a key of 8,192 bits takes 50 ms and more: many at once, and nobody else waits for them."""
+    gateway = start(functions=f"f: {{file: hooks/f.js, {lane}, limits: {{cpu: 500ms, wall: 60s, crypto: 60s}}}}\n",
+                    request="- {name: f, do: [{run: {function: f}}]}\n", hooks={"f.js": """\
+        const how = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: 4096, publicExponent: new Uint8Array([1, 0, 1]) };
+        let key, made;
+        export default { async onRequest(request) {
+          if (new URL(request.url).pathname === "/key") { key = await crypto.subtle.generateKey(how, true, ["sign", "verify"]); return new Response("made"); }
+          const data = new TextEncoder().encode(request.url), mark = await crypto.subtle.sign(how, key.privateKey, data);
+          return new Response(String(await crypto.subtle.verify(how, key.publicKey, mark, data)));
+        } };
+        """})
+    assert gateway.fetch("http1", "GET", "/key").body == b"made"
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: gateway.fetch("http1", "GET", f"/{n}").body, range(100)))
+    assert answers == [b"true"] * 100
+    wait_until(lambda: ends(gateway, "done") == 101, "the key and each signature were made beside the requests")

@@ -227,15 +227,19 @@ struct RemoteTests {
         pair.worker.endOverdueCalls(pair.worker.clock)
         guard case .failed(let failure)? = pair.call.outcomes.first else { Issue.record("\(pair.call.outcomes)"); return }
         #expect(failure.kind == .wall)
-        let number = pair.call.numberElsewhere
         // What the cordon says of it later names nobody.
         pair.cordon.clock += 1_000_000_000
         pair.cordon.fireTimers(pair.cordon.clock)
         try pair.move()
-        #expect(pair.call.outcomes.count == 1)
-        // If its process dies inside it, it is still known whose it was.
-        let culprit = pair.worker.disconnect(running: number) { pair.worker.failure(.cpu, $0, "lost") }
-        #expect(culprit === pair.function)
+        #expect(pair.call.outcomes.count == 1 && pair.call.isIdle)
+    }
+
+    @Test func aProcessThatDiesInsideACallThatWasGivenUpIsStillKnownForIt() throws {
+        let pair = try RemotePair("export default { async onRequest() { await new Promise(() => {}); } };", limits: { $0.wallMilliseconds = 500 })
+        try pair.start()
+        pair.call.cancel()
+        let culprit = pair.worker.disconnect(running: pair.call.numberElsewhere) { pair.worker.failure(.cpu, $0, "lost") }
+        #expect(culprit === pair.function && pair.call.isIdle && pair.call.outcomes.isEmpty && pair.call.releases == 1)
     }
 
     // MARK: A hostile cordon

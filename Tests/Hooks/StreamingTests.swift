@@ -183,6 +183,19 @@ import Testing
         #expect(bench.call.broken.first?.kind == .cpu)
     }
 
+    /// The stack was used up, and what waited for the chunk behind that waited for ever.
+    @Test("A chunk passes a thousand pipes", arguments: ["", "{ transform(chunk, to) { to.enqueue(chunk); } }"])
+    func aChunkPassesAThousandPipes(_ how: String) throws {
+        let bench = try Bench("""
+            export default { async onRequest() {
+              let left = 3, stream = new ReadableStream({ pull(to) { to.enqueue(new TextEncoder().encode(`chunk ${left} `)); if (--left === 0) to.close(); } });
+              for (let i = 0; i < 1000; i++) stream = stream.pipeThrough(new TransformStream(\(how)));
+              return new Response(await new Response(stream).text());
+            } }
+            """)
+        #expect(line(bench.run()) == "respond chunk 3 chunk 2 chunk 1 ")
+    }
+
     @Test func aClientThatGoesAwayCancelsTheSource() throws {
         let bench = try Bench("""
             export default { onRequest() {

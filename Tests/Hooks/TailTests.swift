@@ -108,6 +108,28 @@ import Testing
         #expect(bench.function.tally.subrequests == 16)
     }
 
+    /// One call's bound was each call's: a hundred clients were a hundred times as much.
+    @Test func theCallsOfAFunctionHaveOneBoundTogether() throws {
+        let bench = try Bench("""
+            const long = "x".repeat(5 << 20);
+            export default { async onRequest(request, env) {
+              const answers = [env.up.fetch("/", { method: "POST", body: "short" }), env.up.fetch("/", { method: "POST", body: long })];
+              try { await Promise.all(answers); } catch (error) { return new Response(error.message); }
+              return new Response("sent");
+            } };
+            """, upstreams: ["up"], limits: { $0.memoryBytes = 8 << 20 })
+        #expect(line(bench.run()) == "pending")
+        let second = FakeCall(), third = FakeCall(), exchange = Exchange()
+        fillExchange(exchange)
+        func start(_ call: FakeCall) -> String {
+            if case .finished(let outcome) = bench.runtime.start(call, bench.function, bench.binding, .request, exchange) { return line(outcome) }
+            return line(call.outcomes.last)
+        }
+        #expect(start(second).contains("limits.memory wait to be sent"))
+        bench.call.cancel()
+        #expect(start(third) == "pending" && third.subrequests.count == 2)
+    }
+
     @Test func nativeObjectsAreBounded() throws {
         let (line, _) = try caught("""
             const all = [], kind = { name: "ECDSA", namedCurve: "P-256" };
@@ -142,5 +164,139 @@ import Testing
         _ = bench.runtime.start(bench.call, bench.function, bench.binding, .request, bench.exchange)
         for number in 0..<40 { bench.call.subrequestFinished(bench.call.subrequests[number].id, Head(), body: []) }
         #expect(line(bench.call.outcomes.last) == "respond all" && bench.call.heldBytes == 0)
+    }
+}
+
+/// `waitUntil` work whose exchange is given up.
+@Suite struct LeftTailTests {
+    private static let code = """
+        const wait = (time) => new Promise((done) => setTimeout(done, time));
+        export default { async onRequest(request, env, ctx) {
+          ctx.waitUntil((async () => { await wait(10); console.log("work"); })());
+          ctx.signal.addEventListener("abort", () => console.log("told"));
+          WHAT
+          await wait(1000);
+          console.log("handler");
+        } };
+        """
+
+    @Test func itGoesOnWithinItsTime() throws {
+        let bench = try Bench(LeftTailTests.code.replacing("WHAT", with: ""))
+        bench.run()
+        bench.call.cancel()
+        #expect(!bench.call.isIdle && bench.call.releases == 0)
+        bench.advance(milliseconds: 10)
+        #expect(bench.call.isIdle && bench.call.releases == 1 && bench.call.outcomes.isEmpty)
+        #expect(bench.host.lines == ["under test 1: told", "under test 1: work"])
+        bench.advance(milliseconds: 5_000)
+        #expect(bench.host.lines.count == 2 && bench.function.callsUnderWay == 0)
+    }
+
+    @Test func whatNeverEndsIsStoppedAtItsLimit() throws {
+        let bench = try Bench("""
+            export default { async onRequest(request, env, ctx) { ctx.waitUntil(new Promise(() => {})); await new Promise(() => {}); } };
+            """, limits: { $0.tailMilliseconds = 500 })
+        bench.run()
+        bench.call.cancel()
+        bench.advance(milliseconds: 499)
+        #expect(!bench.call.isIdle)
+        bench.advance(milliseconds: 1)
+        #expect(bench.call.isIdle && bench.call.releases == 1 && bench.call.tailWasStopped)
+    }
+
+    @Test("What waits for the exchange is told", arguments: ["await request.text();", "for await (const chunk of request.body);"])
+    func whatWaitsForTheExchangeIsTold(_ what: String) throws {
+        let bench = try Bench("""
+            export default { async onRequest(request, env, ctx) {
+              const read = (async () => { try { \(what) } catch (error) { console.log(error.name); } })();
+              ctx.waitUntil(read);
+              await read;
+              throw new Error("nobody hears of it");
+            } };
+            """)
+        bench.run()
+        bench.call.cancel()
+        #expect(bench.call.isIdle && bench.call.releases == 0 && bench.call.outcomes.isEmpty)
+        #expect(bench.host.lines == ["under test 1: AbortError"])
+    }
+
+    @Test("An end that comes while it is given up is told by the call alone", arguments: ["", "async "])
+    func anEndAtOnce(_ kind: String) throws {
+        let bench = try Bench("""
+            export default { async onRequest(request, env, ctx) {
+              let end; ctx.waitUntil(new Promise((done) => { end = done; }));
+              ctx.signal.addEventListener("abort", \(kind)() => end());
+              await new Promise(() => {});
+            } };
+            """)
+        bench.run()
+        bench.call.cancel()
+        #expect(bench.call.isIdle && bench.call.releases == 0)
+    }
+
+    @Test("A handler that throws leaves it", arguments: ["throw new Error('no');", "await wait(1); throw new Error('no');"])
+    func aHandlerThatThrowsLeavesIt(_ what: String) throws {
+        let bench = try Bench(LeftTailTests.code.replacing("WHAT", with: what))
+        let outcome = bench.run()
+        bench.advance(milliseconds: 1)
+        #expect(line(outcome ?? bench.call.outcomes.first).contains("Error: no"))
+        #expect(!bench.call.isIdle && bench.call.releases == 0)
+        bench.advance(milliseconds: 9)
+        #expect(bench.call.isIdle && bench.call.releases == 1 && bench.host.lines.last == "under test 1: work")
+    }
+
+    @Test func theWallLimitOfItsHandlerLeavesIt() throws {
+        let bench = try Bench("""
+            export default { async onRequest(request, env, ctx) {
+              ctx.waitUntil(new Promise((done) => setTimeout(() => { console.log("work"); done(); }, 150)));
+              await new Promise(() => {});
+            } };
+            """, limits: { $0.wallMilliseconds = 100 })
+        bench.run()
+        bench.advance(milliseconds: 100)
+        #expect(line(bench.call.outcomes.first).contains("wall limit") && !bench.call.isIdle)
+        bench.advance(milliseconds: 50)
+        #expect(bench.call.isIdle && bench.call.releases == 1 && bench.host.lines == ["under test 1: work"])
+    }
+
+    @Test func aBodyThatBreaksLeavesIt() throws {
+        let bench = try Bench("""
+            export default { onRequest(request, env, ctx) {
+              ctx.waitUntil(new Promise((done) => setTimeout(() => { console.log("work"); done(); }, 10)));
+              return new Response(new ReadableStream({ pull(to) { to.error(new Error("broken")); } }, { highWaterMark: 0 }));
+            } };
+            """)
+        bench.run()
+        bench.call.bodyRoom(.response)
+        #expect(bench.call.broken.count == 1 && !bench.call.isIdle && !bench.call.isStreaming)
+        bench.advance(milliseconds: 10)
+        #expect(bench.call.isIdle && bench.call.releases == 1 && bench.host.lines == ["under test 1: work"])
+    }
+
+    @Test func inACordon() throws {
+        let pair = try RemotePair(LeftTailTests.code.replacing("WHAT", with: ""))
+        try pair.start()
+        pair.call.cancel()
+        try pair.move()
+        #expect(!pair.call.isIdle && pair.call.releases == 0)
+        pair.cordon.clock += 10_000_000
+        pair.cordon.fireTimers(pair.cordon.clock)
+        try pair.move()
+        #expect(pair.call.isIdle && pair.call.releases == 1 && pair.call.outcomes.isEmpty && pair.worker.callsUnderWay == 0)
+        #expect(pair.worker.lines.last == "work")
+    }
+
+    /// The result was on its way when the client left.
+    @Test("A result that crosses is the end of its call", arguments: ["return new Response('x');", "ctx.waitUntil(new Promise(() => {})); return new Response('x');"])
+    func aResultThatCrosses(_ what: String) throws {
+        let pair = try RemotePair("export default { async onRequest(request, env, ctx) { \(what) } };", limits: { $0.tailMilliseconds = 1_000 })
+        pair.worker.start(pair.call, pair.function, pair.binding, .request, pair.exchange)
+        try pair.moveToCordon()
+        pair.call.cancel()
+        try pair.move()
+        pair.cordon.clock += 1_000_000_000
+        pair.cordon.fireTimers(pair.cordon.clock)
+        try pair.move()
+        #expect(pair.call.isIdle && pair.call.releases == 1 && pair.call.outcomes.isEmpty && pair.worker.callsUnderWay == 0)
     }
 }

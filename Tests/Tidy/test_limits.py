@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Only ever fewer.
-WITHOUT_A_TEST = 11
+WITHOUT_A_TEST = 10
 
 
 def rows() -> list[str]:

@@ -308,6 +308,9 @@ cv8_status cv8_module_run(cv8_isolate *isolate, int32_t module, int32_t *namespa
 cv8_work *cv8_work_rsa(int32_t bits, uint32_t exponent);
 /// PBKDF2, `count` bytes. NULL: no such hash, no iteration, or more than 64 KiB asked for.
 cv8_work *cv8_work_pbkdf2(cv8_bytes hash, cv8_bytes password, cv8_bytes salt, uint32_t iterations, size_t count);
+/// An operation with an RSA key, told by the arguments of an operation from `first` on (`pair` of web_sign.cc). Nothing stops it once it
+/// has begun; the size of keys bounds it. NULL: the arguments are none of it.
+cv8_work *cv8_work_pair(cv8_call *call, int32_t first);
 typedef enum { CV8_WORK_DONE, CV8_WORK_FAILED, CV8_WORK_STOPPED, CV8_WORK_SPENT } cv8_work_end;
 /// Does it, once, on any thread, with at most about `cpu_ns` of that thread's time (CV8_WORK_SPENT).
 int32_t cv8_work_run(cv8_work *work, uint64_t cpu_ns);

@@ -60,8 +60,9 @@
       call.outgoing[key] = undefined;
       if (key >= 2) { realm.dropAnswer(call, key - 2, error); return; }
       if (!call.finished) { realm.failCall(call, error); return; }
-      realm.closeCall(call);
-      native.failBody(call.slot, call.epoch, key, error);
+      call.tail--;
+      const goesOn = realm.leaveCall(call, error);
+      native.failBody(call.slot, call.epoch, key, error, goesOn);
     }
   }
 
@@ -106,11 +107,12 @@
     one.go();
   };
 
+  realm.cancelOne = (one, reason) => { if (one.reader.stream !== null) S.handled(one.reader.cancel(reason)); };
   /// The call is over without its streams being read to the end: their sources are told.
   realm.cancelOutgoing = (call, reason) => {
     const all = call.outgoing ?? [];
     // Emptied first: cancelling closes the stream for its reader, and that must not pass for the end of the body.
     call.outgoing = null;
-    for (const one of all) if (one !== undefined && one.reader.stream !== null) S.handled(one.reader.cancel(reason));
+    for (const one of all) if (one !== undefined) realm.cancelOne(one, reason);
   };
 }

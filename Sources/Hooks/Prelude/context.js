@@ -25,6 +25,7 @@
       this.action = actions.none;
       this.denyStatus = 403;
       this.finished = false;
+      this.left = false;       // nobody waits for what its handler returns
       this.tail = 0;
       this.timers = null;
       this.signal = null;      // ctx.signal, once asked for
@@ -83,6 +84,27 @@
     if (call.outgoing) realm.cancelOutgoing(call, new TypeError("the exchange ended"));
     realm.closeCall(call);
     native.tailDone(call.slot, call.epoch);
+  };
+
+  /// Nobody waits for the answer, or it failed: what only the answer is made of ends. True: `waitUntil` work goes on.
+  realm.leaveCall = (call, error) => {
+    call.finished = call.left = true;
+    if (call.socket !== null) { call.socket = null; call.tail--; }
+    // Emptied first: cancelling closes the stream for its reader, and that must not pass for the end of the body.
+    for (const side of [0, 1]) {
+      const one = call.outgoing?.[side];
+      if (one === undefined) continue;
+      call.outgoing[side] = undefined;
+      call.tail--;
+      realm.cancelOne(one, error);
+    }
+    if (call.tail === 0) {
+      realm.closeCall(call);
+      realm.cancelOutgoing(call, error);
+      return false;
+    }
+    for (const key of ["origin", "body 0", "body 1", "chunk 0", "chunk 1"]) call.owed(key)?.reject(error);
+    return true;
   };
 
   /// Reads the whole body of a live exchange.

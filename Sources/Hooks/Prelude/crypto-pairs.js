@@ -6,7 +6,7 @@ realm.crypto.parts.push(() => {
   const split = (usages, allowed) => usages.filter((usage) => allowed.includes(usage));
 
   /// Both keys of a fresh private one.
-  function pair(algorithm, handle, extractable, usages, publicUsages, privateUsages) {
+  function keyPair(algorithm, handle, extractable, usages, publicUsages, privateUsages) {
     C.usages(usages, [...publicUsages, ...privateUsages], algorithm.name);
     return {
       privateKey: make("private", algorithm, C.done(handle, "generateKey"), extractable, split(usages, privateUsages)),
@@ -73,7 +73,7 @@ realm.crypto.parts.push(() => {
         const most = realm.current === null ? mostBitsAtLoad : mostBits;
         if (length < 1024 || length > most || length % 8 !== 0) C.fail("OperationError", `${name}: modulusLength is 1024 to ${most}`);
         const handle = C.done(await makeRSA(length, value), "generateKey");
-        return pair(rsaAlgorithm(name, handle, hash), handle, extractable, usages, publicUsages, privateUsages);
+        return keyPair(rsaAlgorithm(name, handle, hash), handle, extractable, usages, publicUsages, privateUsages);
       },
       importKey(format, data, { hash }, extractable, usages) {
         if (format === "raw") C.fail("NotSupportedError", `${name} keys have no raw form`);
@@ -92,15 +92,24 @@ realm.crypto.parts.push(() => {
     });
   }
 
+  // What PairTask::Kind has.
+  const sign = 0, verify = 1, encrypt = 2, decrypt = 3;
+  /// An operation with an RSA key; the bytes that come of it. With a key of up to 2,048 bits at once, which is quicker; what takes
+  /// longer is done beside the requests.
+  function pair(what, kind, { handle, algorithm }, padding, saltBytes, labelBytes, bytes, signature = null) {
+    const effort = native.keyEffort(handle, kind === sign || kind === decrypt);
+    const given = [kind, handle, algorithm.hash.name, padding, saltBytes, labelBytes, bytes, signature];
+    if (effort > 0 && realm.current !== null) return C.work(what, C.kinds.pair, ...given);
+    if (effort > 1) C.fail("OperationError", `${what}: while a module loads, RSA keys have up to 4096 bits`);
+    return C.done(native.pair(...given), what);
+  }
   function signing(padding, salt) {
     return {
-      sign(given, key, data) {
-        only(key, "private");
-        return C.done(native.sign(key.handle, key.algorithm.hash.name, padding, salt(given), data), "sign");
-      },
-      verify(given, key, signature, data) {
+      sign(given, key, data) { only(key, "private"); return pair("sign", sign, key, padding, salt(given), null, data); },
+      async verify(given, key, signature, data) {
         only(key, "public");
-        return native.verify(key.handle, key.algorithm.hash.name, padding, salt(given), signature, data);
+        if (signature.length > 4096) return false;
+        return (await pair("verify", verify, key, padding, salt(given), null, data, signature))[0] === 1;
       },
     };
   }
@@ -110,8 +119,8 @@ realm.crypto.parts.push(() => {
   const label = (given) => ({ label: given.label === undefined ? new Uint8Array(0) : C.bytes(given.label, "RSA-OAEP: label") });
   defineRSA("RSA-OAEP", "enc", ["encrypt", "wrapKey"], ["decrypt", "unwrapKey"], {
     parameters: { encrypt: label, decrypt: label },
-    encrypt(given, key, data) { only(key, "public"); return C.done(native.rsaCrypt(key.handle, true, key.algorithm.hash.name, given.label, data), "encrypt"); },
-    decrypt(given, key, data) { only(key, "private"); return C.done(native.rsaCrypt(key.handle, false, key.algorithm.hash.name, given.label, data), "decrypt"); },
+    encrypt(given, key, data) { only(key, "public"); return pair("encrypt", encrypt, key, "", 0, given.label, data); },
+    decrypt(given, key, data) { only(key, "private"); return pair("decrypt", decrypt, key, "", 0, given.label, data); },
   });
 
   // MARK: Elliptic curves
@@ -139,7 +148,7 @@ realm.crypto.parts.push(() => {
       generateKey({ curve }, extractable, usages) {
         C.usages(usages, [...publicUsages, ...privateUsages], name);
         if (!(curve in curves)) C.fail("NotSupportedError", `${name}: the curve is P-256, P-384 or P-521`);
-        return pair({ name, namedCurve: curve }, native.keyMake(curve), extractable, usages, publicUsages, privateUsages);
+        return keyPair({ name, namedCurve: curve }, native.keyMake(curve), extractable, usages, publicUsages, privateUsages);
       },
       importKey(format, data, { curve }, extractable, usages) {
         const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
@@ -163,8 +172,8 @@ realm.crypto.parts.push(() => {
   const hashed = (given) => ({ hash: hashOf(given, "ECDSA") });
   defineEC("ECDSA", "sig", ["verify"], ["sign"], {
     parameters: { sign: hashed, verify: hashed },
-    sign({ hash }, key, data) { only(key, "private"); return C.done(native.sign(key.handle, hash.name, "", 0, data), "sign"); },
-    verify({ hash }, key, signature, data) { only(key, "public"); return native.verify(key.handle, hash.name, "", 0, signature, data); },
+    sign({ hash }, key, data) { only(key, "private"); return C.done(native.sign(key.handle, hash.name, data), "sign"); },
+    verify({ hash }, key, signature, data) { only(key, "public"); return native.verify(key.handle, hash.name, signature, data); },
   });
 
   function agreement(name) {
@@ -193,7 +202,7 @@ realm.crypto.parts.push(() => {
       ...members,
       generateKey: (_, extractable, usages) => {
         C.usages(usages, [...publicUsages, ...privateUsages], name);
-        return pair({ name }, native.keyMake(name), extractable, usages, publicUsages, privateUsages);
+        return keyPair({ name }, native.keyMake(name), extractable, usages, publicUsages, privateUsages);
       },
       importKey(format, data, _, extractable, usages) {
         const isPrivate = format === "pkcs8" || format === "jwk" && data.d !== undefined;
@@ -221,8 +230,8 @@ realm.crypto.parts.push(() => {
     });
   }
   const plainSigning = {
-    sign(_, key, data) { only(key, "private"); return C.done(native.sign(key.handle, "", "", 0, data), "sign"); },
-    verify(_, key, signature, data) { only(key, "public"); return native.verify(key.handle, "", "", 0, signature, data); },
+    sign(_, key, data) { only(key, "private"); return C.done(native.sign(key.handle, "", data), "sign"); },
+    verify(_, key, signature, data) { only(key, "public"); return native.verify(key.handle, "", signature, data); },
   };
   // Ed448 has a context; like other platforms, only the empty one is offered.
   const context = (given) => {

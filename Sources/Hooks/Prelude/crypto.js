@@ -27,11 +27,12 @@
   C.done = (result, what) => (result === null ? C.fail("OperationError", `${what} failed`) : result);
 
   // Kinds of work, shared with HookOperations.Kind in Swift.
-  C.kinds = { rsa: 0, pbkdf2: 1 };
+  C.kinds = { rsa: 0, pbkdf2: 1, pair: 2 };
   /// Work that takes too long for a turn: done beside the requests; the bytes that come of it. The host stops it with the call.
   C.work = async (what, ...given) => {
     const call = realm.current;
     const id = native.work(call.slot, call.epoch, ...given);
+    if (id < 0) C.fail("OperationError", `${what} failed`);
     const { bytes, message } = await call.wait(`work ${id}`);
     return message === "" ? bytes : C.fail("OperationError", `${what}: ${message}`);
   };
@@ -178,17 +179,17 @@
       async encrypt(algorithm, key, data) {
         realm.needs(arguments.length, 3, "encrypt");
         const normal = normalize(algorithm, "encrypt"), bytes = C.bytes(data, "the data");
-        return normal.algorithm.encrypt(normal.parameters, keyFor(key, normal.name, "encrypt"), bytes).buffer;
+        return bufferOf(normal.algorithm.encrypt(normal.parameters, keyFor(key, normal.name, "encrypt"), bytes));
       }
       async decrypt(algorithm, key, data) {
         realm.needs(arguments.length, 3, "decrypt");
         const normal = normalize(algorithm, "decrypt"), bytes = C.bytes(data, "the data");
-        return normal.algorithm.decrypt(normal.parameters, keyFor(key, normal.name, "decrypt"), bytes).buffer;
+        return bufferOf(normal.algorithm.decrypt(normal.parameters, keyFor(key, normal.name, "decrypt"), bytes));
       }
       async sign(algorithm, key, data) {
         realm.needs(arguments.length, 3, "sign");
         const normal = normalize(algorithm, "sign"), bytes = C.bytes(data, "the data");
-        return normal.algorithm.sign(normal.parameters, keyFor(key, normal.name, "sign"), bytes).buffer;
+        return bufferOf(normal.algorithm.sign(normal.parameters, keyFor(key, normal.name, "sign"), bytes));
       }
       async verify(algorithm, key, signature, data) {
         realm.needs(arguments.length, 4, "verify");
@@ -233,14 +234,14 @@
         const kind = formatOf(format), normal = wrapping(algorithm, "wrapKey", "encrypt");
         const slots = keyFor(wrappingKey, normal.name, "wrapKey"), exported = await exportKey(kind, key);
         const bytes = kind === "jwk" ? realm.encode(JSON.stringify(exported)) : new Uint8Array(exported);
-        return (normal.algorithm.wrapKey ?? normal.algorithm.encrypt)(normal.parameters, slots, bytes).buffer;
+        return bufferOf((normal.algorithm.wrapKey ?? normal.algorithm.encrypt)(normal.parameters, slots, bytes));
       }
       async unwrapKey(format, wrapped, unwrappingKey, algorithm, unwrapped, extractable, usages) {
         realm.needs(arguments.length, 7, "unwrapKey");
         const kind = formatOf(format), wanted = readUsages(usages), bytes = C.bytes(wrapped, "the wrapped key");
         const normal = wrapping(algorithm, "unwrapKey", "decrypt"), slots = keyFor(unwrappingKey, normal.name, "unwrapKey");
         normalize(unwrapped, "importKey");
-        const plain = (normal.algorithm.unwrapKey ?? normal.algorithm.decrypt)(normal.parameters, slots, bytes);
+        const plain = await (normal.algorithm.unwrapKey ?? normal.algorithm.decrypt)(normal.parameters, slots, bytes);
         const data = kind === "jwk" ? jwkIn(plain) : plain;
         return importKey(kind, data, unwrapped, Boolean(extractable), wanted);
       }
@@ -254,6 +255,8 @@
     realm.brand(SubtleCrypto);
     return SubtleCrypto;
   }
+  /// Of bytes that are there, or will be.
+  async function bufferOf(bytes) { return ArrayBuffer.isView(bytes) ? bytes.buffer : (await bytes).buffer; }
   function wrapping(algorithm, operation, otherwise) {
     try { return normalize(algorithm, operation); } catch (error) {
       if (error.name !== "NotSupportedError") throw error;

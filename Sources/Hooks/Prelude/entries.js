@@ -148,7 +148,7 @@
     const call = openCall(slot, epoch, phase, realm.bindings[binding]);
     try {
       const value = invoke(call);
-      if (isThenable(value)) Promise.resolve(value).then((result) => complete(call, result), (error) => failCall(call, error));
+      if (isThenable(value)) Promise.resolve(value).then((result) => complete(call, result), (error) => { if (!call.left) failCall(call, error); });
       else return finish(call, settle(call, value), false);
     } catch (error) {
       failCall(call, error);
@@ -177,13 +177,10 @@
   function failCall(call, error) {
     realm.current = call;
     if (call.finished) { if (call.socket === null) realm.reportError(error); else realm.failSocket(call, error); return; }
-    call.finished = true;
-    call.socket = null;
-    call.tail = 0;
     const kind = error instanceof BadReturn ? failures.badReturn : error !== null && error === call.originError ? failures.origin : failures.error;
-    closeCall(call);
-    realm.cancelOutgoing(call, error);
-    native.fail(call.slot, call.epoch, kind, error);
+    // What was given to waitUntil may be the report of this very failure.
+    const goesOn = realm.leaveCall(call, error);
+    native.fail(call.slot, call.epoch, kind, error, goesOn);
   }
   realm.failCall = failCall;
 
@@ -246,6 +243,16 @@
     rejections() {
       realm.unhandled(native.takeRejections(false));
       realm.handledLate(native.takeRejections(true));
+    },
+    /// Nobody waits for the answer any more; 1 when the call stays for what was given to waitUntil.
+    leave(slot, epoch) {
+      const call = realm.callAt(slot, epoch);
+      if (!call) return 0;
+      realm.current = call;
+      const error = new realm.DOMException("the exchange ended", "AbortError");
+      call.finished = true;
+      if (call.signal !== null) realm.abortSignal(call.signal, error);
+      return realm.leaveCall(call, error) ? 1 : 0;
     },
     abandon(slot, epoch) {
       const call = realm.callAt(slot, epoch);

@@ -3,6 +3,10 @@
   const S = realm.streams;
   const { then, resolved, rejected, handled, noop, Deferred, Reader, Writer } = S;
 
+  /// Pipes that a chunk passes on one stack. A chain of hundreds would have none left, and each pipe after that would wait for ever.
+  const deepest = 32;
+  let depth = 0;
+
   /// One pipe: reads while the other side has room, and ends both sides as its options say.
   class Pipe {
     constructor(source, target, options) {
@@ -74,12 +78,19 @@
         if (this.ending) return;
         this.reader.read({
           chunk: (chunk) => {
-            this.lastWrite = then(this.writer.write(chunk), undefined, noop);
-            this.step();
+            if (depth < deepest) { this.pass(chunk); return; }
+            this.lastWrite = then(resolved(undefined), () => this.pass(chunk));
           },
           close: noop, error: noop,
         });
       }, noop);
+    }
+    pass(chunk) {
+      depth++;
+      try { this.lastWrite = then(this.writer.write(chunk), undefined, noop); } finally { depth--; }
+      const written = this.lastWrite;
+      this.step();
+      return written;
     }
 
     /// Waits for writes under way, runs the action, then lets go of both streams.

@@ -56,9 +56,6 @@ open class RemoteHooks {
 
     final var functions: [UInt32: RemoteFunction] = [:]
     final var calls: [UInt32: HookCall] = [:]
-    /// Whose calls this side gave up although the process may still be inside them: it may die of one.
-    private var givenUp: [UInt32: RemoteFunction] = [:]
-    private static let givenUpLimit = 256
     private var lastFunction: UInt32 = 0
     private var lastCall: UInt32 = 0
 
@@ -238,12 +235,15 @@ open class RemoteHooks {
         }
     }
 
+    /// What was given to `waitUntil` goes on there: the cordon answers with `released`, at once where there is nothing.
     func cancel(_ call: HookCall) {
-        guard forget(call) else { return }
-        guard isConnected, call.remote.sent else { return }
-        // The older ones have ended long since.
-        if givenUp.count >= RemoteHooks.givenUpLimit { givenUp.removeAll(keepingCapacity: true) }
-        givenUp[call.remote.number] = call.remote.function
+        guard isConnected, call.remote.sent, calls[call.remote.number] === call else { return _ = forget(call) }
+        call.endExchange()
+        call.dropStreams()
+        call.streams = StreamProgress()
+        call.socket.isOpen = false
+        call.progress.wallDeadline = 0
+        call.remote.left = true
         message(.cancel, call.remote.number) { _ in }
     }
 
@@ -320,8 +320,7 @@ open class RemoteHooks {
         slabs = nil
         outgoing.removeAll()
         for function in functions.values { (function.isLoaded, function.isAnswered) = (false, false) }
-        var culprit = UInt32(exactly: running).flatMap { givenUp[$0] }
-        givenUp.removeAll()
+        var culprit: RemoteFunction?
         // What is told of its end may end or start others.
         for (number, call) in calls.sorted(by: { $0.key < $1.key }) where calls[number] === call {
             let isCulprit = UInt64(number) == running

@@ -8,6 +8,8 @@ struct RemotePlace {
     var number: UInt32 = 0
     /// The process that is there now was told of it.
     var sent = false
+    /// The exchange is given up: it stays for what was given to `waitUntil`, until the cordon says that there is no more of it.
+    var left = false
     /// It runs for the second time.
     var repeated = false
 }

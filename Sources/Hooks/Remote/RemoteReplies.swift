@@ -60,10 +60,12 @@ extension RemoteHooks {
     }
 
     private func ofCall(_ kind: RemoteReply, _ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        if call.remote.left, kind.isOfExchange { return try crossed(kind, call, &wire) }
         switch kind {
         case .finished: return try finished(call, &wire)
         case .released:
             guard call.exchange == nil else { throw WireError("a call was released before its result") }
+            call.progress.tailStopped = try wire.flag()
             try wire.expectEnd()
             forget(call)
             call.released()
@@ -86,6 +88,15 @@ extension RemoteHooks {
         case .socketActed, .socketReady, .socketFailed: try ofSocket(kind, call, &wire)
         default: throw WireError("no message of a call")
         }
+    }
+
+    /// What was said of an exchange before the cordon knew that it is given up. A result with nothing behind it is the call's end.
+    private func crossed(_ kind: RemoteReply, _ call: HookCall, _ wire: inout WireReader) throws(WireError) {
+        guard kind == .finished else { return }
+        _ = try wire.byte()
+        guard try !wire.flag() else { return }
+        forget(call)
+        call.released()
     }
 
     private func ofSocket(_ kind: RemoteReply, _ call: HookCall, _ wire: inout WireReader) throws(WireError) {
@@ -154,7 +165,7 @@ extension RemoteHooks {
             guard hasTail else { throw WireError("a WebSocket without its hook") }
             call.socket.isOpen = true
         }
-        if hasTail, kind != .failed {
+        if hasTail {
             call.endExchange()
         } else {
             forget(call)
@@ -202,6 +213,10 @@ extension RemoteHooks {
         call.sendToOrigin(body)
     }
 
+    private func heldBytes(of function: RemoteFunction) -> Int {
+        calls.values.reduce(0) { $1.remote.function === function ? $0 + $1.heldBytes : $0 }
+    }
+
     private func subrequest(_ call: HookCall, _ wire: inout WireReader) throws(WireError) {
         guard let function = call.remote.function, call.progress.subrequests < function.source.limits.subrequests else {
             throw WireError("more sub-requests than allowed")
@@ -213,7 +228,10 @@ extension RemoteHooks {
         let request = HookSubrequest(id: id, upstream: upstream)
         try request.read(from: &wire)
         try wire.expectEnd()
-        guard call.holds(id, request.body.count, atMost: function.source.limits.memoryBytes) else { throw WireError("bodies beyond what may wait") }
+        let count = request.body.count, most = function.source.limits.memoryBytes
+        guard count <= HeldLimits.alwaysHeld || count <= most - heldBytes(of: function), call.holds(id, count, atMost: most) else {
+            throw WireError("bodies beyond what may wait")
+        }
         call.progress.subrequests += 1
         call.openSubrequests.append(id)
         if request.flows { call.asks.append(request) }

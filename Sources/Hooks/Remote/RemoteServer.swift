@@ -165,7 +165,7 @@ open class RemoteServer: HookHost {
             call.socketLeft(try wire.number(), on: id)
         case .cancel:
             call.cancel()
-            recycle(call)
+            if call.isIdle { released(call) }
         default: throw WireError("no message of a call")
         }
     }
@@ -190,7 +190,7 @@ open class RemoteServer: HookHost {
     }
 
     fileprivate func released(_ call: ServedCall) {
-        message(.released, call.number) { _ in }
+        message(.released, call.number) { $0.flag(call.tailWasStopped) }
         recycle(call)
     }
 

@@ -18,6 +18,14 @@ enum RemoteReply: UInt8 {
     case pullAnswer, askMade, askDone
     case worked
     case bodyMadeAt, slabBack
+
+    /// About an exchange and its client; the rest `waitUntil` work says as well.
+    var isOfExchange: Bool {
+        switch self {
+        case .finished, .readBody, .sendToOrigin, .pullBody, .cancelBody, .bodyMade, .bodyMadeAt, .bodyDone, .bodyBroken, .socketFailed: true
+        default: false
+        }
+    }
 }
 
 /// How a call ended, on the wire.

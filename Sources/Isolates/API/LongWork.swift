@@ -31,6 +31,9 @@ import CV8
         }
     }
 
+    /// An operation with an RSA key, told by the arguments of an operation from `first` on (`pair` of `native`). Nil: they are none of it.
+    public static func pair(_ native: borrowing NativeCall, _ first: Int32) -> LongWork? { unsafe LongWork(cv8_work_pair(native.raw, first)) }
+
     private static func view(_ buffer: UnsafeBufferPointer<UInt8>) -> cv8_bytes {
         unsafe cv8_bytes(bytes: buffer.baseAddress ?? emptyBytes, count: buffer.count)
     }

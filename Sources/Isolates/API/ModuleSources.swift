@@ -5,17 +5,23 @@ public struct ModuleSources: Sendable {
     /// imported with `assert { type: "json" }`.
     public var files: [String: String]
 
+    /// Text by name that `files` may have another text for.
+    public var builtIn: [String: String] = [:]
+
     /// WebAssembly by path: a path that ends in `.wasm` is imported as a compiled module, where the isolate may have any.
     public var binaries: [String: [UInt8]] = [:]
 
     /// Bytecode by path, of the very texts in `files`: `Isolate.bytecode` made it in this process.
     public var caches: [String: [UInt8]] = [:]
 
-    public init(files: [String: String], binaries: [String: [UInt8]] = [:], caches: [String: [UInt8]] = [:]) {
+    public init(files: [String: String], builtIn: [String: String] = [:], binaries: [String: [UInt8]] = [:], caches: [String: [UInt8]] = [:]) {
         self.files = files
+        self.builtIn = builtIn
         self.binaries = binaries
         self.caches = caches
     }
+
+    func text(at path: String) -> String? { files[path] ?? builtIn[path] }
 }
 
 extension Isolate {

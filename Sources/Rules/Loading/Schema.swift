@@ -321,7 +321,7 @@ enum Schema {
         SchemaKey("wall", .time, "Time on the clock. Default 10s."),
         SchemaKey("memory", .size, "Heap and external memory. Default 64MiB."),
         SchemaKey("subrequests", .integer(0...1_000), "Most sub-requests. Default 50."),
-        SchemaKey("crypto", .time, "Processor time of RSA keys that are made and of PBKDF2, which run beside the requests. Default 5s."),
+        SchemaKey("crypto", .time, "Processor time of RSA keys that are made, of operations with large ones and of PBKDF2, which run beside the requests. Default 5s."),
         SchemaKey("log_bytes", .size, "Most text logged. Default 64KiB."),
     ])
 
