@@ -23,7 +23,7 @@ extern "C" {
 #define SLUICE_SHARED_MAGIC 0x65636975u
 // Raise it whenever the layout, or the meaning of a word of tallies or series, changes: an upgrade between two versions keeps
 // the memory only when both have the same.
-#define SLUICE_SHARED_VERSION 10u
+#define SLUICE_SHARED_VERSION 11u
 // Twice as many as workers: during an upgrade those of both versions run.
 #define SLUICE_SHARED_WORKERS 256
 #define SLUICE_SHARED_WORDS 384
