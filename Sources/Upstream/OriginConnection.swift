@@ -261,6 +261,9 @@ public final class OriginConnection: OriginStream {
         rival.fd = -1
         address = rival.address
         addressNumber = rival.number
+        // What was seen of the connection before says nothing of this one.
+        canRead = false
+        sawHangup = false
         exchange?.origin.address = address.ip
         exchange?.origin.port = address.port
         transport = SocketTransport(fd: fd, reactor: context.reactor)
@@ -323,7 +326,7 @@ public final class OriginConnection: OriginStream {
         self.exchange = nil
         pipe = nil
         context.metrics.subtract(.upstreamConnectionsActive)
-        server.exchangeEnded()
+        server.ended(exchange)
     }
 
     /// Waits for the next exchange without holding memory.
