@@ -255,6 +255,7 @@ public final class OriginConnection: OriginStream {
 
     /// Another address's attempt takes the place of this one.
     func moveTo(_ rival: OriginRival, connected isConnected: Bool) {
+        if isConnected { server.addresses.wasOvertaken(address, now: context.reactor.now) }
         context.reactor.close(self)
         context.reactor.remove(rival)
         fd = rival.fd

@@ -63,7 +63,8 @@ class Origin:
     /slow/MS  echo after so many milliseconds  /trailers   chunked with a trailer   others     a JSON echo
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.address, self.port = address, port
         self.received: list[bytearray] = []  # raw bytes of each connection, in order of arrival
         self.requests: list[Request] = []
         # False: requests and raw bytes are forgotten, for loads that go on for long.
@@ -91,7 +92,7 @@ class Origin:
         asyncio.set_event_loop(self.loop)
 
         async def listen() -> None:
-            self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+            self.server = await asyncio.start_server(self._serve, self.address, self.port, backlog=1024)
             self.port = self.server.sockets[0].getsockname()[1]
             started.set()
 
