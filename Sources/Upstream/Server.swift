@@ -222,6 +222,8 @@ final class Server: Channel {
     func giveBack(_ connection: OriginConnection) {
         // A health check is not held up by the limit, so it may have left one connection too many.
         guard open <= settings.maximumConnections else { return connection.close() }
+        // Who waits for a connection that nobody has used gets the place of this one.
+        if let first = waiting.first, first.opensTunnel || first.onlyConnects { return connection.close() }
         if settings.proxyProtocol == nil, let exchange = waiting.popFirst() {
             exchange.waitingAt = nil
             context.metrics.add(.upstreamReuses)

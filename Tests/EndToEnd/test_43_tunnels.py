@@ -171,6 +171,29 @@ def test_a_tunnel_never_gets_a_kept_connection(start, origin):
     assert [each.connection for each in origin.requests] == [0, 1]
 
 
+def test_a_tunnel_that_waits_never_gets_one_either(start, origin):
+    go_on = asyncio.Event()
+
+    async def hold(exchange):
+        if exchange.request.path == "/held":
+            await go_on.wait()
+        await exchange.answer(200, b"fine")
+
+    origin.script = hold
+    gateway = start(sites="- {name: t, hosts: [localhost], upstream: origin, connect: origin}", origin_options="max_connections: 1\ntimeouts: {connect: 20s}")
+    with gateway.http1() as client, gateway.http1() as other:
+        other.send(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(origin.requests) == 1, "the only connection is busy")
+        client.send(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n")
+        wait_until(lambda: gateway.metric("sluice_upstream_limits_total", limit="connections") >= 1, "the tunnel waits")
+        origin.call(go_on.set)
+        assert client.head().status == 200 and other.response().status == 200
+        client.send(b"GET /through HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.response().status == 200
+    wait_until(lambda: origin.open_now == 0, "all is closed")
+    assert [each.connection for each in origin.requests] == [0, 1]
+
+
 @pytest.mark.parametrize("server, more", [("h2c://127.0.0.1:1", ""), ("https://127.0.0.1:1", ", protocol: http2")])
 def test_a_tunnel_cannot_go_to_http2(start, server, more):
     with pytest.raises(AssertionError, match="speaks HTTP/2"):
