@@ -1,5 +1,4 @@
 """What gRPC clients hear when the gateway itself answers, and that nobody works on for a call whose time is up."""
-import asyncio
 from collections.abc import Iterator
 
 import grpc
@@ -93,7 +92,7 @@ def test_others_hear_the_status_of_http(gateway, kind):
 def test_the_deadline_ends_a_call_that_nobody_ended(gateway, server, told):
     """A client that is gone without a word, or does not cancel: its deadline is known all the same."""
     async def hang(stream: Stream) -> None:
-        await asyncio.sleep(60)
+        await server.release.wait()
 
     server.script = hang
     with gateway.http2() as client:
@@ -104,15 +103,14 @@ def test_the_deadline_ends_a_call_that_nobody_ended(gateway, server, told):
 
 
 def test_a_stream_that_outlives_its_deadline_is_cut_on_both_sides(gateway, server):
-    async def drip(stream: Stream) -> None:
+    async def begin(stream: Stream) -> None:
         await stream.head(200, [("content-type", "application/grpc")])
-        while stream.reset is None:
-            await stream.data(b"\0\0\0\0\1x")
-            await asyncio.sleep(0.02)
+        await stream.data(b"\0\0\0\0\1x")
+        await server.release.wait()
 
-    server.script = drip
+    server.script = begin
     with gateway.http2() as client:
-        stream = client.start("POST", "/t/Drip", [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "300m")], end=False)
+        stream = client.start("POST", "/t/Begin", [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "300m")], end=False)
         client.send_body(stream, b"\0\0\0\0\0")
         client.receive_until(lambda: stream in client.finished, "it ends")
         assert stream in client.resets and client.responses[stream].body
@@ -121,7 +119,7 @@ def test_a_stream_that_outlives_its_deadline_is_cut_on_both_sides(gateway, serve
 
 def test_a_shorter_limit_of_the_configuration_is_not_the_clients_deadline(start, server):
     async def hang(stream: Stream) -> None:
-        await asyncio.sleep(60)
+        await server.release.wait()
 
     server.script = hang
     gateway = start(upstreams=f'grpc:\n  servers: ["h2c://127.0.0.1:{server.port}"]\n  timeouts: {{total: 200ms}}\n', request="- {name: grpc, do: [{route: grpc}]}")

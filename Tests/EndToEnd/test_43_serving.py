@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.http2 import Client
-from harness.origin import Exchange, Origin
+from harness.origin import Exchange, Origin, answer_by_path
 from harness.origin2 import Origin2, Stream
 from harness.waiting import wait_until
 
@@ -41,8 +40,8 @@ def test_a_new_server_gets_little_at_first(start, three):
 
 def test_least_requests_spares_a_slow_server(start, three):
     async def slow(exchange: Exchange) -> None:
-        await asyncio.sleep(0.3)
-        await exchange.answer(200)
+        exchange.request.target = "/slow/300"
+        await answer_by_path(exchange)
 
     three[0].script = slow
     gateway = start(upstreams=many(three, "balance: least_requests"), request=ROUTE)
