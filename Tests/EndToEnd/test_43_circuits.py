@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.http2 import Client
-from harness.origin import Exchange, Origin
+from harness.origin import Exchange, Origin, many
 from harness.origin2 import Origin2
 from harness.waiting import wait_until
 
@@ -20,11 +20,6 @@ def pair() -> Iterator[list[Origin]]:
     yield servers
     for server in servers:
         server.stop()
-
-
-def many(servers: list[Origin], options: str = "") -> str:
-    urls = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in servers)
-    return f"many:\n  servers: [{urls}]\n  {options}\n"
 
 
 def holding(origin: Origin) -> asyncio.Event:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.origin import Exchange, Origin, answer_by_path
+from harness.origin import Exchange, Origin, answer_by_path, many
 from harness.origin2 import Origin2, Stream
 from harness.waiting import wait_until
 
@@ -19,11 +19,6 @@ def three() -> Iterator[list[Origin]]:
     for server in servers:
         if not server.loop.is_closed():
             server.stop()
-
-
-def many(servers: list[Origin], options: str = "") -> str:
-    urls = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in servers)
-    return f"many:\n  servers: [{urls}]\n  {options}\n"
 
 
 def test_a_new_server_gets_little_at_first(start, three):

@@ -10,7 +10,7 @@ import pytest
 
 from harness import http1
 from harness.gateway import rule_file
-from harness.origin import Origin
+from harness.origin import Origin, read_proxy_header
 from harness.waiting import wait_until
 
 SEEN = """
@@ -150,11 +150,7 @@ def test_an_origin_is_told_of_an_ipv6_client(start, certificates, origin, versio
     seen = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        if version == "v1":
-            seen.append(await reader.readline())
-        else:
-            head = await reader.readexactly(16)
-            seen.append(head + await reader.readexactly(struct.unpack(">H", head[14:])[0]))
+        seen.append(await read_proxy_header(reader, version))
         return True
 
     origin.on_connect = take

@@ -225,6 +225,20 @@ async def answer_by_path(exchange: Exchange) -> None:
         await exchange.answer(200, echo(request), {"Content-Type": "application/json", "X-Origin": "yes"})
 
 
+def many(servers: list[Origin], options: str = "") -> str:
+    """An upstream of all of them, for a rule file."""
+    urls = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in servers)
+    return f"many:\n  servers: [{urls}]\n  {options}\n"
+
+
+async def read_proxy_header(reader: asyncio.StreamReader, version: str) -> bytes:
+    """What stands before all else on a connection with `proxy_protocol: v1` or `v2`."""
+    if version == "v1":
+        return await reader.readline()
+    head = await reader.readexactly(16)
+    return head + await reader.readexactly(int.from_bytes(head[14:], "big"))
+
+
 def echo(request: Request) -> bytes:
     return json.dumps({
         "method": request.method, "target": request.target, "headers": request.headers,
