@@ -123,6 +123,7 @@ public enum HandshakeResult: Sendable {
     public func handshake() -> HandshakeResult {
         guard let io = unsafe io else { return .failed("no memory for a TLS session") }
         guard phase != .failed else { return .failed(failure) }
+        guard unsafe session != nil else { return .failed("the handshake is over") }
         unsafe io.pointee.drained = 0
         ERR_clear_error()
         // SAFETY: the session is alive as long as this object.
