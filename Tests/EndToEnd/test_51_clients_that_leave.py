@@ -113,7 +113,7 @@ def left_behind_a_body(start, origin, limits: str, tls: bool):
     client = gateway.http1(tls=tls)
     client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
     wait_until(lambda: origin.open_now == 1, "the hook's body is on its way")
-    client.send(bytes((128 << 10) + 2_000))  # more than is read, and not more than the kernel takes: its end is announced
+    client.send(bytes((64 << 10) + 4_000))  # no more is read then, and what is left the kernel takes: the end is announced
     socket.socket.shutdown(client.socket, socket.SHUT_WR)
     return gateway, client
 
