@@ -170,7 +170,7 @@ listeners:
   - {name: plain, address: "127.0.0.1:@PLAIN@"}
   - name: secure
     address: "127.0.0.1:@SECURE@"
-    tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}, {cert: "@DIR@/rsa.crt", key: "@DIR@/rsa.key"}]}
+    tls: {certificates: [{cert: "@DIR@/server.crt", key: "@DIR@/server.key"}, {cert: "@DIR@/rsa.crt", key: "@DIR@/rsa.key"}]@RECORDS@}
 access_log: {path: "off"}
 @LIMITS@
 upstreams:

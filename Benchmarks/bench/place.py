@@ -169,7 +169,7 @@ class Place:
             config = self.write("envoy.yaml", c.ENVOY, **ports)
             return [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         rules = c.SLUICE_RULES.get(name)
-        config = self.write(f"{name}.yaml", c.SLUICE, FUNCTIONS=c.SLUICE_FUNCTIONS if rules else "",
+        config = self.write(f"{name}.yaml", c.SLUICE, RECORDS=", records: openssl" if name == "sluice-openssl" else "", FUNCTIONS=c.SLUICE_FUNCTIONS if rules else "",
                             RULES=rules or (c.SLUICE_NEIGHBOUR_RULES if self.neighbour else ""),
                             UPSTREAMS=c.SLUICE_NEIGHBOUR_UPSTREAM if self.neighbour else "", **ports)
         return [str(self.sluice), "run", "--config", str(config), "--workers", "1", "--admin", "off"]

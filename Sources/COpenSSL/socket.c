@@ -232,11 +232,15 @@ struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room
     return io;
 }
 
-void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io) {
+void sluice_tls_release(SSL *ssl) {
     // A session freed without close_notify from both sides would count as broken and never resume,
     // but closing the socket at once is the usual end of a connection.
     if (SSL_is_init_finished(ssl)) SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl);
+}
+
+void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io) {
+    if (ssl != NULL) sluice_tls_release(ssl);
     if (io == NULL) return;
     free(io->kept);
     free(io->hello);

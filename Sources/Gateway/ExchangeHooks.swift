@@ -154,6 +154,11 @@ extension ExchangeRunner {
         cancelOrigin()
         if case .stream = body { responseBody.removeAll() } else { responseBodyEnded = true }
         if case .unchanged = body { setBody(Span()) } else { _ = settleBody(of: call, .response, body) }
+        guard !isForeignToGRPC else {
+            dropStages(.response)
+            deliverGRPC(response.status)
+            return false
+        }
         deliver()
         return false
     }

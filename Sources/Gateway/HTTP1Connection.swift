@@ -36,7 +36,7 @@ final class HTTP1Connection: ClientStream, Drainable {
     var canRead: Bool
     /// The peer said that it sends no more: a short read does not mean that nothing is left, its end is, and no further
     /// event announces that.
-    private var peerHungUp = false
+    private(set) var peerHungUp = false
     var canWrite = true
     var endOfInput = false
     var flushPending = false
@@ -59,8 +59,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     /// `bytesReceived` when the body that is read began.
     var bodyStart = 0
     var sending = SendProgress()
-    /// The client ended its side of a tunnel: what its origin had taken by then (`HTTP1Tunnels.swift`); nil before.
-    var tunnelEnd: Int?
+    /// The client ended its side of a tunnel or a body: what had been taken of it by then (`HTTP1Tunnels.swift`); nil before.
+    var takenAtEnd: Int?
     /// What the kernel takes ahead for this client (HTTP1Splicing.swift).
     var sendAhead = SendAhead.little
     /// The client of a tunnel is not read because its origin does not read.
@@ -95,7 +95,7 @@ final class HTTP1Connection: ClientStream, Drainable {
             peerHungUp = true
             // To one that is closing, what is read says it.
             if events.contains(.error), reading != .lingering, ConnectionFacts.isBroken(fd) { return clientGone() }
-            if reading == .tunnel { watchTunnelEnd() }
+            if reading == .tunnel || reading == .body { watchEnd() }
         }
         if events.contains(.writable) {
             canWrite = true
@@ -352,7 +352,9 @@ final class HTTP1Connection: ClientStream, Drainable {
 
     /// Idle connections close at once, the others after their response.
     func drain() {
-        if runner == nil || (reading == .head && headStarted == 0) { close() } else { persistent = false }
+        if runner == nil || (reading == .head && headStarted == 0) { return close() }
+        persistent = false
+        if hasLeftBehindBody { clientGone() }
     }
 
     func closeIfIdle() -> Bool {

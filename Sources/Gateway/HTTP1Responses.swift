@@ -243,6 +243,10 @@ extension HTTP1Connection {
     private func bodyTimeIsUp(_ bytes: Int, _ time: Int) {
         let progress = bytesReceived - bytesAtCheck
         bytesAtCheck = bytesReceived
+        if hasGivenUpBody(bytes) {
+            worker.metrics.add(.timeoutsBody)
+            return clientGone()
+        }
         let paused = (runner?.requestBacklog ?? 0) > 0 || awaitsContinue
         if paused || progress >= bytes { return worker.schedule(timer, after: UInt64(time)) }
         worker.metrics.add(.timeoutsBody)

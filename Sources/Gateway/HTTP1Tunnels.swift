@@ -43,15 +43,29 @@ extension HTTP1Connection {
     }
 
     /// Bytes of the client that its origin has been given.
-    private var passedOn: Int { bytesReceived &- (runner?.requestBacklog ?? 0) }
+    var passedOn: Int { bytesReceived &- (runner?.requestBacklog ?? 0) }
 
     /// The client will send no more. Its end stands behind bytes that nobody reads while the origin takes none: whether it went
     /// for good cannot be seen from here, so the origin gets what is left as long as it takes it at the pace of a body.
-    func watchTunnelEnd() {
-        guard tunnelEnd == nil else { return }
-        tunnelEnd = passedOn
+    func watchEnd() {
+        guard takenAtEnd == nil else { return }
+        takenAtEnd = passedOn
         let limit = UInt64(listener.limits.bodyRateTime)
         if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
+    }
+
+    /// The client ended its side, which tells of a departure (`waitOn`), behind a body that nobody takes for now.
+    var hasLeftBehindBody: Bool {
+        guard peerHungUp, reading == .body, !listener.servesHalfClosed else { return false }
+        return awaitsContinue || (runner?.requestBacklog ?? 0) >= listener.limits.exchangeBuffer
+    }
+
+    /// Of such a body somebody has to take something, at the pace of bodies: else whatever is done for this request is done for nobody.
+    func hasGivenUpBody(_ bytes: Int) -> Bool {
+        guard hasLeftBehindBody, let before = takenAtEnd else { return false }
+        let now = passedOn
+        takenAtEnd = now
+        return now - before < bytes
     }
 
     /// The client is not read any more, so neither its end nor its death would be seen: they stand behind what its own kernel
@@ -64,7 +78,7 @@ extension HTTP1Connection {
     }
 
     func tunnelTimeIsUp(_ limits: Limits) {
-        if tunnelEnd != nil { return endedTunnelTimeIsUp(limits) }
+        if takenAtEnd != nil { return endedTunnelTimeIsUp(limits) }
         let stall = UInt64(limits.writeStall)
         guard let runner, let held = tunnelHeld, runner.requestBacklog >= limits.exchangeBuffer, !runner.requestBody.isEmpty else {
             tunnelHeld = nil
@@ -79,9 +93,9 @@ extension HTTP1Connection {
     }
 
     private func endedTunnelTimeIsUp(_ limits: Limits) {
-        let before = tunnelEnd ?? 0
+        let before = takenAtEnd ?? 0
         let now = passedOn
-        tunnelEnd = now
+        takenAtEnd = now
         let isHeldUp = !endOfInput || (runner?.requestBacklog ?? 0) > 0
         guard isHeldUp, now - before < limits.bodyRateBytes else { return worker.schedule(timer, after: UInt64(limits.bodyRateTime)) }
         worker.metrics.add(.timeoutsBody)

@@ -292,7 +292,7 @@ final class HTTP2ClientStream: ClientStream {
     override func abort(_ kind: ErrorKind) {
         release()
         finished = true
-        stream?.reset(kind.side == .client ? .cancel : .internalError)
+        stream?.reset(kind.side == .client ? .cancel : tunnel == .open && webSocketKey == nil ? .connectError : .internalError)
         stream?.workEnded()
     }
 

@@ -11,6 +11,7 @@ extension ExchangeRunner {
         responseBody.removeAll()
         responseBodyEnded = true
         response.remove(.contentLength)
+        if isForeignToGRPC { return deliverGRPC(response.status) }
         switch reply.body {
         case .none:
             response.body = response.status == 204 || response.status == 304 ? .none : .known(0)
@@ -55,7 +56,7 @@ extension ExchangeRunner {
         let id = requestID.digits
         response.add(.xRequestID, id.span)
         if status == 503 { response.add(.retryAfter, "1") }
-        if request.version == .http2, isStreamingCall { return deliverGRPC(status) }
+        if answersGRPC { return deliverGRPC(status) }
         let text = worker.developer?.body(status, self) ?? worker.stockText(status)
         setBody(text.span)
         deliver()

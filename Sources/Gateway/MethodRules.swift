@@ -22,6 +22,7 @@ extension ExchangeRunner {
     /// The last step before the origin. False when the exchange has been answered.
     func mayBeForwarded() -> Bool {
         if original.method == .connect { return tunnelIsConfigured() }
+        if original.method == .post { obeyDeadline() }
         guard original.method == .options else { return true }
         switch request.countForward() {
         case .goOn: return true

@@ -14,8 +14,8 @@ extension ExchangeRunner {
         return context.certificateIndex(for: request.text(request.host())) == served
     }
 
-    /// A gRPC call: its body may rest as long as the two ends like.
-    var isStreamingCall: Bool { request.isGRPC }
+    /// A call of gRPC or one of its kin: its body may rest as long as the two ends like.
+    var isStreamingCall: Bool { request.hasType("application/grpc") || request.hasType("application/connect+") }
 }
 
 extension Head {
@@ -41,9 +41,18 @@ extension Head {
         return true
     }
 
-    var isGRPC: Bool {
+    /// Whether the content type begins so.
+    borrowing func hasType(_ start: StaticString) -> Bool {
         guard let type = value(of: .contentType) else { return false }
         let text = bytes(type)
-        return text.count >= 16 && text.extracting(first: 16).equalsIgnoringCase("application/grpc")
+        let count = start.utf8CodeUnitCount
+        return text.count >= count && text.extracting(first: count).equalsIgnoringCase(start)
+    }
+
+    /// gRPC itself: what begins alike (`application/grpc-web`) has statuses of HTTP.
+    var isGRPC: Bool {
+        guard hasType("application/grpc"), let type = value(of: .contentType) else { return false }
+        let text = bytes(type)
+        return text.count == 16 || text[16] == UInt8(ascii: "+") || text[16] == UInt8(ascii: ";")
     }
 }

@@ -66,6 +66,8 @@ open class ForwardedExchange: Exchange {
     public final var wantsUpgrade: Bool { get { passage.wantsUpgrade } set { passage.wantsUpgrade = newValue } }
     /// The upgrade went to the origin as extended CONNECT (RFC 8441): its answer proves nothing, which it need not.
     public final var upgradedByConnect: Bool { get { passage.upgradedByConnect } set { passage.upgradedByConnect = newValue } }
+    /// CONNECT: a connection of its own becomes the tunnel.
+    final var opensTunnel: Bool { passage.wantsUpgrade && request.method == .connect }
     /// The server this exchange waits at: for a connection, for an address, or to be told of a failure.
     final var waitingAt: Server?
     /// Monotonic milliseconds until which there has to be a connection.
@@ -190,8 +192,11 @@ open class ForwardedExchange: Exchange {
         originFailed(error)
     }
 
+    /// Both sides are raw bytes by now: a time for the whole of an answer does not bound them.
+    private var isTunnel: Bool { response.status == 101 || opensTunnel && response.status == 200 }
+
     fileprivate final func totalTimeIsUp() {
-        guard originStream != nil || waitingAt != nil, response.status != 101 else { return }
+        guard originStream != nil || waitingAt != nil, !isTunnel else { return }
         let headSeen = origin.firstByte != 0 && response.status >= 200
         cancelOrigin()
         endFailed(GatewayError(

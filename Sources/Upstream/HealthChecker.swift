@@ -124,8 +124,15 @@ private final class HealthProbe: ForwardedExchange {
         switch check.kind {
         case .http(_, let statuses): end(statuses.contains { $0.contains(response.status) })
         case .connect: end(true)
-        case .grpc: end(response.status == 200 && HealthMessage.isServing(body))
+        case .grpc: end(response.status == 200 && HealthMessage.isServing(body) && endsWell)
         }
+    }
+
+    /// What comes with a status other than OK is not an answer to rely on.
+    private var endsWell: Bool { responseTrailers.map { HealthProbe.isOK($0.head) } ?? false }
+
+    private static func isOK(_ trailers: borrowing Head) -> Bool {
+        trailers.firstIndex(named: Span("grpc-status")).map { trailers.bytes(trailers.fields[$0].value).equals("0") } ?? false
     }
 
     private func end(_ passed: Bool) {

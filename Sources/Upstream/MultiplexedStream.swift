@@ -252,7 +252,7 @@ final class MultiplexedStream: OriginStream {
         self.exchange = nil
         deadline = .max
         context.reactor.cancel(timer)
-        server.exchangeEnded()
+        server.ended(exchange)
         let connection = self.connection
         self.connection = nil
         connection?.streamEnded()

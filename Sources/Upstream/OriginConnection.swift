@@ -257,12 +257,16 @@ public final class OriginConnection: OriginStream {
 
     /// Another address's attempt takes the place of this one.
     func moveTo(_ rival: OriginRival, connected isConnected: Bool) {
+        if isConnected { server.addresses.wasOvertaken(address, now: context.reactor.now) }
         context.reactor.close(self)
         context.reactor.remove(rival)
         fd = rival.fd
         rival.fd = -1
         address = rival.address
         addressNumber = rival.number
+        // What was seen of the connection before says nothing of this one.
+        canRead = false
+        sawHangup = false
         exchange?.origin.address = address.ip
         exchange?.origin.port = address.port
         transport = SocketTransport(fd: fd, reactor: context.reactor)
@@ -325,7 +329,7 @@ public final class OriginConnection: OriginStream {
         self.exchange = nil
         pipe = nil
         context.metrics.subtract(.upstreamConnectionsActive)
-        server.exchangeEnded()
+        server.ended(exchange)
     }
 
     /// Waits for the next exchange without holding memory.

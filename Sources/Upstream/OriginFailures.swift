@@ -20,6 +20,8 @@ extension OriginConnection {
     /// The connection broke. Nothing may be sent twice that can have had an effect (RFC 9110 section 9.2.2).
     func broken(_ why: String) {
         guard let exchange else { return close() }
+        // Of raw bytes nobody can tell whether they were all: a clean end would be a lie (RFC 9113 section 8.5).
+        if state == .tunnel, exchange.opensTunnel { return fail(.reset, in: .responseBody, why) }
         if state == .tunnel {
             endOfInput = true
             requestDone = true

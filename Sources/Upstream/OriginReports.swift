@@ -23,7 +23,7 @@ extension Server {
         report.idle = UInt64(idle.count)
         guard isCurrent else { return report }
         if settings.health != nil { report.check = health.isDown ? .failing : health.isKnown ? .passing : .pending }
-        if health.ejectedUntil > now { report.ejectedFor = health.ejectedUntil - now }
+        if health.passedOverUntil > now { report.ejectedFor = health.passedOverUntil - now }
         return report
     }
 }

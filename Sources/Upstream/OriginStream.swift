@@ -81,7 +81,7 @@ public class OriginStream: Channel {
         exchange.originStream = self
         if exchange.originAttempts > 0 { exchange.anotherAttempt() }
         exchange.noteOriginAttempt(address.ip, port: address.port)
-        server.exchangeBegan()
+        server.began(exchange)
     }
 }
 

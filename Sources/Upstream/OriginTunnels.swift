@@ -11,7 +11,7 @@ extension OriginConnection {
         exchange.requestBodyEnded = false
         exchange.response.reset()
         exchange.response.status = 200
-        expect(within: server.settings.idleTimeout)
+        expect(within: times.idle)
         exchange.originUpgraded()
         if self.exchange === exchange { resumeSoon() }
     }

@@ -89,8 +89,9 @@ extension Server {
 
     /// An attempt failed by the server's fault.
     func attemptFailed(_ exchange: ForwardedExchange) {
-        guard !exchange.isProbe, health.failed(settings.ejection), let group else { return }
         let now = context.reactor.now
+        // One that is out already gets requests where all are: it cannot be left out twice.
+        guard !exchange.isProbe, health.ejectedUntil <= now, health.failed(settings.ejection), let group else { return }
         let out = group.servers.count { $0 !== self && $0.health.ejectedUntil > now }
         guard out == 0 || (out + 1) * 100 <= settings.ejection.maximumPercent * group.servers.count else { return }
         health.eject(settings.ejection, now: now)

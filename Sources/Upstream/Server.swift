@@ -34,8 +34,10 @@ final class Server: Channel {
     private let timer = WaitTimer()
     /// Connections that exist, in whatever state.
     var open = 0
-    /// Exchanges being served.
+    /// Exchanges being served, without health checks.
     private(set) var busy = 0
+    /// Exchanges that the server has to serve: those for which a connection is awaited are as good as running.
+    var load: Int { busy + waiting.count + starting.count }
     private(set) var health = ServerHealth()
     private(set) var checker: HealthChecker?
     /// What all workers know of it.
@@ -96,13 +98,13 @@ final class Server: Channel {
     // MARK: Serving
 
     func serve(_ exchange: ForwardedExchange) {
-        guard settings.maximumRequests == 0 || busy < settings.maximumRequests || exchange.isProbe else {
+        guard settings.maximumRequests == 0 || load < settings.maximumRequests || exchange.isProbe else {
             context.metrics.add(.upstreamLimitRequests)
-            return giveUp(exchange, .overloaded, "\(busy) requests are being served")
+            return giveUp(exchange, .overloaded, "\(load) requests are being served")
         }
         exchange.connectBy = context.reactor.now + exchange.times.connect
+        if exchange.onlyConnects || exchange.opensTunnel { return connectFresh(exchange) }
         if !multiplexed.isEmpty, serveMultiplexed(exchange) { return }
-        if exchange.onlyConnects { return connectFresh(exchange) }
         guard let connection = idle.popLast() else { return connectFresh(exchange) }
         context.metrics.subtract(.upstreamConnectionsIdle)
         context.metrics.add(.upstreamReuses)
@@ -115,10 +117,10 @@ final class Server: Channel {
         let now = context.reactor.now
         if addresses.shouldAsk(now: now) { resolve() }
         if addresses.isHopeless(now: now) { return giveUp(exchange, .dns, "the name does not resolve") }
-        let awaited = shouldAwaitConnection(exchange)
-        if open + starting.count < settings.maximumConnections, !addresses.known.isEmpty, !awaited { return startSoon(exchange) }
-        if open + starting.count >= settings.maximumConnections { context.metrics.add(.upstreamLimitConnections) }
-        guard waiting.count < settings.maximumWaiting else {
+        let mayOpen = open + starting.count < settings.maximumConnections || exchange.isProbe
+        if mayOpen, !addresses.known.isEmpty, !shouldAwaitConnection(exchange) { return startSoon(exchange) }
+        if !mayOpen { context.metrics.add(.upstreamLimitConnections) }
+        guard waiting.count < settings.maximumWaiting || exchange.isProbe else {
             context.metrics.add(.upstreamLimitPending)
             return giveUp(exchange, .overloaded, "all \(settings.maximumConnections) connections are busy and \(waiting.count) requests wait")
         }
@@ -212,12 +214,16 @@ final class Server: Channel {
 
     // MARK: Connections come back
 
-    func exchangeBegan() { busy += 1 }
+    func began(_ exchange: ForwardedExchange) { if !exchange.isProbe { busy += 1 } }
 
-    func exchangeEnded() { busy -= 1 }
+    func ended(_ exchange: ForwardedExchange) { if !exchange.isProbe { busy -= 1 } }
 
     /// The connection is clean and may serve another exchange.
     func giveBack(_ connection: OriginConnection) {
+        // A health check is not held up by the limit, so it may have left one connection too many.
+        guard open <= settings.maximumConnections else { return connection.close() }
+        // Who waits for a connection that nobody has used gets the place of this one.
+        if let first = waiting.first, first.opensTunnel || first.onlyConnects { return connection.close() }
         if settings.proxyProtocol == nil, let exchange = waiting.popFirst() {
             exchange.waitingAt = nil
             context.metrics.add(.upstreamReuses)
@@ -270,7 +276,7 @@ final class Server: Channel {
     /// Connections for those who wait, as far as there is room.
     func admitWaiting() {
         while let first = waiting.first {
-            let canConnect = open < settings.maximumConnections && !addresses.known.isEmpty && !shouldAwaitConnection(first)
+            let canConnect = open + starting.count < settings.maximumConnections && !addresses.known.isEmpty && !shouldAwaitConnection(first)
             guard canConnect || multiplexed.contains(where: \.hasRoom), let exchange = waiting.popFirst() else { return }
             exchange.waitingAt = nil
             if serveMultiplexed(exchange) { continue }

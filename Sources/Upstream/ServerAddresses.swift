@@ -18,6 +18,10 @@ struct ServerAddresses {
     private var weights: [Int] = []
     /// No longer told of, and until when connections to them may serve.
     private var departing: [(address: ServerAddress, until: UInt64)] = []
+    /// Others connected before they did, and until when they are tried last (RFC 8305 section 4: what is known of the past).
+    private var overtaken: [(address: ServerAddress, until: UInt64)] = []
+    /// One that answers nothing would cost each new connection a quarter of a second. Milliseconds.
+    static let lastFor: UInt64 = 60_000
     private let isLiteral: Bool
     private var askAt: UInt64 = 0
     private(set) var isAsking = false
@@ -50,6 +54,23 @@ struct ServerAddresses {
         }
         known = found.addresses
         weights = found.weights
+        putLast(now: now)
+    }
+
+    /// Another address's attempt began later and was first.
+    mutating func wasOvertaken(_ address: ServerAddress, now: UInt64) {
+        overtaken.removeAll { $0.address == address || $0.until <= now }
+        guard overtaken.count < ServerAddresses.mostDeparting else { return }
+        overtaken.append((address, now + ServerAddresses.lastFor))
+        putLast(now: now)
+    }
+
+    /// What SRV records say of an order holds whatever happened.
+    private mutating func putLast(now: UInt64) {
+        guard weights.isEmpty, !overtaken.isEmpty else { return }
+        overtaken.removeAll { $0.until <= now }
+        let slow = known.filter { address in overtaken.contains { $0.address == address } }
+        known = known.filter { !slow.contains($0) } + slow
     }
 
     /// The next connection begins with another of those that share the load.

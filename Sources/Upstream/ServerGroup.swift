@@ -98,7 +98,7 @@ final class ServerGroup {
     private func lessBusy(_ now: UInt64, _ failed: Server?) -> Server? {
         guard let first = drawn(now, failed) else { return nil }
         guard let second = drawn(now, failed) else { return first }
-        return first.busy * share(second, now) <= second.busy * share(first, now) ? first : second
+        return first.load * share(second, now) <= second.load * share(first, now) ? first : second
     }
 
     /// Smooth weighted round robin: weights 3 and 1 give a a b a, not a a a b.

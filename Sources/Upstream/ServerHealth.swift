@@ -4,8 +4,10 @@
 final class ServerHealth {
     /// Active checks say that it does not serve.
     private(set) var isDown = false
-    /// Passed over until then.
+    /// Passed over until then, for what it answered.
     private(set) var ejectedUntil: UInt64 = 0
+    /// Passed over until then, because no connection came about. A connection that does ends it, and says nothing of its answers.
+    private(set) var pausedUntil: UInt64 = 0
     /// When it came (back) into service; 0 for one that has been there from the start.
     var upSince: UInt64 = 0
     private var passes = 0
@@ -16,7 +18,8 @@ final class ServerHealth {
     /// An active check has had a result.
     private(set) var isKnown = false
 
-    func isAvailable(_ now: UInt64) -> Bool { !isDown && ejectedUntil <= now }
+    func isAvailable(_ now: UInt64) -> Bool { !isDown && passedOverUntil <= now }
+    var passedOverUntil: UInt64 { max(ejectedUntil, pausedUntil) }
 
     // MARK: Active checks
 
@@ -61,21 +64,17 @@ final class ServerHealth {
 
     func connected() {
         connectFailures = 0
-        ejectedUntil = 0
+        pausedUntil = 0
     }
 
     /// Passed over for 200 ms, then twice as long each time, at most 10 s.
     func connectFailed(now: UInt64) {
         connectFailures += 1
-        ejectedUntil = max(ejectedUntil, now + min(10_000, 100 << min(connectFailures, 7)))
-        upSince = ejectedUntil
+        pausedUntil = max(pausedUntil, now + min(10_000, 100 << min(connectFailures, 7)))
+        upSince = passedOverUntil
     }
 
-    func answered() {
-        guard failuresInRow != 0 else { return }
-        failuresInRow = 0
-        ejections = ejections > 0 ? ejections - 1 : 0
-    }
+    func answered() { failuresInRow = 0 }
 
     /// True when it has failed often enough to be ejected.
     func failed(_ ejection: EjectionSettings) -> Bool {
@@ -83,18 +82,20 @@ final class ServerHealth {
         return ejection.failures > 0 && failuresInRow >= ejection.failures
     }
 
-    /// Longer each time it happens again before the server has proved itself.
+    /// Longer each time it happens again. For as long as an ejection takes in service, one of those before is forgotten.
     func eject(_ ejection: EjectionSettings, now: UInt64) {
+        let served = now > ejectedUntil ? now - ejectedUntil : 0
+        ejections -= min(ejections, served / max(ejection.time, 1))
         ejections += 1
         failuresInRow = 0
         ejectedUntil = now + min(300_000, ejection.time * ejections)
-        upSince = ejectedUntil
+        upSince = passedOverUntil
     }
 
     /// Another worker ejected it.
     func heardOfEjection(until end: UInt64) {
         ejectedUntil = max(ejectedUntil, end)
-        upSince = ejectedUntil
+        upSince = passedOverUntil
     }
 }
 

@@ -7,6 +7,7 @@ import Telemetry
 extension Server {
     /// Serves on an HTTP/2 connection that has room; false when there is none.
     func serveMultiplexed(_ exchange: ForwardedExchange) -> Bool {
+        guard !exchange.onlyConnects, !exchange.opensTunnel else { return false }
         guard !exchange.wantsUpgrade || settings.wire(of: address) == .http2 else { return false }
         if exchange.wantsUpgrade, exchange.asksForWebSocket { return serveWebSocket(exchange) }
         for connection in multiplexed where connection.hasRoom {
@@ -19,6 +20,7 @@ extension Server {
 
     /// A connection on its way will probably serve this exchange too: no need for one of its own.
     func shouldAwaitConnection(_ exchange: ForwardedExchange) -> Bool {
+        guard !exchange.onlyConnects, !exchange.opensTunnel else { return false }
         guard exchange.wantsUpgrade else { return isDialing && speaksHTTP2 }
         guard settings.wire(of: address) == .http2 else { return false }
         // What a connection allows is known with its SETTINGS only.

@@ -94,6 +94,7 @@ def test_an_origin_that_does_not_read_holds_the_upload_back(start, origin):
 
     origin.on_connect = stall
     gateway = start()
+    before = gateway.resident_kib()
     with gateway.http2() as client:
         stream = client.start("POST", "/up", end=False)
         sent = 0
@@ -110,7 +111,8 @@ def test_an_origin_that_does_not_read_holds_the_upload_back(start, origin):
         except TimeoutError:
             pass
         assert sent < 32_000_000, "the windows close when the origin takes nothing"
-        assert gateway.resident_kib() < 64 * 1024
+        # What the upload costs, and not what the process is: under AddressSanitizer that alone is 80 MB, before a byte has come.
+        assert gateway.resident_kib() < before + 24 * 1024
 
 
 def test_trailers_of_the_origin_reach_the_client(gateway):

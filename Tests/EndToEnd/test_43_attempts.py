@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from harness import http1
-from harness.origin import Exchange, Origin, answer_by_path
+from harness.origin import Exchange, Origin, answer_by_path, many
 from harness.waiting import wait_until
 
 
@@ -20,11 +20,6 @@ def others() -> Iterator[list[Origin]]:
     yield servers
     for server in servers:
         server.stop()
-
-
-def many(servers: list[Origin], options: str = "") -> str:
-    urls = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in servers)
-    return f"many:\n  servers: [{urls}]\n  {options}\n"
 
 
 ROUTE = "- {name: many, do: [{route: many}]}\n"

@@ -14,6 +14,7 @@ import pytest
 
 from harness import http1
 from harness.gateway import rule_file
+from harness.origin import read_proxy_header
 from harness.waiting import wait_until
 
 SEEN = "- {name: seen, do: [{set_header: {X-Seen-Ip: \"${client.ip}\", X-Seen-Scheme: \"${scheme}\", X-Seen-Id: \"${request.id}\"}}]}"
@@ -165,11 +166,7 @@ def test_an_origin_is_told_by_proxy_header(start, origin, version):
     seen = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        if version == "v1":
-            seen.append(await reader.readline())
-        else:
-            head = await reader.readexactly(16)
-            seen.append(head + await reader.readexactly(struct.unpack(">H", head[14:])[0]))
+        seen.append(await read_proxy_header(reader, version))
         return True
 
     origin.on_connect = take

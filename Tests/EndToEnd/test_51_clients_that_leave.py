@@ -1,4 +1,5 @@
 """A client that leaves while it waits, in every way that there is: what was done for it stops, in hooks too."""
+import signal
 import socket
 import struct
 
@@ -88,3 +89,47 @@ sites: [{{name: all, hosts: ["*"], upstream: origin}}]
         client.send(asked)
         client.socket.shutdown(socket.SHUT_WR)
         assert client.rest().count(b"HTTP/1.1 200 OK") == asked.count(b"HTTP/1.1")
+
+
+# Makes a body of its own without end, and never looks at the client's.
+ENDLESS = """
+    export default { async onRequest(request) {
+      return new Request(request, { method: "POST", duplex: "half", body: new ReadableStream({
+        async pull(to) { await new Promise((done) => setTimeout(done, 5)); to.enqueue(new Uint8Array(1000)); } }) });
+    } };
+"""
+
+
+def left_behind_a_body(start, origin, limits: str, tls: bool):
+    """A client that ended its side behind a body of which the gateway holds enough, while a hook's own goes to the origin."""
+    async def swallow(reader, writer):
+        while await reader.read(65536):
+            pass
+        return False
+
+    origin.on_connect = swallow
+    gateway = start(hooks={"endless.js": ENDLESS}, functions="endless: {file: hooks/endless.js, limits: {wall: 10m, cpu: 10s}}",
+                    request="- {name: endless, do: [{run: endless}]}", limits=limits)
+    client = gateway.http1(tls=tls)
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
+    wait_until(lambda: origin.open_now == 1, "the hook's body is on its way")
+    client.send(bytes((64 << 10) + 4_000))  # no more is read then, and what is left the kernel takes: the end is announced
+    socket.socket.shutdown(client.socket, socket.SHUT_WR)
+    return gateway, client
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_client_that_left_behind_a_body_that_nobody_reads(start, origin, tls):
+    """Its end cannot be read, but it was announced: what is done for it stops all the same."""
+    gateway, client = left_behind_a_body(start, origin, "body_rate_time: 300ms\nexchange_buffer: 64KiB", tls)
+    wait_until(lambda: origin.open_now == 0, "the hook's body ends")
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="body") == 1 and gateway.metric("sluice_requests_active") == 0, "it is counted")
+    client.socket.close()
+
+
+def test_a_client_that_left_so_holds_up_no_end_of_the_gateway(start, origin):
+    gateway, client = left_behind_a_body(start, origin, "body_rate_time: 10m\nexchange_buffer: 64KiB", tls=False)
+    gateway.signal(signal.SIGTERM)
+    wait_until(lambda: gateway.process.poll() is not None, "it ends long before the time to drain is over")
+    client.socket.close()
+

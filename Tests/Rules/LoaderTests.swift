@@ -157,7 +157,7 @@ import Testing
         #expect(found.first?.label == label)
     }
 
-    @Test(arguments: ["10.0.0.1:80", "http://a:b@c", "http://a/path", "http://", "ftp://a", "http://a:99999", "http://a b"])
+    @Test(arguments: ["10.0.0.1:80", "http://a:b@c", "http://a/path", "http://", "ftp://a", "http://a:99999", "http://a:0", "http://a b"])
     func `a wrong server is refused`(url: String) {
         #expect(load("sluice: 1\nupstreams: {u: {servers: [\"\(url)\"]}}").diagnostics.map(\.code) == [.url])
     }

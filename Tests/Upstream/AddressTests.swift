@@ -45,6 +45,24 @@ import Testing
         #expect(name.known == [address(1)] && name.serves(address(1), now: 90_000))
     }
 
+    @Test func anAddressThatWasOvertakenIsTriedLastForAWhileAlsoInLaterAnswers() {
+        var name = ServerAddresses(host: "a.test", port: 80)
+        name.answer(found([1, 2, 3]), now: 0)
+        name.wasOvertaken(address(1), now: 0)
+        #expect(name.known == [address(2), address(3), address(1)])
+        name.answer(found([1, 3]), now: ServerAddresses.lastFor - 1)
+        #expect(name.known == [address(3), address(1)])
+        name.answer(found([1, 3]), now: ServerAddresses.lastFor)
+        #expect(name.known == [address(1), address(3)])
+    }
+
+    @Test func theOrderOfAServiceStaysWhateverWasOvertaken() {
+        var name = ServerAddresses(host: "a.test", port: 80)
+        name.answer(found([1, 2, 3], weights: [3, 1]), now: 0)
+        name.wasOvertaken(address(1), now: 0)
+        #expect(name.known == [address(1), address(2), address(3)])
+    }
+
     @Test func onlyTheFirstPriorityTakesTurnsByItsWeights() {
         var name = ServerAddresses(host: "a.test", port: 80)
         name.answer(found([1, 2, 3], weights: [3, 1]), now: 0)

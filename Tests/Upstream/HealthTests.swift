@@ -42,6 +42,29 @@ import Testing
         #expect(health.ejectedUntil == 40_000)
     }
 
+    @Test func ejectionsAreForgottenByTimeInService() {
+        let health = ServerHealth()
+        let settings = EjectionSettings()
+        health.eject(settings, now: 0)
+        health.eject(settings, now: 10_000)
+        #expect(health.ejectedUntil == 30_000)
+        health.eject(settings, now: 40_000)
+        #expect(health.ejectedUntil == 60_000, "one of two is forgotten")
+        health.eject(settings, now: 1_000_000)
+        #expect(health.ejectedUntil == 1_010_000)
+    }
+
+    @Test func aConnectionEndsAPauseAndNoEjection() {
+        let health = ServerHealth()
+        health.connectFailed(now: 0)
+        #expect(!health.isAvailable(0))
+        health.connected()
+        #expect(health.isAvailable(0))
+        health.eject(EjectionSettings(), now: 0)
+        health.connected()
+        #expect(!health.isAvailable(9_999) && health.isAvailable(10_000))
+    }
+
     private func http(_ every: UInt64 = 20) -> HealthSettings {
         var check = HealthSettings(kind: .http(path: "/healthz", statuses: [200...299]))
         check.every = every

@@ -63,8 +63,10 @@ struct sluice_tls_io {
 // Connects `ssl` to the socket by a BIO of ours. The result lives until sluice_tls_detach.
 // NULL when memory is short.
 struct sluice_tls_io *sluice_tls_attach(SSL *ssl, int fd, struct sluice_tls_room *room);
-// Frees the session and everything that belongs to it.
+// Frees the session, where it is still there, and everything that belongs to it.
 void sluice_tls_detach(SSL *ssl, struct sluice_tls_io *io);
+// Frees the session alone: its records are made by us.
+void sluice_tls_release(SSL *ssl);
 // Sends what is kept and collected: 0 when all went, 1 when the socket is full, or a negative errno.
 int sluice_tls_flush(struct sluice_tls_io *io);
 void sluice_tls_forget_hello(struct sluice_tls_io *io);

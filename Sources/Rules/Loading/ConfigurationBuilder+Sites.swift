@@ -14,6 +14,7 @@ extension ConfigurationBuilder {
         }
         if let connect = object["connect"], let text = connect.text {
             site.connect = resolve(text, in: upstreamIndex, "upstream", .unknownUpstream, at: connect.position)
+            if let index = site.connect { mayTunnel(configuration.upstreams[index], at: connect.position) }
         }
         site.request = rules(object["request"], .request, name)
         site.response = rules(object["response"], .response, name)
@@ -22,6 +23,14 @@ extension ConfigurationBuilder {
         for host in site.hosts { hostOwners[host] = configuration.sites.count }
         configuration.sites.append(site)
         addPart(.site, name, parsed.node)
+    }
+
+    /// A tunnel is the whole of a connection.
+    private func mayTunnel(_ upstream: Upstream, at position: SourcePosition) {
+        guard upstream.wire == .http2 || upstream.servers.contains(where: \.http2) else { return }
+        reporter.report(
+            .actionShape, "`connect` cannot go to upstream `\(upstream.name)`, which speaks HTTP/2", at: position,
+            label: "a tunnel is a connection of its own: an upstream with `http://` or `https://` and without `protocol: http2`")
     }
 
     private func hosts(_ parsed: Parsed?) -> [HostPattern] {

@@ -42,7 +42,7 @@ extension Schema {
 
     static let ejection = SchemaObject(title: "`ejection`", keys: [
         SchemaKey("failures", .integer(0...1_000), "Failures in a row that take a server out: resets, time limits, broken answers, statuses 502 to 504. 0: never. Default 5."),
-        SchemaKey("time", .time, "For how long; as much more each time it happens again, at most 5m. Default 10s."),
+        SchemaKey("time", .time, "For how long; as much more each time it happens again, at most 5m, and less by as much for each such time in service. Default 10s."),
         SchemaKey("max", .percent, "Share of the servers that may be out for this reason; one always may. Default 50%."),
     ])
 

@@ -117,7 +117,7 @@ enum Schema {
 
     static let listener = SchemaObject(title: "a listener", keys: [
         SchemaKey("name", .name, required: true, "Name in logs and metrics."),
-        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443`, `[::]:443` or `:443` (every address)."),
+        SchemaKey("address", .endpoint, required: true, "`0.0.0.0:443` for every IPv4 address, `[::]:443` for every IPv6 address (one listener for each), or one of the machine's own."),
         SchemaKey("tls", .object(listenerTLS), "Serve TLS."),
         SchemaKey("protocols", .list(.choice(["http1", "http2"])), "What to speak. Default: http1 and http2 with TLS, http1 without."),
         SchemaKey("proxy_protocol", .list(.text(maximum: 64)), "Addresses of balancers that begin each connection with a PROXY header (version 1 or 2). Connections from there without one are closed; from elsewhere none is read."),

@@ -135,6 +135,7 @@ extension SchemaReader {
         guard !isService, let (host, port) = Names.split(String(rest)), IPAddress(host) != nil || Names.isHost(host) else {
             return refuse(.url, "`\(text)` has no valid host", node)
         }
+        guard port != 0 else { return refuse(.url, "no server listens on port 0", node) }
         var server = Server(secure: secure, host: host, port: port ?? (secure ? 443 : 80), position: node.position)
         server.http2 = http2
         return Parsed(value: .server(server), node: node)

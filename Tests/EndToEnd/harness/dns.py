@@ -9,10 +9,11 @@ def name_bytes(name: str) -> bytes:
 
 
 class Nameserver:
-    """`a[name]`: addresses; `srv[name]`: (priority, weight, port, target). A name that is in neither does not exist."""
+    """`a[name]`, `aaaa[name]`: addresses; `srv[name]`: (priority, weight, port, target). A name that is in neither does not exist."""
 
     def __init__(self) -> None:
         self.a: dict[str, list[str]] = {}
+        self.aaaa: dict[str, list[str]] = {}
         self.srv: dict[str, list[tuple[int, int, int, str]]] = {}
         self.ttl = 60
         self.ttl_of: dict[int, int] = {}  # by type of record, where it is another
@@ -45,9 +46,11 @@ class Nameserver:
         records = []
         if kind == 1:
             records = [socket.inet_aton(each) for each in self.a.get(name, [])]
+        elif kind == 28:
+            records = [socket.inet_pton(socket.AF_INET6, each) for each in self.aaaa.get(name, [])]
         elif kind == 33:
             records = [struct.pack(">HHH", *each[:3]) + name_bytes(each[3]) for each in self.srv.get(name, [])]
-        known = name in self.a or name in self.srv
+        known = name in self.a or name in self.aaaa or name in self.srv
         head = number + struct.pack(">HHHHH", 0x8180 | (0 if known else 3), 1, len(records), 0, 0)
         return head + question + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl_of.get(kind, self.ttl), len(data)) + data for data in records)
 

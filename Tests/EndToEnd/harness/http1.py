@@ -45,14 +45,14 @@ class Connection:
     """One client connection, plain or TLS."""
 
     def __init__(self, port: int, authority: Path | None = None, server_name: str = "localhost",
-                 receive_buffer: int | None = None, timeout: float = BOUND, source: str | None = None):
-        raw = socket.socket()
+                 receive_buffer: int | None = None, timeout: float = BOUND, source: str | None = None, address: str = "127.0.0.1"):
+        raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         if source:
             raw.bind((source, 0))
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         raw.settimeout(timeout)
-        raw.connect(("127.0.0.1", port))
+        raw.connect((address, port))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = raw
         if authority:

@@ -63,7 +63,8 @@ class Origin:
     /slow/MS  echo after so many milliseconds  /trailers   chunked with a trailer   others     a JSON echo
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.address, self.port = address, port
         self.received: list[bytearray] = []  # raw bytes of each connection, in order of arrival
         self.requests: list[Request] = []
         # False: requests and raw bytes are forgotten, for loads that go on for long.
@@ -91,7 +92,7 @@ class Origin:
         asyncio.set_event_loop(self.loop)
 
         async def listen() -> None:
-            self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+            self.server = await asyncio.start_server(self._serve, self.address, self.port, backlog=1024)
             self.port = self.server.sockets[0].getsockname()[1]
             started.set()
 
@@ -222,6 +223,20 @@ async def answer_by_path(exchange: Exchange) -> None:
         if first == "slow":
             await asyncio.sleep(int(second) / 1000)
         await exchange.answer(200, echo(request), {"Content-Type": "application/json", "X-Origin": "yes"})
+
+
+def many(servers: list[Origin], options: str = "") -> str:
+    """An upstream of all of them, for a rule file."""
+    urls = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in servers)
+    return f"many:\n  servers: [{urls}]\n  {options}\n"
+
+
+async def read_proxy_header(reader: asyncio.StreamReader, version: str) -> bytes:
+    """What stands before all else on a connection with `proxy_protocol: v1` or `v2`."""
+    if version == "v1":
+        return await reader.readline()
+    head = await reader.readexactly(16)
+    return head + await reader.readexactly(int.from_bytes(head[14:], "big"))
 
 
 def echo(request: Request) -> bytes:
