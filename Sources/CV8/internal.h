@@ -250,6 +250,10 @@ void check_wasm_memory(cv8_isolate *isolate);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);
 
+// frugal.cc
+/// To be called as soon as an isolate is made.
+void give_back_empty_caches(v8::Isolate *isolate);
+
 // profile.cc
 void stop_profiler(cv8_isolate *isolate);
 
@@ -274,6 +278,8 @@ struct Builtin {
   v8::FunctionCallback run;
 };
 const Builtin *builtins();
+/// What stands in the place of a value that `native.lazyGlobal` was told to make later.
+void lazy_value(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value> &info);
 
 // values.cc
 v8::MaybeLocal<v8::String> utf8_string(v8::Isolate *isolate, cv8_bytes bytes);

@@ -72,7 +72,7 @@ def test_short_of_memory_functions_that_nobody_uses_go_before_anything_else(star
     wait_until(lambda: gateway.metric("sluice_isolate_bytes", part="heap") > count * 300_000 and gateway.metric("sluice_isolates_live") == count, "all were looked at")
     # A first reload, so that what a reload needs is part of what is resident.
     gateway.reload(rules(gateway.ports, "limits: {memory: 4GiB}\n"))
-    limit = int(gateway.metric("sluice_memory_resident_bytes") / 0.86 / 1024)
+    limit = int(gateway.metric("sluice_memory_resident_bytes") / 0.85 / 1024)
     gateway.reload(rules(gateway.ports, f"limits: {{memory: {limit}KiB}}\n"))
     wait_until(lambda: gateway.metric("sluice_isolates_evicted_total") >= 5, "functions give their isolates up")
     assert gateway.metric("sluice_overload") == 0 and gateway.metric("sluice_shed_total") == 0
