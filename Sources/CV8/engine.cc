@@ -43,8 +43,6 @@ static void warm_up() {
   std::unique_ptr<v8::ArrayBuffer::Allocator> allocator(v8::ArrayBuffer::Allocator::NewDefaultAllocator());
   parameters.array_buffer_allocator = allocator.get();
   v8::Isolate *isolate = v8::Isolate::New(parameters);
-  // It looks for what it gives back, by a system call that a confined process does not have.
-  give_back_empty_caches(isolate);
   v8::platform::NotifyIsolateShutdown(the_platform, isolate);
   isolate->Dispose();
 }

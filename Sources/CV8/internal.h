@@ -156,6 +156,7 @@ struct cv8_isolate {
   std::shared_ptr<cv8::LoanBook> loans;
   uint64_t scavenges = 0;
   size_t young_bytes = 0;  // of buffers for chunks since the last scavenge
+  size_t given_back = 0;   // of caches that were empty when it was made (frugal.cc)
 };
 
 struct cv8_call {
@@ -251,8 +252,28 @@ void check_wasm_memory(cv8_isolate *isolate);
 void leave_thread(cv8_isolate *isolate);
 
 // frugal.cc
-/// To be called as soon as an isolate is made.
-void give_back_empty_caches(v8::Isolate *isolate);
+/// Notes large blocks that this thread takes while it exists: those of an isolate that is being made.
+class LargeBlocks {
+ public:
+  LargeBlocks();
+  ~LargeBlocks();
+  LargeBlocks(const LargeBlocks &) = delete;
+  LargeBlocks &operator=(const LargeBlocks &) = delete;
+  void taken(void *block, size_t size);
+  void freed(void *block);
+  /// To be called as soon as the isolate is made. Bytes that went back.
+  size_t give_back_empty_caches() const;
+
+ private:
+  static constexpr size_t kMost = 16;
+  struct Block {
+    void *start;
+    size_t size;
+  };
+  LargeBlocks *outer_;
+  Block blocks_[kMost];
+  size_t count_ = 0;
+};
 
 // profile.cc
 void stop_profiler(cv8_isolate *isolate);

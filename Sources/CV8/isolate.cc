@@ -170,7 +170,10 @@ static v8::Isolate *new_v8_isolate(const cv8_image *image, cv8_isolate *isolate)
   parameters.constraints.set_initial_young_generation_size_in_bytes(std::min(isolate->limits.young_bytes, kFirstYoungBytes));
   parameters.external_references = external_references(image);
   if (image->blob.data != nullptr) parameters.snapshot_blob = const_cast<v8::StartupData *>(&image->blob);
-  return v8::Isolate::New(parameters);
+  LargeBlocks blocks;
+  v8::Isolate *made = v8::Isolate::New(parameters);
+  isolate->given_back = blocks.give_back_empty_caches();
+  return made;
 }
 
 /// The prelude's entries become the first handles, in the order the image names them.
@@ -231,7 +234,6 @@ cv8_isolate *cv8_isolate_make(const cv8_image *image, cv8_bytes name, const cv8_
   cv8::configure(isolate->v8);
   isolate->v8->AddNearHeapLimitCallback(cv8::on_near_heap_limit, isolate);
   isolate->v8->AddGCEpilogueCallback(cv8::on_scavenge, isolate, v8::kGCTypeScavenge);
-  cv8::give_back_empty_caches(isolate->v8);
   *error = cv8::boot(isolate);
   if (*error == nullptr) return isolate;
   cv8_isolate_free(isolate);
@@ -295,6 +297,7 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
   out->physical_heap = heap.total_physical_size();
   out->heap_limit = heap.heap_size_limit();
   out->malloced = heap.malloced_memory();
+  out->given_back = isolate->given_back;
   out->contexts = heap.number_of_native_contexts();
   out->detached_contexts = heap.number_of_detached_contexts();
   out->handle_bytes = heap.used_global_handles_size();
