@@ -19,12 +19,17 @@ const realm = Object.setPrototypeOf({ native, current: null }, null);   // no se
   realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
   realm.now = () => native.now();
 
-  /// The prototypes of our interfaces.
-  realm.branded = new WeakSet();
+  /// Marks the prototypes of our interfaces, by a private name. No WeakSet: one with something in it must not be in a snapshot (Isolates/README.md).
+  class Branded extends function (object) { return object; } {
+    #branded;
+    constructor(prototype) { super(prototype); }
+    static has(object) { return #branded in object; }
+  }
+  realm.isBranded = Branded.has;
   /// Marks the members of an interface enumerable and names it for Object.prototype.toString.
   realm.brand = (type, name = type.name) => {
     const prototype = type.prototype;
-    realm.branded.add(prototype);
+    new Branded(prototype);
     for (const key of Object.getOwnPropertyNames(prototype)) {
       if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     }
