@@ -12,7 +12,7 @@ extension WorkerHooks {
         if evicted > 0 { worker.metrics.add(.isolatesEvicted, evicted) }
     }
 
-    /// Ten times a second: looks at some of the isolates, all within about a second, and gives up those that were not used for
+    /// Ten times a second: looks at some of the isolates, a hundred that were used within half a second, and gives up those that were not used for
     /// longest.
     /// - Parameter budget: bytes that they may hold together.
     func makeRoom(_ metrics: Metrics, within budget: UInt64) {
