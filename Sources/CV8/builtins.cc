@@ -180,7 +180,31 @@ static void take_rejections(const Arguments &info) {
   info.GetReturnValue().Set(v8::Array::New(info.GetIsolate(), pairs.data(), pairs.size()));
 }
 
+/// Where a context keeps the function that makes its lazy properties. Not with the property: V8 puts what a property says about
+/// itself into the part of a snapshot that all contexts share, and a second copy of whatever that refers to.
+constexpr int kMakerIndex = 1;
+
+void lazy_value(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value> &info) {
+  v8::Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+  v8::Local<v8::Value> maker = context->GetEmbedderData(kMakerIndex), argument = name, value;
+  if (maker->IsFunction() && maker.As<v8::Function>()->Call(context, v8::Undefined(info.GetIsolate()), 1, &argument).ToLocal(&value)) {
+    info.GetReturnValue().Set(value);
+  }
+}
+
+/// lazyGlobal(name, make): to scripts an ordinary property of the global object, writable and not enumerable, whose value is
+/// `make(name)` when it is first asked for. The last `make` serves all of them.
+static void lazy_global(const Arguments &info) {
+  if (!info[0]->IsString() || !info[1]->IsFunction()) return;
+  v8::Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+  context->SetEmbedderData(kMakerIndex, info[1]);
+  (void)context->Global()
+      ->SetLazyDataProperty(context, info[0].As<v8::String>(), lazy_value, v8::Local<v8::Value>(), v8::DontEnum)
+      .FromMaybe(false);
+}
+
 static const Builtin own_builtins[] = {
+    {"lazyGlobal", lazy_global},
     {"takeRejections", take_rejections},
     {"transfer", transfer},
     {"sameBytes", same_bytes},

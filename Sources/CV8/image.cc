@@ -10,7 +10,8 @@ namespace cv8 {
 
 /// Every native function whose address may stand in a snapshot, the prelude's source, and a 0 at the end.
 static void list_references(cv8_image *image) {
-  image->references = {reinterpret_cast<intptr_t>(&native_operation), reinterpret_cast<intptr_t>(&image->text)};
+  image->references = {reinterpret_cast<intptr_t>(&native_operation), reinterpret_cast<intptr_t>(&image->text),
+                       reinterpret_cast<intptr_t>(&lazy_value)};
   for (const Builtin *one = builtins(); one->name != nullptr; one++) {
     image->references.push_back(reinterpret_cast<intptr_t>(one->run));
   }
@@ -214,7 +215,7 @@ static void image_key(const cv8_image *image, uint8_t *key) {
     EVP_DigestUpdate(hash.get(), &count, sizeof count);
     EVP_DigestUpdate(hash.get(), part.data(), part.size());
   };
-  add("sluice snapshot 2");
+  add("sluice snapshot 3");
   add(v8::V8::GetVersion());
   add(image->name);
   add(image->source);

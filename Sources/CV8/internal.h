@@ -159,6 +159,7 @@ struct cv8_isolate {
   std::shared_ptr<cv8::LoanBook> loans;
   uint64_t scavenges = 0;
   size_t young_bytes = 0;  // of buffers for chunks since the last scavenge
+  size_t given_back = 0;   // of caches that were empty when it was made (frugal.cc)
 };
 
 struct cv8_call {
@@ -256,6 +257,30 @@ void check_wasm_memory(cv8_isolate *isolate);
 /// Takes the isolate out of the thread it stays entered on.
 void leave_thread(cv8_isolate *isolate);
 
+// frugal.cc
+/// Notes large blocks that this thread takes while it exists: those of an isolate that is being made.
+class LargeBlocks {
+ public:
+  LargeBlocks();
+  ~LargeBlocks();
+  LargeBlocks(const LargeBlocks &) = delete;
+  LargeBlocks &operator=(const LargeBlocks &) = delete;
+  void taken(void *block, size_t size);
+  void freed(void *block);
+  /// To be called as soon as the isolate is made. Bytes that went back.
+  size_t give_back_empty_caches() const;
+
+ private:
+  static constexpr size_t kMost = 16;
+  struct Block {
+    void *start;
+    size_t size;
+  };
+  LargeBlocks *outer_;
+  Block blocks_[kMost];
+  size_t count_ = 0;
+};
+
 // profile.cc
 void stop_profiler(cv8_isolate *isolate);
 
@@ -280,6 +305,8 @@ struct Builtin {
   v8::FunctionCallback run;
 };
 const Builtin *builtins();
+/// What stands in the place of a value that `native.lazyGlobal` was told to make later.
+void lazy_value(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value> &info);
 
 // values.cc
 v8::MaybeLocal<v8::String> utf8_string(v8::Isolate *isolate, cv8_bytes bytes);

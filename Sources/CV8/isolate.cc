@@ -158,14 +158,22 @@ Reaper::~Reaper() {
   if (isolate->doomed && isolate->depth == 0) cv8_isolate_free(isolate);
 }
 
+/// Semi-spaces begin with one page of 256 KiB and grow with what survives: four pages cost 24 KiB more where nothing runs, and calls
+/// are no faster for them (1.14 us each with either).
+constexpr size_t kFirstYoungBytes = 3 * 256 * 1024;
+
 static v8::Isolate *new_v8_isolate(const cv8_image *image, cv8_isolate *isolate) {
   v8::Isolate::CreateParams parameters;
   parameters.array_buffer_allocator_shared = isolate->allocator;
   parameters.constraints.set_max_old_generation_size_in_bytes(isolate->limits.heap_bytes);
   parameters.constraints.set_max_young_generation_size_in_bytes(isolate->limits.young_bytes);
+  parameters.constraints.set_initial_young_generation_size_in_bytes(std::min(isolate->limits.young_bytes, kFirstYoungBytes));
   parameters.external_references = external_references(image);
   if (image->blob.data != nullptr) parameters.snapshot_blob = const_cast<v8::StartupData *>(&image->blob);
-  return v8::Isolate::New(parameters);
+  LargeBlocks blocks;
+  v8::Isolate *made = v8::Isolate::New(parameters);
+  isolate->given_back = blocks.give_back_empty_caches();
+  return made;
 }
 
 /// The prelude's entries become the first handles, in the order the image names them.
@@ -289,6 +297,7 @@ void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out) {
   out->physical_heap = heap.total_physical_size();
   out->heap_limit = heap.heap_size_limit();
   out->malloced = heap.malloced_memory();
+  out->given_back = isolate->given_back;
   out->contexts = heap.number_of_native_contexts();
   out->detached_contexts = heap.number_of_detached_contexts();
   out->handle_bytes = heap.used_global_handles_size();

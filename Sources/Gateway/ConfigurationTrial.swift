@@ -77,6 +77,8 @@ public enum ConfigurationTrial {
                 loaded.append(nil)
                 complaints.append(Diagnostic(.hookLoad, "\(error)", at: function.module.position, in: configuration, files))
             }
+            // What handlers it has is known: a thousand functions take no more memory than one.
+            _ = runtime.evict(beyond: 0)
         }
         for (function, loaded) in zip(configuration.functions, loaded) {
             guard let first = function.schedules.first, let loaded, !loaded.handles(.scheduled) else { continue }

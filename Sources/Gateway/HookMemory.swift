@@ -6,7 +6,13 @@ extension WorkerHooks {
     /// Isolates let go in one turn of the loop: freeing one takes half a millisecond. More where it is urgent.
     private static let evictionsAtOnce = 2, urgentEvictions = 8
 
-    /// Ten times a second: looks at some of the isolates, all within about a second, and gives up those that were not used for
+    /// A function was loaded before anybody called it: those that came first, and have shown what handlers they have, make room for it.
+    func makeRoomForLoaded() {
+        let evicted = runtime.evict(beyond: room, atMost: WorkerHooks.evictionsAtOnce)
+        if evicted > 0 { worker.metrics.add(.isolatesEvicted, evicted) }
+    }
+
+    /// Ten times a second: looks at some of the isolates, a hundred that were used within half a second, and gives up those that were not used for
     /// longest.
     /// - Parameter budget: bytes that they may hold together.
     func makeRoom(_ metrics: Metrics, within budget: UInt64) {

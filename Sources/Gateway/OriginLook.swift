@@ -27,7 +27,7 @@ extension Worker {
         report.functions = (generation?.functions.functions ?? []).map { shared in
             var function = FunctionReport(name: shared.key.name)
             if shared.isRemote { function.outside = 1 }
-            if let memory = shared.function?.memoryInUse, memory > 0 {
+            if let memory = shared.function?.memoryLastSeen, memory > 0 {
                 function.heap = memory
                 function.isolates = 1
             }

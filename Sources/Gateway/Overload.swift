@@ -46,8 +46,8 @@ struct Overload {
         return UInt64(clamping: min(mostForIsolates, max(0, limit) / 8 * share))
     }
 
-    /// However much there is.
-    private static let mostForIsolates = 1_280 << 20
+    /// However much there is: a thousand idle functions, and a worker that stays within 1.5 GiB with them.
+    private static let mostForIsolates = 1_408 << 20
 
     private static func holds(_ now: Bool, _ pressure: Double, _ threshold: Double) -> Bool {
         pressure >= (now ? threshold - slack : threshold)

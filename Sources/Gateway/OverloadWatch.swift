@@ -17,11 +17,15 @@ final class OverloadWatch: Timer {
     func start() { worker.schedule(self, after: 100) }
 
     /// Bytes this worker may use: as configured, or its share of four fifths of what there is.
-    private var memoryLimit: Int {
-        let configured = worker.generation?.configuration.limits.memory ?? 0
+    private func memoryLimit(_ configured: Int) -> Int {
         guard configured == 0 else { return configured }
         let workers = worker.context.settings["workers"].flatMap { Int($0) } ?? 1
         return gauge.memoryTotal / 5 * 4 / max(1, workers)
+    }
+
+    /// What isolates may hold together while functions of a configuration are loaded that is not in use yet.
+    func isolateBytes(for configuration: Configuration) -> UInt64 {
+        min(isolateBytes, Overload.isolateBytes(limit: memoryLimit(configuration.limits.memory), memory: 0))
     }
 
     override func fire() {
@@ -31,7 +35,7 @@ final class OverloadWatch: Timer {
 
     private func look() {
         looks += 1
-        let resident = gauge.residentBytes, limit = max(1, memoryLimit)
+        let resident = gauge.residentBytes, limit = max(1, memoryLimit(worker.generation?.configuration.limits.memory ?? 0))
         worker.metrics.set(.memoryResident, resident)
         var pressure = Overload.Pressure()
         pressure.memory = Double(resident) / Double(limit)

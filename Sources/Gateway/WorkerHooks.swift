@@ -89,6 +89,9 @@ final class WorkerHooks {
     /// first call.
     var trusts = false
 
+    /// Bytes that isolates may hold together while the functions of a generation are loaded.
+    var room = UInt64.max
+
     init(worker: Worker) {
         self.worker = worker
         HookSnapshot.offer(worker.context.snapshot)
@@ -108,6 +111,7 @@ final class WorkerHooks {
         } else {
             let source = HookSource(key)
             shared.adopt(trusts && worker.control != nil ? runtime.register(source) : try runtime.load(source))
+            makeRoomForLoaded()
         }
         loaded[key] = shared
         countIsolates()
@@ -266,6 +270,7 @@ struct GenerationHooks {
 
     /// - Throws: `GenerationError` with file:line:column when a function cannot be loaded.
     init(_ configuration: Configuration, rules: Generation, files: FileBundle, hooks: WorkerHooks) throws {
+        hooks.room = hooks.worker.overload.isolateBytes(for: configuration)
         for function in configuration.functions {
             functions.append(try hooks.function(try FunctionKey(function, configuration, files, isPlayed: hooks.worker.stage != nil)))
         }

@@ -267,7 +267,7 @@ final class WorkerStores: Channel {
 /// What hooks keep with `caches`: in this worker's memory, a part for each tenant.
 extension WorkerStores {
     /// All tenants together: a twentieth of what isolates may hold, 64 MiB where there is memory.
-    private var cacheBytes: Int { Int(clamping: worker.overload.isolateBytes / 20) }
+    private var cacheBytes: Int { min(64 << 20, Int(clamping: worker.overload.isolateBytes / 20)) }
 
     func perform(cacheOf tenant: String, _ request: HookStoreRequest, for call: GatewayHookCall) {
         let answer = cache.perform(request.request, of: tenant, now: UInt64(max(worker.wallSeconds, 0)), within: cacheBytes)

@@ -53,9 +53,31 @@ enum HookPrelude {
         "console", "timers", "urlpattern-parts", "urlpattern", "crypto", "crypto-secret", "crypto-pairs", "clone", "streams-transfer", "context", "fetch", "websocket", "kv", "cache", "webassembly", "entries",
     ]
 
+    /// Neighbours among `files` that are evaluated when somebody first asks for one of their interfaces (`realm.part`): until then
+    /// their functions take no memory. The streams are none of them: that saves 35 KiB of 1.3 MB and costs whoever
+    /// touches one 0.8 ms, and 190 KiB more than they take in the snapshot.
+    static let parts = [
+        Part(from: "html-rewriter", to: "html-rewriter", interfaces: ["HTMLRewriter"]),
+        Part(from: "urlpattern-parts", to: "urlpattern", interfaces: ["URLPattern"]),
+    ]
+
+    struct Part {
+        /// The first and the last of its files.
+        let from, to: String
+        let interfaces: [String]
+
+        var opening: String { "realm.part([\(interfaces.map { "\"\($0)\"" }.joined(separator: ", "))], (realm) => {" }
+    }
+
     static var source: String {
         let texts = Dictionary(uniqueKeysWithValues: EmbeddedText.files.map { ("\($0.name)", $0.text) })
-        return "\"use strict\";\n" + files.map { texts[$0] ?? "throw new Error('no \($0).js')" }.joined(separator: "\n")
+        var lines = ["\"use strict\";"]
+        for file in files {
+            if let begun = parts.first(where: { $0.from == file }) { lines.append(begun.opening) }
+            lines.append(texts[file] ?? "throw new Error('no \(file).js')")
+            if parts.contains(where: { $0.to == file }) { lines.append("});") }
+        }
+        return lines.joined(separator: "\n")
     }
 
     /// What hooks do first, so that its code is compiled in the snapshot.

@@ -25,7 +25,7 @@ import Testing
 
     @Test func isolatesHaveTheirPartOfTheMemoryAndGiveItUpFirst() {
         let gibi = 1 << 30
-        #expect(Overload.isolateBytes(limit: 16 * gibi, memory: 0.5) == 1_280 << 20)
+        #expect(Overload.isolateBytes(limit: 16 * gibi, memory: 0.5) == 1_408 << 20)
         #expect(Overload.isolateBytes(limit: 256 << 20, memory: 0.79) == 128 << 20)
         #expect([0.80, 0.84, 0.87, 2].map { Overload.isolateBytes(limit: gibi, memory: $0) >> 20 } == [384, 256, 128, 128])
         #expect(Overload.isolateBytes(limit: 0, memory: 9) == 0)

@@ -41,6 +41,24 @@ struct EvictionTests {
         #expect(run(runtime, all[1]) == "respond w2")
     }
 
+    @Test func whatNobodyHasUsedIsNotLookedAtAgain() throws {
+        let host = FakeHost()
+        let runtime = HookRuntime(host: host)
+        let all = try (0..<3).map { try load(runtime, "f\($0)") }
+        runtime.look(at: 3, atMost: 2)
+        #expect(all.count { $0.0.seen != nil } == 2)
+        runtime.look(at: 3)
+        #expect(all.allSatisfy { $0.0.seen != nil })
+        let before = all.map { $0.0.memoryLastSeen }
+        host.clock += 1_000_000
+        #expect(run(runtime, all[1]) == "respond w1")
+        #expect(all[0].0.look() == false && all[2].0.look() == false)
+        #expect(all[1].0.look())
+        #expect(all[0].0.memoryLastSeen == before[0] && all[1].0.memoryLastSeen > before[1])
+        // Now and then all the same: garbage is collected without a call.
+        #expect((0..<40).contains { _ in all[0].0.look() })
+    }
+
     @Test func aFunctionWithCallsUnderWayKeepsItsIsolate() throws {
         let bench = try Bench("export default { onRequest() { return new Promise((resolve) => setTimeout(resolve, 50)); } };")
         #expect(line(bench.run()) == "pending")

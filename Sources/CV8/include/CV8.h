@@ -122,6 +122,8 @@ typedef struct {
   uint64_t calls, operations, terminations, handles, bytes_copied_in, bytes_copied_out;
   /// Contexts that V8 knows of, those whose last reference was given up and that are not collected, and bytes of global handles.
   uint64_t contexts, detached_contexts, handle_bytes;
+  /// Bytes of empty caches that went back to the kernel when it was made.
+  uint64_t given_back;
   bool must_be_discarded;
 } cv8_isolate_stats;
 void cv8_isolate_stats_read(cv8_isolate *isolate, cv8_isolate_stats *out);

@@ -2,8 +2,9 @@
 // strict function whose parameter is `native`, the host's operations; each file is a block of its own, and
 // they share `realm`. With a startup snapshot this runs once per process, so nothing here may ask the host
 // anything before an entry is called.
-const realm = { native, current: null };
+const realm = Object.setPrototypeOf({ native, current: null }, null);   // no setter on Object.prototype sees it
 {
+  const { keys } = Object;
   /// Puts interfaces and functions on the global object as Web IDL wants them: writable, not enumerable.
   realm.expose = (members) => {
     for (const name of Object.keys(members)) {
@@ -18,12 +19,17 @@ const realm = { native, current: null };
   realm.clip = (text, limit) => (text.length <= limit ? text : `${text.slice(0, limit)}...`);
   realm.now = () => native.now();
 
-  /// The prototypes of our interfaces.
-  realm.branded = new WeakSet();
+  /// Marks the prototypes of our interfaces, by a private name. No WeakSet: one with something in it must not be in a snapshot (Isolates/README.md).
+  class Branded extends function (object) { return object; } {
+    #branded;
+    constructor(prototype) { super(prototype); }
+    static has(object) { return #branded in object; }
+  }
+  realm.isBranded = Branded.has;
   /// Marks the members of an interface enumerable and names it for Object.prototype.toString.
   realm.brand = (type, name = type.name) => {
     const prototype = type.prototype;
-    realm.branded.add(prototype);
+    new Branded(prototype);
     for (const key of Object.getOwnPropertyNames(prototype)) {
       if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     }
@@ -50,19 +56,25 @@ const realm = { native, current: null };
     return [...value];
   };
 
-  /// Interfaces that few hooks use: made when a script first asks for one of them, so that isolates start small.
+  /// Interfaces that few hooks use: made when a script first asks for one of them, so that isolates start small. To scripts they are
+  /// ordinary properties.
+  const makers = Object.setPrototypeOf({}, null);
+  const makeGlobal = (name) => makers[name](name);
   realm.lazy = (names, make) => {
     let made = null;
-    const get = (name) => (made ??= make())[name];
-    for (const name of names) {
-      const settle = (value) => Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
-      Object.defineProperty(globalThis, name, {
-        get() { const value = get(name); settle(value); return value; },
-        set: settle, enumerable: false, configurable: true,
-      });
-    }
+    const member = (name) => (made ??= make())[name];
+    for (const name of names) { makers[name] = member; native.lazyGlobal(name, makeGlobal); }
     return () => (made ??= make());
   };
+
+  /// Files of the prelude that few hooks need (`HookPrelude.parts`): evaluated when a script first asks for one of their
+  /// interfaces. What they put on `realm` is on one of their own.
+  realm.part = (names, evaluate) => realm.lazy(names, () => {
+    const exposed = Object.setPrototypeOf({}, null);
+    const expose = (members) => { for (const name of keys(members)) exposed[name] = members[name]; };
+    evaluate(Object.setPrototypeOf({ expose }, realm));
+    return exposed;
+  });
 
   /// Refuses a call with too few arguments, in the words of the Web platform.
   realm.needs = (given, wanted, what) => {

@@ -150,7 +150,7 @@
   };
   /// Whether an object is of an interface of ours, or of a class that extends one.
   realm.isPlatform = (value) => {
-    for (let one = Object.getPrototypeOf(value); one !== null; one = Object.getPrototypeOf(one)) if (realm.branded.has(one)) return true;
+    for (let one = Object.getPrototypeOf(value); one !== null; one = Object.getPrototypeOf(one)) if (realm.isBranded(one)) return true;
     return false;
   };
 

@@ -276,29 +276,27 @@
     return `<${tag.name}${list.join("")}${/\/>$/.test(mark) ? " /" : ""}>`;
   }
 
-  realm.lazy(["HTMLRewriter"], () => {
-    class HTMLRewriter {
-      #rules = []; #documents = [];
-      on(selector, handlers) {
-        realm.needs(arguments.length, 2, "HTMLRewriter.on");
-        this.#rules.push({ chains: parseSelector(selector), handlers });
-        return this;
-      }
-      onDocument(handlers) { this.#documents.push(handlers); return this; }
-      transform(response) {
-        if (!realm.isResponse(response)) throw new TypeError("HTMLRewriter.transform: the argument is not a Response");
-        if (response.body === null) return response;
-        const decoder = new TextDecoder();
-        const pass = new Pass(this.#rules, this.#documents, (text) => stream.enqueue(realm.encode(text)));
-        const stream = S.transform((chunk) => pass.feed(realm.decodeText(decoder, realm.bytesOf(chunk), true), false),
-          async () => { await pass.feed(realm.decodeText(decoder, undefined, false), false); await pass.end(); });
-        S.handled(S.pipe(realm.streamSlots(response.body), stream.writable, { preventAbort: false, preventCancel: false, preventClose: false }));
-        const result = new Response(S.show(stream.readable), response);
-        result.headers.delete("content-length");
-        return result;
-      }
+  class HTMLRewriter {
+    #rules = []; #documents = [];
+    on(selector, handlers) {
+      realm.needs(arguments.length, 2, "HTMLRewriter.on");
+      this.#rules.push({ chains: parseSelector(selector), handlers });
+      return this;
     }
-    realm.brand(HTMLRewriter);
-    return { HTMLRewriter };
-  });
+    onDocument(handlers) { this.#documents.push(handlers); return this; }
+    transform(response) {
+      if (!realm.isResponse(response)) throw new TypeError("HTMLRewriter.transform: the argument is not a Response");
+      if (response.body === null) return response;
+      const decoder = new TextDecoder();
+      const pass = new Pass(this.#rules, this.#documents, (text) => stream.enqueue(realm.encode(text)));
+      const stream = S.transform((chunk) => pass.feed(realm.decodeText(decoder, realm.bytesOf(chunk), true), false),
+        async () => { await pass.feed(realm.decodeText(decoder, undefined, false), false); await pass.end(); });
+      S.handled(S.pipe(realm.streamSlots(response.body), stream.writable, { preventAbort: false, preventCancel: false, preventClose: false }));
+      const result = new Response(S.show(stream.readable), response);
+      result.headers.delete("content-length");
+      return result;
+    }
+  }
+  realm.brand(HTMLRewriter);
+  realm.expose({ HTMLRewriter });
 }

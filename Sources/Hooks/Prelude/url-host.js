@@ -2,15 +2,12 @@
 {
   const hex = "0123456789ABCDEF";
 
-  function table(base, extra) {
-    const set = new Uint8Array(128);
-    if (base) set.set(base);
-    for (let i = 0; i < 32; i++) set[i] = 1;
-    set[127] = 1;
-    for (const character of extra) set[character.charCodeAt(0)] = 1;
-    return set;
-  }
-  const c0 = table(null, "");
+  /// A set of characters below 128, as text: "1" in the place of each that is in it. A typed array would take memory outside of the
+  /// heap in every isolate.
+  realm.characterSet = (holds) => Array.from({ length: 128 }, (_, code) => (holds(code) ? "1" : "0")).join("");
+  const isIn = (set, code) => set.charCodeAt(code) === 49;
+  const table = (base, extra) => realm.characterSet((code) => isIn(base, code) || extra.includes(String.fromCharCode(code)));
+  const c0 = realm.characterSet((code) => code < 32 || code === 127);
   const fragment = table(c0, " \"<>`");
   const query = table(c0, " \"#<>");
   const specialQuery = table(query, "'");
@@ -23,12 +20,12 @@
     let plain = true;
     for (let i = 0; plain && i < text.length; i++) {
       const code = text.charCodeAt(i);
-      plain = code < 128 && set[code] === 0;
+      plain = code < 128 && !isIn(set, code);
     }
     if (plain) return text;
     let out = "";
     for (const byte of realm.encode(text)) {
-      out += byte < 128 && set[byte] === 0 ? String.fromCharCode(byte) : "%" + hex[byte >> 4] + hex[byte & 15];
+      out += byte < 128 && !isIn(set, byte) ? String.fromCharCode(byte) : "%" + hex[byte >> 4] + hex[byte & 15];
     }
     return out;
   };

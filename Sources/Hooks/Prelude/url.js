@@ -28,8 +28,8 @@
     return spaced.includes("%") ? realm.decodeRaw(percentDecode(spaced)) : scalars(spaced);
   }
 
-  const formSet = new Uint8Array(128).fill(1);
-  for (const one of "*-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ") formSet[one.charCodeAt(0)] = 0;
+  const formPlain = "*-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ";
+  const formSet = realm.characterSet((code) => !formPlain.includes(String.fromCharCode(code)));
   const formEncode = (text) => percentEncode(text, formSet).replaceAll(" ", "+");
   const serializeForm = (pairs) => pairs.map(([name, value]) => `${formEncode(name)}=${formEncode(value)}`).join("&");
   realm.parseForm = parseForm;

@@ -266,33 +266,31 @@
     return result;
   }
 
-  realm.lazy(["URLPattern"], () => {
-    class URLPattern {
-      #made;
-      constructor(input = {}, base = undefined, options = undefined) {
-        let given = options, from = base;
-        if (typeof base === "object" && base !== null && options === undefined) { given = base; from = undefined; }
-        const ignoreCase = Boolean(realm.dictionary(given, "URLPattern: the options").ignoreCase);
-        let init;
-        if (typeof input === "object" && input !== null) {
-          if (from !== undefined) wrong("an object has its base URL in baseURL");
-          init = readInit(input);
-        } else init = fromText(realm.scalars(input), from);
-        this.#made = compileAll(process(init, true, {}), ignoreCase);
-      }
-      test(input = {}, base = undefined) { return match(this.#made, input, base) !== null; }
-      exec(input = {}, base = undefined) { return match(this.#made, input, base); }
-      get protocol() { return this.#made.protocol.text; }
-      get username() { return this.#made.username.text; }
-      get password() { return this.#made.password.text; }
-      get hostname() { return this.#made.hostname.text; }
-      get port() { return this.#made.port.text; }
-      get pathname() { return this.#made.pathname.text; }
-      get search() { return this.#made.search.text; }
-      get hash() { return this.#made.hash.text; }
-      get hasRegExpGroups() { return components.some((name) => this.#made[name].hasGroups); }
+  class URLPattern {
+    #made;
+    constructor(input = {}, base = undefined, options = undefined) {
+      let given = options, from = base;
+      if (typeof base === "object" && base !== null && options === undefined) { given = base; from = undefined; }
+      const ignoreCase = Boolean(realm.dictionary(given, "URLPattern: the options").ignoreCase);
+      let init;
+      if (typeof input === "object" && input !== null) {
+        if (from !== undefined) wrong("an object has its base URL in baseURL");
+        init = readInit(input);
+      } else init = fromText(realm.scalars(input), from);
+      this.#made = compileAll(process(init, true, {}), ignoreCase);
     }
-    realm.brand(URLPattern);
-    return { URLPattern };
-  });
+    test(input = {}, base = undefined) { return match(this.#made, input, base) !== null; }
+    exec(input = {}, base = undefined) { return match(this.#made, input, base); }
+    get protocol() { return this.#made.protocol.text; }
+    get username() { return this.#made.username.text; }
+    get password() { return this.#made.password.text; }
+    get hostname() { return this.#made.hostname.text; }
+    get port() { return this.#made.port.text; }
+    get pathname() { return this.#made.pathname.text; }
+    get search() { return this.#made.search.text; }
+    get hash() { return this.#made.hash.text; }
+    get hasRegExpGroups() { return components.some((name) => this.#made[name].hasGroups); }
+  }
+  realm.brand(URLPattern);
+  realm.expose({ URLPattern });
 }

@@ -31,6 +31,8 @@ public struct IsolateStatistics: Sendable {
     public var contexts, detachedContexts: UInt64
     /// Bytes of V8's global handles: what is kept from outside its heap.
     public var handleBytes: UInt64
+    /// Bytes of V8's caches that were empty when the isolate was made and take no memory until they are used.
+    public var givenBackBytes: UInt64
 }
 
 /// One JavaScript world with one owner, used by one thread. It is disposed when its owner lets go of it.
@@ -66,7 +68,7 @@ public struct IsolateStatistics: Sendable {
             externalPeak: numbers.external_peak, calls: numbers.calls, operations: numbers.operations,
             terminations: numbers.terminations, liveValues: numbers.handles, bytesCopiedIn: numbers.bytes_copied_in,
             bytesCopiedOut: numbers.bytes_copied_out, contexts: numbers.contexts, detachedContexts: numbers.detached_contexts,
-            handleBytes: numbers.handle_bytes)
+            handleBytes: numbers.handle_bytes, givenBackBytes: numbers.given_back)
     }
 
     /// Collects all garbage now. Milliseconds: for idle isolates and memory pressure only.
