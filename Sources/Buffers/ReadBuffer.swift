@@ -8,8 +8,6 @@
     private var start = 0
     private var end = 0
     private var preferLarge = false
-    /// The most bytes that one read may bring: for who knows that what follows them takes another way.
-    public var mostAtOnce = Int.max
 
     public init(pool: SlabPool) {
         self.pool = pool
@@ -88,10 +86,10 @@
     ) throws(E) {
         let slab = unsafe room(for: minimum)
         // SAFETY: end..<capacity is free: no slice reaches past `end`, since slices cover bytes read before.
-        let free = unsafe UnsafeMutableRawBufferPointer(start: slab.data + end, count: min(slab.pointee.capacity - end, mostAtOnce))
+        let free = unsafe UnsafeMutableRawBufferPointer(start: slab.data + end, count: slab.pointee.capacity - end)
         let written = unsafe try body(free)
         precondition(written >= 0 && written <= free.count)
-        preferLarge = written == free.count && written >= 4096 && mostAtOnce == .max
+        preferLarge = written == free.count && written >= 4096
         end += written
     }
 

@@ -46,8 +46,6 @@ public final class OriginConnection: OriginStream {
     var isPaused = false
     /// Body bytes go through this pipe and not through `input`.
     var pipe: SplicePipe?
-    /// Those of the answer before did, and nothing has been read since.
-    var wasSpliced = false
     var pumping = false
     private var resumePending = false
 

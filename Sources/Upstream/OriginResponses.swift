@@ -25,9 +25,6 @@ extension OriginConnection {
     /// Gets more bytes; false when none are to be had now.
     private func receive() -> Bool {
         guard canRead, !endOfInput else { return false }
-        // Where the last body went from socket to socket, this one may: what is read with its head is copied twice.
-        if wasSpliced, state == .awaitingHead { input.mostAtOnce = OriginConnection.headBytes }
-        defer { if wasSpliced { seeAll() } }
         switch transport.receive(into: &input) {
         case .moved(let count, let drained):
             if drained, !sawHangup { canRead = false }
@@ -44,13 +41,6 @@ extension OriginConnection {
             broken(transportFailure(code))
             return false
         }
-    }
-
-    private static let headBytes = 2_048
-
-    private func seeAll() {
-        wasSpliced = false
-        input.mostAtOnce = .max
     }
 
     func noteReceived() {

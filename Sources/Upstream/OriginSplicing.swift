@@ -9,7 +9,6 @@ extension OriginConnection {
     func begin(passing pipe: SplicePipe) -> Bool {
         guard let exchange, self.pipe == nil, remainingKnownBody != nil, transportIsPlain, !hasBufferedBytes else { return false }
         self.pipe = pipe
-        wasSpliced = true
         exchange.responsePipe = pipe
         resumeSoon()
         return true
