@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness.origin import Exchange, Origin
+from harness.origin import Exchange, Origin, many
 from harness.origin2 import Origin2
 from harness.waiting import wait_until
 
@@ -18,11 +18,6 @@ def pair():
     yield made
     for each in made:
         each.stop()
-
-
-def many(origins: list[Origin], options: str) -> str:
-    servers = ", ".join(f'"http://127.0.0.1:{each.port}"' for each in origins)
-    return f"many:\n  servers: [{servers}]\n  {options}\n"
 
 
 def test_one_worker_asks_and_all_know(start, pair):
