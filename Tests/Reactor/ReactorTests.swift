@@ -167,6 +167,30 @@ private func socketPair() -> (Int32, Int32) {
         _ = close(ours)
     }
 
+    @Test func aSuccessorIsToldWhatComesToTheSameSocket() throws {
+        let reactor = try Reactor()
+        let pool = SlabPool()
+        let (ours, theirs) = socketPair()
+        let first = PeerChannel(fd: ours, reactor: reactor, pool: pool, recorder: Recorder())
+        try reactor.add(first)
+        let sender = SocketTransport(fd: theirs, reactor: reactor)
+        var output = OutputBuffer(pool: pool)
+        output.append(copying: [1, 2, 3].span)
+        _ = sender.send(&output)
+        #expect(turn(reactor) { first.input.count == 3 })
+        let second = PeerChannel(fd: ours, reactor: reactor, pool: pool, recorder: Recorder())
+        reactor.replace(first, by: second)
+        #expect(first.fd == -1 && reactor.channelCount == 1)
+        output.append(copying: [4, 5].span)
+        _ = sender.send(&output)
+        #expect(turn(reactor) { second.input.count == 2 })
+        #expect(first.input.count == 3)
+        _ = close(theirs)
+        #expect(turn(reactor) { second.closed } && !first.closed)
+        reactor.close(second)
+        #expect(reactor.channelCount == 0)
+    }
+
     @Test func postponedWorkRunsOnceAtTheEndOfTheTurn() throws {
         let reactor = try Reactor()
         let recorder = Recorder()
