@@ -48,6 +48,14 @@ extension Span where Element == UInt8 {
         }
     }
 
+    /// The offset of the first control byte but the tab at or after `from`, or `count`: where the text of a field ends (RFC 9110 section 5.5).
+    @inline(__always)
+    public func endOfText(from: Int) -> Int {
+        var at = firstControl(from: from)
+        while at < count, self[at] == 9 { at = firstControl(from: at &+ 1) }
+        return at
+    }
+
     /// The offset of the first byte at or after `from` that is no ASCII letter, digit or `-`, or `count`.
     public func endOfName(from: Int) -> Int {
         precondition(from >= 0 && from <= count)

@@ -47,8 +47,8 @@ void sluice_records_free(struct sluice_tls_io *io) {
     io->secrets = NULL;
     io->records = NULL;
     if (records == NULL) return;
-    if (records->aead) sluice_aead_free(records->aead, records->in.cipher);
-    if (records->aead) sluice_aead_free(records->aead, records->out.cipher);
+    sluice_aead_free(records->aead, records->in.cipher);
+    sluice_aead_free(records->aead, records->out.cipher);
     sluice_hash_rest(&records->hash);
     if (records->plain) OPENSSL_clear_free(records->plain, records->plain_offset + records->plain_count);
     OPENSSL_clear_free(records, sizeof *records);

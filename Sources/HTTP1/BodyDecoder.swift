@@ -186,7 +186,7 @@ public struct BodyDecoder {
             return .failed("malformed chunk size")
         }
         let digits = at - start
-        at = endOfText(bytes, max(at, start + scanned))
+        at = bytes.endOfText(from: max(at, start + scanned))
         guard at - start - digits <= BodyDecoder.extensionLimit else { return .failed("a chunk extension longer than 1 KiB") }
         scanned = at - start
         guard at < bytes.count else { return .incomplete }
@@ -199,7 +199,7 @@ public struct BodyDecoder {
     /// Waits for the empty line behind the trailers and checks the section as a whole.
     private mutating func readTrailers(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Line {
         while true {
-            let at = endOfText(bytes, start + scanned)
+            let at = bytes.endOfText(from: start + scanned)
             scanned = at - start
             guard scanned <= trailerBytes else { return .failed("trailers larger than the limit") }
             guard at < bytes.count else { return .incomplete }
@@ -213,13 +213,6 @@ public struct BodyDecoder {
             }
             scanned += 2
         }
-    }
-
-    /// The offset of the first byte at or after `start` that is no text, or `count`.
-    private func endOfText(_ bytes: borrowing Span<UInt8>, _ start: Int) -> Int {
-        var at = bytes.firstControl(from: start)
-        while at < bytes.count, bytes[at] == 9 { at = bytes.firstControl(from: at + 1) }
-        return at
     }
 }
 

@@ -58,8 +58,7 @@ struct FieldReader {
     /// The offset of the first byte from `start` on that is no text: the CR of a good line.
     @inline(__always)
     func endOfText(_ bytes: borrowing Span<UInt8>, _ start: Int) throws(HeadStop) -> Int {
-        var at = bytes.firstControl(from: start)
-        while at < bytes.count, bytes[at] == 9 { at = bytes.firstControl(from: at + 1) }
+        let at = bytes.endOfText(from: start)
         guard at < bytes.count else { throw .incomplete }
         return at
     }

@@ -15,9 +15,7 @@ enum FieldRules {
         let count = value.count
         guard count > 0 else { return true }
         guard !isBlank(value[0]), !isBlank(value[count &- 1]) else { return false }
-        var at = value.firstControl(from: 0)
-        while at < count, value[at] == 9 { at = value.firstControl(from: at &+ 1) }
-        return at == count
+        return value.endOfText(from: 0) == count
     }
 
     /// The field says something of one connection, which HTTP/2 says otherwise (section 8.2.2); `TE: trailers` is let pass.

@@ -16,11 +16,12 @@ extension HTTP2Session {
 
     /// Without a wish of the client, streams share the connection instead of going one after the other.
     func settlePriority(_ stream: HTTP2Stream) {
-        let wished = prioritised.firstIndex(of: stream.number)
-        if let wished { prioritised.swapAt(wished, prioritised.count - 1) }
-        if wished != nil { prioritised.removeLast() }
         // A PRIORITY_UPDATE is younger than the field (RFC 9218 section 7).
-        guard wished == nil else { return }
+        if let wished = prioritised.firstIndex(of: stream.number) {
+            prioritised.swapAt(wished, prioritised.count - 1)
+            prioritised.removeLast()
+            return
+        }
         let asked = stream.intake.priority ?? Priority(isIncremental: true)
         var priority = nghttp2_extpri(urgency: UInt32(asked.urgency), inc: asked.isIncremental ? 1 : 0)
         // SAFETY: the structure is only read inside the call.

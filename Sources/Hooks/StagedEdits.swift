@@ -205,11 +205,7 @@ func isToken(_ text: borrowing Span<UInt8>) -> Bool {
 }
 
 /// RFC 9110 section 5.5: no control characters but HTAB.
-func isFieldValue(_ text: borrowing Span<UInt8>) -> Bool {
-    var at = text.firstControl(from: 0)
-    while at < text.count, text[at] == 0x09 { at = text.firstControl(from: at + 1) }
-    return at == text.count
-}
+func isFieldValue(_ text: borrowing Span<UInt8>) -> Bool { text.endOfText(from: 0) == text.count }
 
 /// The parts of an absolute http(s) URL, as ranges of its text.
 struct URLParts {
