@@ -152,6 +152,15 @@ static void no_delay(int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+void sluice_do_not_pace(int fd, const struct sockaddr_storage *address) {
+    static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+    int within = address->ss_family == AF_INET ? ntohl(v4->sin_addr.s_addr) >> 24 == 127
+        : address->ss_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(v6) || memcmp(v6, mapped, sizeof mapped) == 0);
+    if (within) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
 int sluice_accept(int fd, struct sluice_address *peer) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
@@ -169,6 +178,7 @@ int sluice_connect(const struct sluice_address *address, int *in_progress) {
     int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     no_delay(fd);
+    sluice_do_not_pace(fd, &storage);
     *in_progress = 0;
     if (connect(fd, (struct sockaddr *)&storage, length) < 0) {
         if (errno != EINPROGRESS) {
@@ -204,6 +214,10 @@ int64_t sluice_acknowledged(int fd) {
 
 int sluice_limit_unsent(int fd, int bytes) {
     return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes) < 0 ? -errno : 0;
+}
+
+int sluice_receive_threshold(int fd, int bytes) {
+    return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) < 0 ? -errno : 0;
 }
 
 int sluice_local_address(int fd, struct sluice_address *address) {

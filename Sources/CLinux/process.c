@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "process.h"
 
+#include "net.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -333,25 +335,28 @@ static int listen_failed(int fd, int which, int *step) {
 }
 
 int sluice_listen_tcp(const char *address, uint16_t port, int backlog, int shared, int *step) {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_storage local = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&local;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&local;
     int family = AF_INET;
-    if (inet_pton(AF_INET, address, &v4.sin_addr) != 1) {
+    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+        v4->sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
         family = AF_INET6;
-        if (inet_pton(AF_INET6, address, &v6.sin6_addr) != 1) {
-            *step = SLUICE_LISTEN_PARSE;
-            return -EINVAL;
-        }
+        v6->sin6_port = htons(port);
+    } else {
+        *step = SLUICE_LISTEN_PARSE;
+        return -EINVAL;
     }
+    local.ss_family = (sa_family_t)family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0) return listen_failed(fd, SLUICE_LISTEN_SOCKET, step);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0))
         return listen_failed(fd, SLUICE_LISTEN_OPTION, step);
-    int bound = family == AF_INET ? bind(fd, (struct sockaddr *)&v4, sizeof v4)
-                                  : bind(fd, (struct sockaddr *)&v6, sizeof v6);
-    if (bound < 0) return listen_failed(fd, SLUICE_LISTEN_BIND, step);
+    sluice_do_not_pace(fd, &local);
+    if (bind(fd, (struct sockaddr *)&local, family == AF_INET ? sizeof *v4 : sizeof *v6) < 0) return listen_failed(fd, SLUICE_LISTEN_BIND, step);
     if (backlog > 0 && listen(fd, backlog) < 0) return listen_failed(fd, SLUICE_LISTEN_LISTEN, step);
     return fd;
 }
@@ -377,6 +382,7 @@ int sluice_listening_endpoint(int fd, char address[64], uint16_t *port) {
     if (!number || !inet_ntop(local.ss_family, number, address, 64)) return -EINVAL;
     int found = sluice_local_port(fd);
     if (found < 0) return found;
+    sluice_do_not_pace(fd, &local);
     *port = (uint16_t)found;
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return failed();
     return sluice_set_nonblocking(fd, 1);

@@ -74,6 +74,7 @@ open class Reactor {
     /// Some that are due have not had their turn.
     private final var timersAreLeft = false
     private var stopped = false
+    private static let eventsAtATime = 256
     /// How many descriptors had become ready when this turn began.
     public private(set) final var eventsOfTurn = 0
 
@@ -218,18 +219,18 @@ open class Reactor {
     /// One turn: wait, dispatch, postponed work, timers.
     /// - Parameter maximumWait: milliseconds to wait at most; nil waits for the next event or timer.
     public final func turn(maximumWait: UInt64?) {
-        var events = InlineArray<256, sluice_event>(repeating: sluice_event())
         let timeout = postponed.isEmpty && bulk.isEmpty && !timersAreLeft ? waitTime(maximumWait) : 0
-        var span = events.mutableSpan
-        // SAFETY: the kernel writes at most 256 events into room for 256.
-        let count = unsafe span.withUnsafeMutableBufferPointer { unsafe sluice_epoll_wait(epoll, $0.baseAddress, 256, timeout) }
-        counts.wait &+= 1
-        eventsOfTurn = Int(max(count, 0))
-        updateClock()
-        var index = 0
-        while index < eventsOfTurn {
-            dispatch(events[index])
-            index &+= 1
+        unsafe withUnsafeTemporaryAllocation(of: sluice_event.self, capacity: Reactor.eventsAtATime) { events in
+            // SAFETY: the kernel writes `count` events into room for more, and no more of them are read.
+            let count = unsafe sluice_epoll_wait(epoll, events.baseAddress, Int32(events.count), timeout)
+            counts.wait &+= 1
+            eventsOfTurn = Int(max(count, 0))
+            updateClock()
+            var index = 0
+            while index < eventsOfTurn {
+                unsafe dispatch(events[index])
+                index &+= 1
+            }
         }
         runPostponed()
         runTimers()

@@ -46,6 +46,15 @@ public enum SendAhead: Int32, Sendable {
     public static let proof = 131_072
 }
 
+/// When the kernel calls a connection readable (SO_RCVLOWAT).
+public enum ReceiveThreshold {
+    /// Bytes; what every connection begins with.
+    public static let none: Int32 = 1
+
+    /// Readable once `bytes` wait, or at the end; reading takes what there is all the same. When more wait already, it is said again.
+    public static func set(_ connection: Int32, _ bytes: Int32) { _ = sluice_receive_threshold(connection, bytes) }
+}
+
 /// What the kernel knows of a connection.
 public enum ConnectionFacts {
     /// Smoothed round trip time to the peer in microseconds; nil when it is not TCP.

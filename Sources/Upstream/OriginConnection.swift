@@ -46,6 +46,8 @@ public final class OriginConnection: OriginStream {
     var isPaused = false
     /// Body bytes go through this pipe and not through `input`.
     var pipe: SplicePipe?
+    /// For large ones of them.
+    var moderation: ReadModeration?
     var pumping = false
     private var resumePending = false
 
@@ -326,6 +328,7 @@ public final class OriginConnection: OriginStream {
         exchange.originStream = nil
         self.exchange = nil
         pipe = nil
+        moderation?.end()
         context.metrics.subtract(.upstreamConnectionsActive)
         server.ended(exchange)
     }

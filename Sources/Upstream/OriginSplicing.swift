@@ -10,6 +10,11 @@ extension OriginConnection {
         guard let exchange, self.pipe == nil, remainingKnownBody != nil, transportIsPlain, !hasBufferedBytes else { return false }
         self.pipe = pipe
         exchange.responsePipe = pipe
+        if pipe.isLarge {
+            let moderation = self.moderation ?? ReadModeration(self)
+            moderation.begin()
+            self.moderation = moderation
+        }
         resumeSoon()
         return true
     }
@@ -21,12 +26,14 @@ extension OriginConnection {
         let room = min(pipe.capacity, SplicePipe.room(taken: received &- held)) - held
         isPaused = room <= 0
         guard !isPaused else { return false }
+        moderation?.prepare(left: left)
         switch pipe.fill(from: fd, body: left, room: room) {
         case .moved(let count, let drained):
             if drained, !sawHangup { canRead = false }
             if pipe.hasExcess { keepsAlive = false }
             decoder.skipKnown(count)
             received &+= count
+            moderation?.note(count: count, left: left &- count)
             context.metrics.add(.splicedResponse, count)
             noteReceived()
             // Fewer than there was room for: either the socket is empty, or the pipe, which counts pages, is full.
@@ -36,7 +43,12 @@ extension OriginConnection {
             exchange.originBodyArrived()
             return self.exchange === exchange && !isPaused
         case .wouldBlock:
-            if pipe.isEmpty { canRead = false } else { isPaused = true }
+            if pipe.isEmpty {
+                canRead = false
+                moderation?.wait()
+            } else {
+                isPaused = true
+            }
             return false
         case .endOfStream:
             endOfInput = true

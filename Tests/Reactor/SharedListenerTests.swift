@@ -1,4 +1,5 @@
 import Buffers
+import Glibc
 import Reactor
 import Testing
 
@@ -33,5 +34,40 @@ import Testing
         reactor.turn(maximumWait: 1000)
         #expect(second.calls == 1 && first.calls == 0)
         reactor.close(second)
+    }
+
+    private func congestionControl(_ fd: Int32) -> String {
+        var name = [CChar](repeating: 0, count: 16)
+        var length = socklen_t(name.count)
+        // SAFETY: the array is as long as it is said to be.
+        guard unsafe getsockopt(fd, Int32(IPPROTO_TCP), TCP_CONGESTION, &name, &length) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// What paces, and the system may have chosen that, must not stand between two programs of one machine.
+    @Test(arguments: ["127.0.0.1", "127.1.2.3", "::1"])
+    func connectionsWithinTheMachineAreNotPaced(address: String) throws {
+        let reactor = try Reactor()
+        // A machine may have no IPv6; 127.0.0.0/8 it has.
+        let opened = address == "::1" ? try? open(address) : try open(address)
+        guard let (listener, port) = opened else { return }
+        defer { ListeningSocket.close(listener) }
+        let client = try Connecting.start(try #require(IPAddress(address)), port: port, reactor: reactor).fd
+        defer { ListeningSocket.close(client) }
+        let server = try #require(ListeningSocket.accept(listener))
+        defer { ListeningSocket.close(server) }
+        #expect(congestionControl(client) == "reno" && congestionControl(server) == "reno")
+    }
+
+    private func open(_ address: String) throws -> (socket: Int32, port: UInt16) {
+        try ListeningSocket.openSingle(.init(name: "a", address: address, port: 0))
+    }
+
+    @Test func listenersForOthersHaveWhatTheSystemChose() throws {
+        let (listener, _) = try open("0.0.0.0")
+        defer { ListeningSocket.close(listener) }
+        let plain = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { ListeningSocket.close(plain) }
+        #expect(congestionControl(listener) == congestionControl(plain))
     }
 }

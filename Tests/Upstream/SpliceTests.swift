@@ -112,6 +112,57 @@ import Upstream
         try world.end()
     }
 
+    /// Bytes that must wait before the kernel calls the connection to the origin readable.
+    private func threshold(_ exchange: TestExchange) -> Int32? {
+        guard let fd = exchange.originStream?.fd else { return nil }
+        var bytes: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        // SAFETY: a local of the length that is told.
+        return unsafe getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &length) == 0 ? bytes : nil
+    }
+
+    @Test func readsOfAFastOriginAreFewAndWhatComesSlowlyIsNotHeldBack() throws {
+        let world = try World()
+        let pool = PipePool(reactor: world.reactor)
+        let origin = try world.origin()
+        let body = pattern(6_000_000)
+        let fast = 4_000_000
+        var peer: OriginPeer?
+        origin.onRequest = {
+            peer = $0
+            $0.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body[..<fast])
+        }
+        try world.serve(origin)
+        for _ in 0..<2 {
+            let client = Client()
+            let exchange = TestExchange()
+            var sent = fast
+            var thresholds: [Int32?] = []
+            exchange.onBody = { exchange in
+                thresholds.append(threshold(exchange))
+                if let origin = exchange.originStream, exchange.responsePipe == nil, let pipe = pool.take(for: body.count) {
+                    if !origin.pass(through: pipe) { pool.giveBack(pipe) }
+                }
+                guard let pipe = exchange.responsePipe else { return }
+                client.take(from: pipe)
+                exchange.originStream?.responseBodyDrained()
+                // Ten little pieces, each when the one before has come, and the rest.
+                guard exchange.receivedCount + client.received.count == sent, sent < body.count else { return }
+                let next = sent < fast + 10_000 ? 1_000 : body.count - sent
+                peer?.send(Array(body[sent..<sent + next]))
+                sent += next
+            }
+            try world.run(in: exchange)
+            #expect(same(exchange.received + client.received, body))
+            #expect(thresholds.first == 1, "nothing is left of the body before")
+            // Without a large pipe, of which the system gives a user only so many, there is nothing to gain.
+            if exchange.responsePipe?.isLarge == true { #expect(thresholds.contains(131_072)) }
+            if let pipe = exchange.responsePipe { pool.giveBack(pipe) }
+        }
+        #expect(origin.accepted == 1)
+        try world.end()
+    }
+
     @Test func aBodyCutOffInThePipeIsAFailure() throws {
         let world = try World()
         let pool = PipePool(reactor: world.reactor)
