@@ -223,6 +223,8 @@ struct ExchangeTimes {
     var connect: UInt64 = 0
     var firstByte: UInt64 = 0
     var idle: UInt64 = 0
+    /// Of a tunnel whose client has ended its side.
+    var halfClosed: UInt64 = 0
     /// 0: as long as it takes.
     var total: UInt64 = 0
 
@@ -232,6 +234,7 @@ struct ExchangeTimes {
         connect = settings.connectTimeout
         firstByte = settings.firstByteTimeout
         idle = settings.idleTimeout
+        halfClosed = settings.halfClosedTimeout
         total = settings.totalTimeout
     }
 

@@ -110,6 +110,7 @@ final class MultiplexedStream: OriginStream {
         }
         if ended {
             requestQueued = true
+            if tunnel == .open { clientEndedTunnel() }
             if tunnel == .none, let trailers = exchange.requestTrailers { wire.finish(trailers: trailers.head) } else { wire.finish() }
         } else if exchange.requestBody.isEmpty, wire.queuedBytes == 0, !headSeen, !moved {
             // It is the client's turn; its own time limits hold.
@@ -283,7 +284,7 @@ final class MultiplexedStream: OriginStream {
         guard let exchange, let connection else { return }
         if tunnel == .open, exchange.responseBacklog == 0 {
             // A tunnel in which neither side said anything for the idle limit ends in order.
-            context.metrics.add(.timeoutsUpstreamIdle)
+            context.metrics.add(tunnelTimeout)
             wire.reset(.cancel)
             return tunnelEnded(exchange, isOver: true)
         }
