@@ -149,7 +149,7 @@ final class MultiplexedStream: OriginStream {
         headSeen = true
         exchange.originFirstByte = context.reactor.nowNanoseconds
         server.answered(wire.head.status, exchange)
-        if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
+        if wire.head.status >= 400 || exchange.repeatsGRPC, repeats(exchange, endOfStream) { return }
         exchange.attemptsEnded()
         swap(&exchange.response, &wire.head)
         if tunnel == .asked, (200..<300).contains(exchange.response.status), !endOfStream { return tunnelOpened(exchange) }
@@ -176,13 +176,15 @@ final class MultiplexedStream: OriginStream {
     }
 
     /// Leaves an answer that another attempt may better.
-    private func repeats(_ exchange: ForwardedExchange, _ status: Int, _ endOfStream: Bool) -> Bool {
+    private func repeats(_ exchange: ForwardedExchange, _ endOfStream: Bool) -> Bool {
         let server = self.server
-        guard let group = server.group, group.mayTryAgain(exchange, .status(status), nothingSent: false, failed: server) else { return false }
+        guard let reason = exchange.reasonToRepeat(wire.head, isWhole: endOfStream), let group = server.group,
+            group.mayTryAgain(exchange, reason, nothingSent: false, failed: server)
+        else { return false }
         let whole = endOfStream && requestQueued
         detach()
         if !whole { wire.reset(.cancel) }
-        group.again(exchange, than: server)
+        group.again(exchange, than: server, for: reason)
         return true
     }
 
