@@ -114,7 +114,7 @@ void sluice_peer_read(SSL *ssl, struct sluice_peer *peer) {
     print_name(X509_get_issuer_name(certificate), peer->issuer, sizeof peer->issuer);
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
     print_hex(ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial), peer->serial, sizeof peer->serial);
-    if (X509_digest(certificate, EVP_sha256(), digest, NULL)) print_hex(digest, 32, peer->fingerprint, sizeof peer->fingerprint);
+    if (X509_digest(certificate, sluice_sha256(), digest, NULL)) print_hex(digest, 32, peer->fingerprint, sizeof peer->fingerprint);
     ERR_clear_error();
 }
 

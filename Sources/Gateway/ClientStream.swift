@@ -34,6 +34,9 @@ class ClientStream: Channel {
     /// The listener that the client came by.
     var serving: ListenerState? { nil }
 
+    /// Where the client's connection ends here: asked for once per connection, and only for origins that are told.
+    var localEnd: Destination? { nil }
+
     /// The exchange being worked on is the first of its connection.
     var isFirst: Bool { false }
 

@@ -101,11 +101,10 @@ final class ExchangeRunner: ForwardedExchange {
         spans = nil
     }
 
-    /// For origins that want a PROXY header. The address the client connected to is not kept: the listener's stands for it.
+    /// For origins that want a PROXY header.
     override var clientAddresses: ProxyHeader.Addresses? {
-        let unspecified = client.address.isV6 ? IPAddress(v6High: 0, v6Low: 0) : IPAddress.unspecified
-        return ProxyHeader.Addresses(
-            source: client.address, sourcePort: client.port, destination: unspecified, destinationPort: stream?.serving?.port ?? 0)
+        let end = peer.destination ?? stream?.localEnd ?? Destination(.unspecified, port: 0)
+        return ProxyHeader.Addresses(source: client.address, sourcePort: client.port, destination: end.address, destinationPort: end.port)
     }
 
     // MARK: The walk

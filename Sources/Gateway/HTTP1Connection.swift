@@ -87,6 +87,8 @@ final class HTTP1Connection: ClientStream, Drainable {
     override var bytesSent: Int { sent }
     override var isFirst: Bool { requests == 1 }
     override var serving: ListenerState? { listener }
+    override var localEnd: Destination? { end }
+    private lazy var end = Destination(of: fd)
 
     override func ready(_ events: ReadyEvents) {
         if events.contains(.readable) { canRead = true }

@@ -42,6 +42,7 @@ final class HTTP2ClientStream: ClientStream {
     override var clientProtocol: HTTPVersion { .http2 }
     override var roundTrip: Int? { stream?.owner?.connection.flatMap { ConnectionFacts.roundTrip($0.fd) } }
     override var serving: ListenerState? { stream?.owner?.listener }
+    override var localEnd: Destination? { stream?.owner?.connection?.localEnd }
 
     func begin(_ stream: HTTP2RequestStream, _ worker: Worker) {
         self.stream = stream

@@ -39,6 +39,7 @@ final class HTTP2Connection: Channel, Drainable {
     private var taken = 0
     /// Since when a head is being received; 0 when none is.
     var headSince: UInt64 = 0
+    private(set) lazy var localEnd = Destination(of: fd)
     /// The timer runs at the pace of streams that are served.
     var watching = false
 

@@ -5,7 +5,6 @@ import TLS
 /// One listener of one generation, as its connections need it. Connections keep the one they began with.
 final class ListenerState {
     let name: String
-    let port: UInt16
     let scheme: Scheme
     let limits: Limits
     let protocols: Protocols
@@ -24,7 +23,6 @@ final class ListenerState {
     init(_ listener: Listener, tls: ServerContext?, allowsConnect: Bool) {
         self.allowsConnect = allowsConnect
         name = listener.name
-        if case .tcp(_, let port) = listener.address { self.port = port } else { port = 0 }
         scheme = listener.tls == nil ? .http : .https
         limits = listener.limits
         protocols = listener.protocols

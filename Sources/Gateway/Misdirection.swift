@@ -40,19 +40,4 @@ extension Head {
         for index in host.indices where host[index] != UInt8(ascii: ".") && host[index] &- 48 > 9 { return false }
         return true
     }
-
-    /// Whether the content type begins so.
-    borrowing func hasType(_ start: StaticString) -> Bool {
-        guard let type = value(of: .contentType) else { return false }
-        let text = bytes(type)
-        let count = start.utf8CodeUnitCount
-        return text.count >= count && text.extracting(first: count).equalsIgnoringCase(start)
-    }
-
-    /// gRPC itself: what begins alike (`application/grpc-web`) has statuses of HTTP.
-    var isGRPC: Bool {
-        guard hasType("application/grpc"), let type = value(of: .contentType) else { return false }
-        let text = bytes(type)
-        return text.count == 16 || text[16] == UInt8(ascii: "+") || text[16] == UInt8(ascii: ";")
-    }
 }

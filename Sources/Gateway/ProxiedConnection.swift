@@ -57,6 +57,7 @@ final class ProxiedConnection: Channel {
             guard worker.readmit(client.address, as: addresses.source, listener.limits) else { return refuse() }
             client.address = addresses.source
             client.port = addresses.sourcePort
+            client.destination = Destination(addresses.destination, port: addresses.destinationPort)
         }
         worker.remove(self)
         fd = -1
@@ -82,6 +83,14 @@ final class ProxiedConnection: Channel {
 private final class ProxyDeadline: Timer {
     weak var connection: ProxiedConnection?
     override func fire() { connection?.fail() }
+}
+
+extension Destination {
+    /// Where a client's connection ends here.
+    convenience init?(of fd: Int32) {
+        guard let end = ConnectionFacts.localEnd(fd) else { return nil }
+        self.init(end.address, port: end.port)
+    }
 }
 
 extension Worker {

@@ -38,6 +38,7 @@ extension UpstreamSettings {
         connectTimeout = UInt64(upstream.timeouts.connect)
         firstByteTimeout = UInt64(upstream.timeouts.firstByte)
         idleTimeout = UInt64(upstream.timeouts.idle)
+        halfClosedTimeout = UInt64(upstream.timeouts.halfClosed)
         totalTimeout = UInt64(upstream.timeouts.total)
         maximumConnections = upstream.maximumConnections
         heads.total = upstream.limits.headerBytes

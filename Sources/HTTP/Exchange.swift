@@ -5,10 +5,23 @@ public struct ClientInfo: Sendable {
     public var address = IPAddress.unspecified
     public var port: UInt16 = 0
     public var tls: TLSInfo?
+    /// Where a trusted balancer says that the client connected to; nil: to the address of our own socket.
+    public var destination: Destination?
     /// Round trip time in microseconds, when some rule asks for it.
     public var roundTrip: Int?
 
     public init() {}
+}
+
+/// The end of a client's connection that is not the client's. An object: most connections have none.
+public final class Destination: Sendable {
+    public let address: IPAddress
+    public let port: UInt16
+
+    public init(_ address: IPAddress, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
 }
 
 /// What the handshake settled. An object, because every exchange of the connection refers to it.

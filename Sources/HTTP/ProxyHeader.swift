@@ -15,6 +15,9 @@ public enum ProxyHeader {
             self.destination = destination
             self.destinationPort = destinationPort
         }
+
+        /// What both are written as.
+        fileprivate var isV6: Bool { source.isV6 || destination.isV6 }
     }
 
     public enum Result: Sendable, Equatable {
@@ -110,7 +113,9 @@ public enum ProxyHeader {
 
     public enum Version: Sendable { case v1, v2 }
 
-    /// - Parameter addresses: of both ends of the client's connection; nil says that the gateway speaks for itself.
+    /// - Parameter addresses: of both ends of the client's connection; nil says that the gateway speaks for itself. Where one is IPv4 and
+    ///   the other IPv6, which a proxy on the way can bring about, the first is written as an IPv4-mapped IPv6 address: a header has one
+    ///   family for both.
     public static func write(_ version: Version, _ addresses: Addresses?, to output: inout OutputBuffer) {
         switch version {
         case .v1: writeText(addresses, &output)
@@ -119,15 +124,16 @@ public enum ProxyHeader {
     }
 
     private static func writeText(_ addresses: Addresses?, _ output: inout OutputBuffer) {
-        guard let addresses, addresses.source.isV6 == addresses.destination.isV6 else { return output.append("PROXY UNKNOWN\r\n") }
-        output.append(addresses.source.isV6 ? "PROXY TCP6 " : "PROXY TCP4 ")
+        guard let addresses else { return output.append("PROXY UNKNOWN\r\n") }
+        let isV6 = addresses.isV6
+        output.append(isV6 ? "PROXY TCP6 " : "PROXY TCP4 ")
         var text = ByteArena(capacity: 128)
-        let source = addresses.source.append(to: &text)
-        output.append(copying: text[source])
-        output.append(" ")
-        let destination = addresses.destination.append(to: &text)
-        output.append(copying: text[destination])
-        output.append(" ")
+        for address in [addresses.source, addresses.destination] {
+            if isV6, !address.isV6 { output.append("::ffff:") }
+            let range = address.append(to: &text)
+            output.append(copying: text[range])
+            output.append(" ")
+        }
         output.append(decimal: Int(addresses.sourcePort))
         output.append(" ")
         output.append(decimal: Int(addresses.destinationPort))
@@ -136,18 +142,19 @@ public enum ProxyHeader {
 
     private static func writeBinary(_ addresses: Addresses?, _ output: inout OutputBuffer) {
         output.append(copying: signature.span)
-        guard let addresses, addresses.source.isV6 == addresses.destination.isV6 else {
+        guard let addresses else {
             for byte: UInt8 in [0x20, 0, 0, 0] { output.append(byte: byte) }
             return
         }
-        let isV6 = addresses.source.isV6
+        let isV6 = addresses.isV6
         output.append(byte: 0x21)
         output.append(byte: isV6 ? 0x21 : 0x11)
         output.append(byte: 0)
         output.append(byte: UInt8(clamping: addressBytes(of: isV6 ? 2 : 1) ?? 0))
         for address in [addresses.source, addresses.destination] {
             if isV6 { append(address.high, 8, &output) }
-            append(address.low, isV6 ? 8 : 4, &output)
+            let mapped: UInt64 = isV6 && !address.isV6 ? 0xffff << 32 : 0
+            append(mapped | address.low, isV6 ? 8 : 4, &output)
         }
         append(UInt64(addresses.sourcePort), 2, &output)
         append(UInt64(addresses.destinationPort), 2, &output)

@@ -16,24 +16,14 @@ import Buffers
     /// Decoded size: name, value and 32 per field (RFC 9113 section 6.5.2), and number of fields.
     private var bytes = 0
     private var seen = 0
-    private var text: UnsafeMutablePointer<UInt8>
-    private var room = CollectedFields.usualRoom
+    private var text = GrowingRoom<UInt8>(CollectedFields.usualText)
     private var used = 0
     /// Lengths of name and value, in pairs.
-    private var lengths: UnsafeMutablePointer<UInt32>
-    private var lengthsRoom = 64
+    private var lengths = GrowingRoom<UInt32>(CollectedFields.usualLengths)
 
     init(_ limits: HTTP2Limits) {
         listBytes = limits.headerListBytes
         mostFields = limits.headerFields
-        // SAFETY: both are freed in deinit or replaced by `grow`.
-        unsafe text = .allocate(capacity: room)
-        unsafe lengths = .allocate(capacity: lengthsRoom)
-    }
-
-    deinit {
-        unsafe text.deallocate()
-        unsafe lengths.deallocate()
     }
 
     mutating func begin() {
@@ -56,17 +46,18 @@ import Buffers
             return bytes <= 4 &* listBytes && seen <= 4 &* mostFields
         }
         let length = nameCount &+ valueCount &+ 4
-        if used &+ length > room || count &* 2 &+ 2 > lengthsRoom { grow(by: length) }
+        if used &+ length > text.room { text.grow(to: used &+ length, keeping: used) }
+        if count &* 2 &+ 2 > lengths.room { lengths.grow(to: count &* 2 &+ 2, keeping: count &* 2) }
         // SAFETY: `length` bytes are free behind `used`; name and value are nghttp2's and as long as it says.
-        let line = unsafe text + used
+        let line = unsafe text.base + used
         unsafe UnsafeMutableRawPointer(line).copyMemory(from: name, byteCount: nameCount)
         unsafe line[nameCount] = UInt8(ascii: ":")
         unsafe line[nameCount &+ 1] = UInt8(ascii: " ")
         unsafe UnsafeMutableRawPointer(line + nameCount + 2).copyMemory(from: value, byteCount: valueCount)
         unsafe line[length &- 2] = UInt8(ascii: "\r")
         unsafe line[length &- 1] = UInt8(ascii: "\n")
-        unsafe lengths[count &* 2] = UInt32(truncatingIfNeeded: nameCount)
-        unsafe lengths[count &* 2 &+ 1] = UInt32(truncatingIfNeeded: valueCount)
+        unsafe lengths.base[count &* 2] = UInt32(truncatingIfNeeded: nameCount)
+        unsafe lengths.base[count &* 2 &+ 1] = UInt32(truncatingIfNeeded: valueCount)
         used &+= length
         count &+= 1
         return true
@@ -75,42 +66,20 @@ import Buffers
     /// The head is whole and taken. What an unusual one needed is given back.
     mutating func end() {
         isOpen = false
-        guard room > CollectedFields.keptRoom else { return }
-        // SAFETY: nothing refers to the text any more.
-        unsafe text.deallocate()
-        room = CollectedFields.usualRoom
-        unsafe text = .allocate(capacity: room)
+        if text.room > 4 * CollectedFields.usualText { text = GrowingRoom(CollectedFields.usualText) }
+        if lengths.room > 4 * CollectedFields.usualLengths { lengths = GrowingRoom(CollectedFields.usualLengths) }
     }
 
-    private static var usualRoom: Int { 2_048 }
-    private static var keptRoom: Int { 8_192 }
-
-    private mutating func grow(by length: Int) {
-        var larger = room
-        while used + length > larger { larger *= 2 }
-        if larger > room {
-            // SAFETY: `used` bytes are initialised and fit.
-            let fresh = UnsafeMutablePointer<UInt8>.allocate(capacity: larger)
-            unsafe fresh.update(from: text, count: used)
-            unsafe text.deallocate()
-            unsafe text = fresh
-            room = larger
-        }
-        guard count * 2 + 2 > lengthsRoom else { return }
-        // SAFETY: `count` pairs are initialised and fit.
-        let fresh = UnsafeMutablePointer<UInt32>.allocate(capacity: lengthsRoom * 2)
-        unsafe fresh.update(from: lengths, count: count * 2)
-        unsafe lengths.deallocate()
-        unsafe lengths = fresh
-        lengthsRoom *= 2
-    }
+    /// Bytes of text, and numbers, that nearly every head does with.
+    private static var usualText: Int { 2_048 }
+    private static var usualLengths: Int { 64 }
 
     /// All lines.
     var lines: Span<UInt8> {
         @_lifetime(borrow self)
         borrowing get {
             // SAFETY: `used` bytes are initialised, and stay as they are while this is borrowed.
-            let span = unsafe Span(_unsafeStart: UnsafePointer(text), count: used)
+            let span = unsafe Span(_unsafeStart: UnsafePointer(text.base), count: used)
             return unsafe _overrideLifetime(span, borrowing: self)
         }
     }
@@ -120,6 +89,32 @@ import Buffers
     borrowing func lengths(of index: Int) -> (name: Int, value: Int) {
         precondition(index >= 0 && index < count)
         // SAFETY: just checked.
-        return unsafe (Int(lengths[index * 2]), Int(lengths[index * 2 + 1]))
+        return unsafe (Int(lengths.base[index * 2]), Int(lengths.base[index * 2 + 1]))
+    }
+}
+
+/// Memory that is written from its beginning on and grows by doubling; whoever writes knows how far it has come.
+@safe private struct GrowingRoom<Element: BitwiseCopyable>: ~Copyable {
+    private(set) var base: UnsafeMutablePointer<Element>
+    private(set) var room: Int
+
+    init(_ room: Int) {
+        self.room = room
+        // SAFETY: freed in deinit or replaced by `grow`.
+        unsafe base = .allocate(capacity: room)
+    }
+
+    deinit {
+        // SAFETY: allocated by init or grow.
+        unsafe base.deallocate()
+    }
+
+    mutating func grow(to needed: Int, keeping used: Int) {
+        while room < needed { room *= 2 }
+        // SAFETY: `used` elements of the old memory are written and fit into the new one.
+        let fresh = UnsafeMutablePointer<Element>.allocate(capacity: room)
+        unsafe fresh.update(from: base, count: used)
+        unsafe base.deallocate()
+        unsafe base = fresh
     }
 }

@@ -69,6 +69,14 @@ public enum ConnectionFacts {
         return result >= 0 ? Int(result) : nil
     }
 
+    /// Address and port that the peer connected to; nil when the socket is not of TCP.
+    public static func localEnd(_ fd: Int32) -> (address: IPAddress, port: UInt16)? {
+        var here = sluice_address()
+        // SAFETY: the struct is ours; C fills it.
+        guard unsafe sluice_local_address(fd, &here) == 0, here.family != 0 else { return nil }
+        return (IPAddress(here), here.port)
+    }
+
     /// The connection broke: its peer cannot be reached any more in either direction.
     public static func isBroken(_ fd: Int32) -> Bool { sluice_socket_error(fd) != 0 }
 }

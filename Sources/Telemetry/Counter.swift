@@ -128,7 +128,7 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // Time limits reached
     case timeoutsHead, timeoutsBody, timeoutsIdle, timeoutsHandshake, timeoutsWriteStall
-    case timeoutsUpstreamConnect, timeoutsUpstreamFirstByte, timeoutsUpstreamIdle
+    case timeoutsUpstreamConnect, timeoutsUpstreamFirstByte, timeoutsUpstreamIdle, timeoutsHalfClosed
 
     // The worker itself
     case loopTurns

@@ -334,6 +334,7 @@ extension Counter {
                     (.timeoutsUpstreamConnect, "upstream_connect"),
                     (.timeoutsUpstreamFirstByte, "upstream_first_byte"),
                     (.timeoutsUpstreamIdle, "upstream_idle"),
+                    (.timeoutsHalfClosed, "half_closed"),
                 ])
             + one(.loopTurns, "loop_turns_total", .counter, "Turns of the event loop.")
             + one(.drainsCut, "drain_cut_total", .counter, "Exchanges that were ended because the time to drain was over.")

@@ -88,6 +88,10 @@ open class ForwardedExchange: Exchange {
     /// Bytes of the body went that were not kept.
     private var lostBody = false
     private var totalTimer: TotalTimer?
+    /// Between two attempts.
+    private var pause: RetryPause?
+    /// A call of gRPC that is repeated by its status.
+    private(set) final var repeatsGRPC = false
     /// Largest body kept for another attempt.
     private var replayBytes = 0
     /// The one retry after a stale connection is used up.
@@ -131,6 +135,8 @@ open class ForwardedExchange: Exchange {
         originStream = nil
         waitingAt?.forget(self)
         waitingAt = nil
+        pause?.stop()
+        pause = nil
     }
 
     open override func reset() {
@@ -142,6 +148,8 @@ open class ForwardedExchange: Exchange {
         passage = Passage()
         tappedBody.removeAll()
         waitingAt = nil
+        pause?.stop()
+        pause = nil
     }
 
     // MARK: For another attempt
@@ -153,6 +161,7 @@ open class ForwardedExchange: Exchange {
         retriedStale = false
         lostBody = false
         replayBytes = policy.bodyBytes
+        repeatsGRPC = policy.coversGRPC && request.isGRPC
         keepsBody = policy.repeatsSentRequests || policy.tries > 1 && group.mayMultiplex
         times = group.times.with(attemptTimes, perTry: policy.perTry)
         guard times.total > 0 else { return }
@@ -181,6 +190,19 @@ open class ForwardedExchange: Exchange {
         swap(&sentBody, &requestBody)
     }
 
+    /// Whether an attempt that begins so many milliseconds from now can bring anything.
+    final func hasTime(for milliseconds: Int) -> Bool {
+        guard milliseconds > 0, let totalTimer, totalTimer.isScheduled else { return true }
+        return totalTimer.isLater(than: milliseconds)
+    }
+
+    final func rest(_ pause: RetryPause, _ milliseconds: Int, _ reactor: Reactor) {
+        self.pause = pause
+        reactor.schedule(pause, after: UInt64(milliseconds))
+    }
+
+    final func restIsOver() { pause = nil }
+
     /// An answer is on its way to the client: there will be no other attempt.
     final func attemptsEnded() {
         if !sentBody.isEmpty { sentBody.removeAll() }
@@ -196,7 +218,7 @@ open class ForwardedExchange: Exchange {
     private var isTunnel: Bool { response.status == 101 || opensTunnel && response.status == 200 }
 
     fileprivate final func totalTimeIsUp() {
-        guard originStream != nil || waitingAt != nil, !isTunnel else { return }
+        guard originStream != nil || waitingAt != nil || pause != nil, !isTunnel else { return }
         let headSeen = origin.firstByte != 0 && response.status >= 200
         cancelOrigin()
         endFailed(GatewayError(
@@ -215,6 +237,7 @@ private final class TotalTimer: Timer {
     }
 
     func stop() { if isScheduled { reactor.cancel(self) } }
+    func isLater(than milliseconds: Int) -> Bool { deadline > reactor.now + UInt64(milliseconds) }
     override func fire() { exchange?.totalTimeIsUp() }
 }
 
@@ -223,6 +246,8 @@ struct ExchangeTimes {
     var connect: UInt64 = 0
     var firstByte: UInt64 = 0
     var idle: UInt64 = 0
+    /// Of a tunnel whose client has ended its side.
+    var halfClosed: UInt64 = 0
     /// 0: as long as it takes.
     var total: UInt64 = 0
 
@@ -232,6 +257,7 @@ struct ExchangeTimes {
         connect = settings.connectTimeout
         firstByte = settings.firstByteTimeout
         idle = settings.idleTimeout
+        halfClosed = settings.halfClosedTimeout
         total = settings.totalTimeout
     }
 

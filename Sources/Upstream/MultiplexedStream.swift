@@ -110,6 +110,7 @@ final class MultiplexedStream: OriginStream {
         }
         if ended {
             requestQueued = true
+            if tunnel == .open { clientEndedTunnel() }
             if tunnel == .none, let trailers = exchange.requestTrailers { wire.finish(trailers: trailers.head) } else { wire.finish() }
         } else if exchange.requestBody.isEmpty, wire.queuedBytes == 0, !headSeen, !moved {
             // It is the client's turn; its own time limits hold.
@@ -148,7 +149,7 @@ final class MultiplexedStream: OriginStream {
         headSeen = true
         exchange.originFirstByte = context.reactor.nowNanoseconds
         server.answered(wire.head.status, exchange)
-        if wire.head.status >= 400, repeats(exchange, wire.head.status, endOfStream) { return }
+        if wire.head.status >= 400 || exchange.repeatsGRPC, repeats(exchange, endOfStream) { return }
         exchange.attemptsEnded()
         swap(&exchange.response, &wire.head)
         if tunnel == .asked, (200..<300).contains(exchange.response.status), !endOfStream { return tunnelOpened(exchange) }
@@ -175,13 +176,15 @@ final class MultiplexedStream: OriginStream {
     }
 
     /// Leaves an answer that another attempt may better.
-    private func repeats(_ exchange: ForwardedExchange, _ status: Int, _ endOfStream: Bool) -> Bool {
+    private func repeats(_ exchange: ForwardedExchange, _ endOfStream: Bool) -> Bool {
         let server = self.server
-        guard let group = server.group, group.mayTryAgain(exchange, .status(status), nothingSent: false, failed: server) else { return false }
+        guard let reason = exchange.reasonToRepeat(wire.head, isWhole: endOfStream), let group = server.group,
+            group.mayTryAgain(exchange, reason, nothingSent: false, failed: server)
+        else { return false }
         let whole = endOfStream && requestQueued
         detach()
         if !whole { wire.reset(.cancel) }
-        group.again(exchange, than: server)
+        group.again(exchange, than: server, for: reason)
         return true
     }
 
@@ -283,7 +286,7 @@ final class MultiplexedStream: OriginStream {
         guard let exchange, let connection else { return }
         if tunnel == .open, exchange.responseBacklog == 0 {
             // A tunnel in which neither side said anything for the idle limit ends in order.
-            context.metrics.add(.timeoutsUpstreamIdle)
+            context.metrics.add(tunnelTimeout)
             wire.reset(.cancel)
             return tunnelEnded(exchange, isOver: true)
         }

@@ -91,7 +91,7 @@ extension OriginConnection {
             if !isPaused { fail(.idleTimeout, in: .responseBody, "no byte for \(times.idle) ms") }
         case .tunnel:
             if isPaused { return expect(within: times.idle) }
-            context.metrics.add(.timeoutsUpstreamIdle)
+            context.metrics.add(tunnelTimeout)
             endTunnel()
         case .idle: closeIdle()
         case .closed: break

@@ -106,6 +106,7 @@ extension OriginConnection {
             if output.isEmpty, bodyQueued, !requestDone {
                 requestDone = true
                 transport.finishSending()
+                clientEndedTunnel()
             }
             return expect(within: times.idle)
         }

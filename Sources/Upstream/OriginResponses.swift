@@ -94,7 +94,7 @@ extension OriginConnection {
             return false
         }
         server.answered(status, exchange)
-        if status >= 400, repeats(exchange, status) { return false }
+        if status >= 400 || exchange.repeatsGRPC, repeats(exchange) { return false }
         exchange.attemptsEnded()
         state = .body
         expect(within: times.idle)
@@ -121,9 +121,11 @@ extension OriginConnection {
     private static func lacksEnd(_ input: borrowing ReadBuffer, _ decoder: BodyDecoder) -> Bool { !decoder.ends(within: input.bytes) }
 
     /// Leaves an answer that another attempt may better. True: the exchange has gone elsewhere.
-    private func repeats(_ exchange: ForwardedExchange, _ status: Int) -> Bool {
+    private func repeats(_ exchange: ForwardedExchange) -> Bool {
         let server = self.server
-        guard let group = server.group, group.mayTryAgain(exchange, .status(status), nothingSent: false, failed: server) else { return false }
+        guard let reason = exchange.reasonToRepeat(exchange.response, isWhole: decoder.isDone), let group = server.group,
+            group.mayTryAgain(exchange, reason, nothingSent: false, failed: server)
+        else { return false }
         if let left = decoder.remainingKnown, input.count >= left {
             input.consume(left)
             decoder.skipKnown(left)
@@ -132,7 +134,7 @@ extension OriginConnection {
         detach()
         if clean { server.giveBack(self) } else { close() }
         exchange.response.reset()
-        group.again(exchange, than: server)
+        group.again(exchange, than: server, for: reason)
         return true
     }
 

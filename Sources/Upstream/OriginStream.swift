@@ -17,6 +17,8 @@ public class OriginStream: Channel {
     final let timer = OriginTimer()
     /// Monotonic milliseconds; `.max` while nothing is expected of the origin.
     final var deadline = UInt64.max
+    /// A tunnel whose client has ended its side (OriginTunnels.swift).
+    final var isHalfClosed = false
 
     init(fd: Int32, server: Server) {
         self.server = server
@@ -78,6 +80,7 @@ public class OriginStream: Channel {
     final func note(_ exchange: ForwardedExchange, at address: ServerAddress) {
         self.exchange = exchange
         times = exchange.times
+        isHalfClosed = false
         exchange.originStream = self
         if exchange.originAttempts > 0 { exchange.anotherAttempt() }
         exchange.noteOriginAttempt(address.ip, port: address.port)

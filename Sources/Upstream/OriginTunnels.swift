@@ -1,5 +1,6 @@
 import HTTP
 import HTTP1
+import Telemetry
 
 /// CONNECT: the origin is no HTTP server, its connection is the tunnel.
 extension OriginConnection {
@@ -15,4 +16,19 @@ extension OriginConnection {
         exchange.originUpgraded()
         if self.exchange === exchange { resumeSoon() }
     }
+}
+
+/// A tunnel whose client has ended its side, and whose origin knows it.
+extension OriginStream {
+    /// What is left is the origin's to say, which it may be long about but not silent: nobody else ends such a tunnel, and a worker
+    /// that drains waits for it.
+    func clientEndedTunnel() {
+        guard !isHalfClosed else { return }
+        isHalfClosed = true
+        times.idle = min(times.idle, times.halfClosed)
+        expect(within: times.idle)
+    }
+
+    /// What a tunnel that was silent for too long counts as.
+    var tunnelTimeout: Counter { isHalfClosed ? .timeoutsHalfClosed : .timeoutsUpstreamIdle }
 }

@@ -6,6 +6,8 @@ import Telemetry
 enum RetryReason {
     case connect, reset, timeout
     case status(Int)
+    /// A call of gRPC failed before it brought anything: the status, and what its server asks for.
+    case grpc(Int, GRPCPushback)
 
     /// nil: repeating cannot help.
     init?(_ kind: ErrorKind) {
@@ -23,6 +25,23 @@ enum RetryReason {
         case .reset: policy.conditions.contains(.reset)
         case .timeout: policy.conditions.contains(.timeout)
         case .status(let status): policy.covers(status: status)
+        case .grpc(let status, _): policy.covers(grpcStatus: status)
+        }
+    }
+
+    /// Whether it may be repeated is not told by the method, which is always POST: who names a status means such calls.
+    var isOfGRPC: Bool {
+        if case .grpc = self { return true }
+        return false
+    }
+
+    /// Milliseconds until the next attempt; nil: there is none.
+    var pause: Int? {
+        guard case .grpc(_, let pushback) = self else { return 0 }
+        switch pushback {
+        case .none: return 0
+        case .wait(let time): return time <= RetryPause.longest ? time : nil
+        case .never: return nil
         }
     }
 
@@ -56,7 +75,8 @@ extension ServerGroup {
         guard !exchange.isProbe else { return false }
         let policy = exchange.retry ?? settings.retry
         guard exchange.tries < policy.tries, reason.isCovered(by: policy), exchange.bodyIsReplayable,
-            nothingSent || policy.anyMethod || exchange.request.method.isIdempotent
+            nothingSent || policy.anyMethod || reason.isOfGRPC || exchange.request.method.isIdempotent, let pause = reason.pause,
+            exchange.hasTime(for: pause)
         else { return false }
         // Where nothing came about nothing was loaded: another server may always be asked, the same one not at once.
         if reason.isConnect { return servers.count > 1 }
@@ -69,7 +89,8 @@ extension ServerGroup {
     }
 
     /// Sends the exchange to another server, or to the same one where it is the only one.
-    func again(_ exchange: ForwardedExchange, than failed: Server) {
+    func again(_ exchange: ForwardedExchange, than failed: Server, for reason: RetryReason? = nil) {
+        if let pause = reason?.pause, pause > 0 { return exchange.rest(RetryPause(exchange, failed, self), pause, context.reactor) }
         exchange.tries += 1
         exchange.rewindBody()
         context.metrics.add(.upstreamRetries)

@@ -80,6 +80,8 @@ public struct UpstreamSettings: Sendable {
     public var connectTimeout: UInt64 = 1_000
     public var firstByteTimeout: UInt64 = 30_000
     public var idleTimeout: UInt64 = 60_000
+    /// Milliseconds without a byte of the origin in a tunnel whose client has ended its side.
+    public var halfClosedTimeout: UInt64 = 10_000
     /// For the whole exchange; 0 is no limit.
     public var totalTimeout: UInt64 = 0
     /// Exchanges that one server serves at a time; further ones are refused (503). 0 is no limit.

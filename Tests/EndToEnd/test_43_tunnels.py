@@ -1,6 +1,9 @@
 """CONNECT: tunnels whose sides end one after the other, break, outlive reloads, and count as what they are."""
 import asyncio
+import contextlib
+import signal
 import socket
+import ssl
 import struct
 
 import hpack
@@ -79,6 +82,58 @@ def test_a_stream_that_ends_first_hears_the_rest(start, raw):
         client.send(frame(DATA, 0, 1, b"x" * 10_000), frame(DATA, END_STREAM, 1, b"y"))
         assert client.until(DATA, 1)[3] == b"got 10001"
     wait_until(lambda: raw.open_now == 0, "both are closed")
+
+
+async def mute(reader, writer):
+    """Takes all there is, hears the end, and neither speaks nor closes."""
+    while await reader.read(65536):
+        pass
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["http1", "http2"])
+def test_a_client_that_ended_is_not_kept_by_an_origin_that_says_nothing(start, raw, two):
+    raw.serve = mute
+    gateway = opened(start, raw, "timeouts: {half_closed: 300ms, idle: 1h}")
+    if two:
+        with gateway.http2_raw() as client:
+            assert connect2(client) == "200"
+            client.send(frame(DATA, END_STREAM, 1, b"all of it"))
+            client.until(DATA, 1)
+            assert client.is_alive(), "the tunnel ends, not the connection"
+    else:
+        with gateway.http1() as client:
+            assert connect(client).status == 200
+            client.send(b"all of it")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.rest() == b""
+    wait_until(lambda: gateway.metric("sluice_upstream_connections", state="active") == 0, "the origin's side is closed too")
+    wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="half_closed") == 1, "it is counted for what it is")
+    assert gateway.metric("sluice_timeouts_total", kind="upstream_idle") == 0
+
+
+def test_an_open_tunnel_keeps_its_idle_time(start, raw):
+    raw.serve = mute
+    gateway = opened(start, raw, "timeouts: {half_closed: 1ms, idle: 1h}")
+    with gateway.http1() as client, gateway.http1() as other:
+        assert connect(client).status == 200 and connect(other).status == 200
+        other.socket.shutdown(socket.SHUT_WR)
+        assert other.rest() == b""
+        wait_until(lambda: gateway.metric("sluice_tunnels_active") == 1, "nobody has ended this one")
+        client.send(b"still here")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b""
+
+
+def test_a_tunnel_that_only_its_origin_holds_does_not_hold_a_worker_that_drains(start, raw):
+    raw.serve = mute
+    gateway = opened(start, raw, "timeouts: {half_closed: 1s, idle: 1h}")
+    with gateway.http1() as client:
+        assert connect(client).status == 200
+        client.socket.shutdown(socket.SHUT_WR)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert client.rest() == b""
+        assert gateway.process.wait(60) == 0
 
 
 def test_an_origin_that_ends_first_ends_the_tunnel(start, raw):
@@ -202,3 +257,105 @@ def test_a_tunnel_that_waits_never_gets_one_either(start, origin):
 def test_a_tunnel_cannot_go_to_http2(start, server, more):
     with pytest.raises(AssertionError, match="speaks HTTP/2"):
         start(upstreams=f'raw: {{servers: ["{server}"]{more}}}', sites=SITES)
+
+
+# Sides that stall while the other direction goes on
+
+STALLS = {"limits": "write_stall: 2s\nwrite_rate: 1KiB\nbody_rate_time: 1h"}
+
+
+def watch_until_given_up(gateway, step) -> float:
+    """Most bytes that the gateway's slabs held until the limit was reached. `step` is done again and again."""
+    most = 0.0
+
+    def is_over() -> bool:
+        nonlocal most
+        step()
+        most = max(most, gateway.metric("sluice_slab_bytes"))
+        return gateway.metric("sluice_timeouts_total", kind="write_stall") == 1
+
+    wait_until(is_over, "it is given up", seconds=60)
+    return most
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["http1", "http2"])
+def test_a_client_that_sends_and_does_not_read_is_given_up(start, raw, two):
+    """Judged by what it takes, whatever it sends; what its origin sends meanwhile waits with the origin."""
+    async def flood(reader, writer):
+        async def take():
+            while await reader.read(65536):
+                pass
+
+        taking = asyncio.create_task(take())
+        try:
+            while True:
+                writer.write(bytes(65536))
+                await writer.drain()
+        except OSError:
+            taking.cancel()
+
+    raw.serve = flood
+    gateway = opened(start, raw, "timeouts: {idle: 1h}", **STALLS)
+    with gateway.http2_raw() if two else gateway.http1() as client:
+        assert connect2(client) == "200" if two else connect(client).status == 200
+
+        def speak() -> None:
+            try:
+                client.send(frame(DATA, 0, 1, b"hello") if two else b"hello")
+            except OSError:
+                pass  # it is over, which is seen by the count
+
+        most = watch_until_given_up(gateway, speak)
+    assert 0 < most < 2 << 20, "bounded, however much the origin has"
+    wait_until(lambda: raw.open_now == 0, "the origin is let go")
+    wait_until(lambda: gateway.metric("sluice_slabs_live") == 0, "nothing is left")
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["http1", "http2"])
+def test_an_origin_that_speaks_and_does_not_read_is_given_up(start, raw, two):
+    over = asyncio.Event()
+
+    async def deaf(reader, writer):
+        writer.transport.pause_reading()
+        while not writer.is_closing():
+            writer.write(b"tick")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.05)
+
+    raw.serve = deaf
+    gateway = opened(start, raw, "timeouts: {idle: 1h}", **STALLS)
+    with gateway.http2_raw() if two else gateway.http1() as client:
+        assert connect2(client) == "200" if two else connect(client).status == 200
+        client.socket.setblocking(False)
+        window = 60_000
+        waiting = b""
+
+        def push() -> None:
+            """As much as it takes; of HTTP/2 as much as it allows."""
+            nonlocal window, waiting
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, OSError):
+                while got := client.socket.recv(65536):
+                    if two:
+                        window += opened_window(got)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, OSError):
+                for _ in range(200):
+                    if not waiting and two:
+                        if window < 10_000:
+                            return
+                        window -= 10_000
+                    waiting = waiting or (frame(DATA, 0, 1, bytes(10_000)) if two else bytes(10_000))
+                    waiting = waiting[client.socket.send(waiting):]
+
+        most = watch_until_given_up(gateway, push)
+    assert 0 < most < 2 << 20, "bounded, however much the client has"
+    wait_until(lambda: gateway.metric("sluice_slabs_live") == 0, "nothing is left")
+    wait_until(lambda: gateway.metric("sluice_upstream_connections", state="active") == 0, "the origin is let go")
+
+
+def opened_window(data: bytes) -> int:
+    """What WINDOW_UPDATE frames of stream 1 add up to, in bytes that begin anywhere: a frame that is cut is missed, which is less."""
+    total, at = 0, 0
+    while (at := data.find(b"\0\0\4\x08\0\0\0\0\1", at)) >= 0:
+        total += int.from_bytes(data[at + 9:at + 13].ljust(4, b"\0"), "big") if at + 13 <= len(data) else 0
+        at += 9
+    return total

@@ -14,7 +14,7 @@ import pytest
 
 from harness import http1
 from harness.gateway import rule_file
-from harness.origin import read_proxy_header
+from harness.origin import Origin, read_proxy_header
 from harness.waiting import wait_until
 
 SEEN = "- {name: seen, do: [{set_header: {X-Seen-Ip: \"${client.ip}\", X-Seen-Scheme: \"${scheme}\", X-Seen-Id: \"${request.id}\"}}]}"
@@ -177,9 +177,69 @@ def test_an_origin_is_told_by_proxy_header(start, origin, version):
             assert client.request("GET", "/").status == 200
     assert len(seen) == 3, "a connection belongs to one exchange"
     if version == "v1":
-        assert all(line.startswith(b"PROXY TCP4 127.0.0.1 ") and line.split(b" ")[4] == str(port).encode() for line in seen)
+        assert set(seen) == {f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {gateway.ports.plain}\r\n".encode()}, seen
     else:
-        assert all(data[12:14] == b"\x21\x11" and data[16:20] == b"\x7f\0\0\1" and data[24:26] == struct.pack(">H", port) for data in seen)
+        assert {data[12:] for data in seen} == {b"\x21\x11\0\x0c" + b"\x7f\0\0\1" * 2 + struct.pack(">HH", port, gateway.ports.plain)}, seen
+
+
+def taking_headers(origin: Origin) -> list[bytes]:
+    """The PROXY headers of version 1 that an origin gets."""
+    seen: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        seen.append(await read_proxy_header(reader, "v1"))
+        return True
+
+    origin.on_connect = take
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["http1", "http1-tls", "http2"])
+def test_the_header_names_the_address_that_the_client_connected_to(start, certificates, origin, kind):
+    """Of a listener on all addresses, the one that was meant."""
+    def make(ports):
+        text = rule_file(ports, certificates, origin.port, origin_options="proxy_protocol: v1")
+        return text.replace(f'"127.0.0.1:{ports.plain}"', f'"0.0.0.0:{ports.plain}"').replace(f'"127.0.0.1:{ports.secure}"', f'"0.0.0.0:{ports.secure}"')
+
+    seen = taking_headers(origin)
+    gateway = start(rules=make)
+    for _ in range(2):
+        assert gateway.fetch(kind, "GET", "/").status == 200
+    port = gateway.ports.plain if kind == "http1" else gateway.ports.secure
+    assert len(seen) == 2
+    assert all(line.split()[2:4] == [b"127.0.0.1", b"127.0.0.1"] and line.split()[5] == str(port).encode() for line in seen), seen
+
+
+@pytest.mark.parametrize("header, expected", [
+    (b"PROXY TCP4 203.0.113.9 198.51.100.7 5555 443\r\n", b"PROXY TCP4 203.0.113.9 198.51.100.7 5555 443\r\n"),
+    (b"PROXY TCP6 2001:db8::9 2001:db8::1 5555 8443\r\n", b"PROXY TCP6 2001:db8::9 2001:db8::1 5555 8443\r\n"),
+    (v2(b"\xcb\0\x71\x09", 5555), b"PROXY TCP4 203.0.113.9 127.0.0.1 5555 443\r\n"),
+])
+def test_the_destination_that_a_balancer_named_goes_on(start, certificates, origin, header, expected):
+    seen = taking_headers(origin)
+    gateway = start(rules=behind_balancer(certificates, origin, "127.0.0.1", origin_options="proxy_protocol: v1"))
+    with gateway.http1() as client:
+        client.send(header)
+        assert client.request("GET", "/").status == 200
+    assert seen == [expected]
+
+
+def test_a_balancer_that_speaks_for_itself_names_no_destination(start, certificates, origin):
+    seen = taking_headers(origin)
+    gateway = start(rules=behind_balancer(certificates, origin, "127.0.0.1", origin_options="proxy_protocol: v1"))
+    with gateway.http1() as client:
+        port = client.socket.getsockname()[1]
+        client.send(b"PROXY UNKNOWN\r\n")
+        assert client.request("GET", "/").status == 200
+    assert seen == [f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {gateway.ports.plain}\r\n".encode()]
+
+
+def test_a_client_and_a_destination_of_two_families_are_both_told(start, certificates, origin):
+    """A trusted proxy that reached us over IPv4 names an IPv6 client: the protocol has one family for both."""
+    seen = taking_headers(origin)
+    gateway = start(rules=with_top(TRUST)(certificates, origin, origin_options="proxy_protocol: v1"))
+    assert gateway.fetch("http1", "GET", "/", [("X-Forwarded-For", "2001:db8::9")]).status == 200
+    assert seen == [f"PROXY TCP6 2001:db8::9 ::ffff:127.0.0.1 0 {gateway.ports.plain}\r\n".encode()]
 
 
 # Unix sockets and client certificates

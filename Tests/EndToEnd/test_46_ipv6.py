@@ -159,9 +159,9 @@ def test_an_origin_is_told_of_an_ipv6_client(start, certificates, origin, versio
         port = client.socket.getsockname()[1]
         assert client.request("GET", "/").status == 200
     if version == "v1":
-        assert seen[0].startswith(b"PROXY TCP6 ::1 ") and seen[0].split(b" ")[4] == str(port).encode(), seen
+        assert seen == [f"PROXY TCP6 ::1 ::1 {port} {gateway.ports.plain}\r\n".encode()]
     else:
-        assert seen[0][12:16] == b"\x21\x21\0\x24" and seen[0][16:32] == ipaddress.ip_address("::1").packed and seen[0][48:50] == struct.pack(">H", port)
+        assert seen[0][12:] == b"\x21\x21\0\x24" + ipaddress.ip_address("::1").packed * 2 + struct.pack(">HH", port, gateway.ports.plain), seen
 
 
 def test_a_balancer_over_ipv6_names_the_client(start, certificates, origin):

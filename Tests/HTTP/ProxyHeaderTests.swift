@@ -47,6 +47,16 @@ import Testing
         }
     }
 
+    /// An IPv4 end beside an IPv6 one: mapped, as RFC 4291 section 2.5.5.2 writes it.
+    @Test(arguments: [["2001:db8::1", "198.51.100.2"], ["192.0.2.1", "2001:db8::2"]]) func endsOfTwoFamiliesAreBothTold(_ ends: [String]) throws {
+        let told = try addresses(ends[0], ends[1])
+        for version in [ProxyHeader.Version.v1, .v2] {
+            let bytes = written(version, told)
+            #expect(ProxyHeader.parse(bytes.span) == .complete(consumed: bytes.count, addresses: told))
+        }
+        #expect(written(.v1, try addresses("2001:db8::1", "198.51.100.2")) == Array("PROXY TCP6 2001:db8::1 ::ffff:198.51.100.2 56324 443\r\n".utf8))
+    }
+
     @Test func withoutAddressesTheGatewaySpeaksForItself() {
         #expect(ProxyHeader.parse(written(.v1, nil).span) == .complete(consumed: 15, addresses: nil))
         #expect(ProxyHeader.parse(written(.v2, nil).span) == .complete(consumed: 16, addresses: nil))

@@ -96,6 +96,28 @@ import Testing
             tests: tests.joined(separator: "\n"))), ways.count)
     }
 
+    @Test func `calls of gRPC are repeated by their status, when their server says`() {
+        let call = "send: {url: \"http://a/t/Call\", method: POST, headers: {Content-Type: application/grpc}, body: x}"
+        let failure = "status: 200, headers: {Content-Type: application/grpc, Grpc-Status: \"14\", Grpc-Retry-Pushback-Ms: \"%\"}"
+        func failing(_ pushback: String) -> String { failure.replacing("%", with: pushback) }
+        expectPass(play(configuration(
+            request: "- name: again\n  do: [{retry: {tries: 3, grpc_status: [unavailable, aborted]}}]",
+            tests: """
+                - name: after a pause
+                  \(call)
+                  origin: [{\(failing("900"))}, {status: 200, body: fine}]
+                  expect: {body: fine, calls: {main: 2}}
+                - name: never
+                  \(call)
+                  origin: [{\(failing("-1"))}, {status: 200, body: fine}]
+                  expect: {body: "", headers: {Grpc-Status: "14"}, calls: {main: 1}}
+                - name: nothing but gRPC
+                  send: {url: "http://a/t/Call", method: POST, headers: {Content-Type: application/grpc-web}, body: x}
+                  origin: [{\(failing("0"))}, {status: 200, body: fine}]
+                  expect: {body: "", calls: {main: 1}}
+                """)), 3)
+    }
+
     @Test func `an answer that is cut cuts the client`() {
         expectPass(play(configuration(tests: """
             - name: cut

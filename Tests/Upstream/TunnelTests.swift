@@ -3,7 +3,8 @@ import HTTP
 import Reactor
 import Telemetry
 import Testing
-import Upstream
+
+@testable import Upstream
 
 /// 101 and what follows it.
 @Suite struct Tunnels {
@@ -80,6 +81,58 @@ import Upstream
         try world.turn("the end") { exchange.isOver }
         #expect(exchange.failure == nil)
         #expect(exchange.originStream == nil)
+        try world.end()
+    }
+
+    @Test func aClientThatHasEndedItsSideDoesNotWaitForTheIdleLimit() throws {
+        let world = try World()
+        let origin = try upgradingOrigin(world)
+        try world.serve(origin) { $0.halfClosedTimeout = 50 }
+        let exchange = try upgrade(world)
+        try world.turn("the upgrade") { exchange.events == ["upgraded"] }
+        exchange.requestBodyEnded = true
+        exchange.originStream?.requestBodyArrived()
+        try world.turn("the end") { exchange.isOver }
+        #expect(exchange.failure == nil && exchange.originStream == nil)
+        #expect(world.metrics[.timeoutsHalfClosed] == 1)
+        #expect(world.metrics[.timeoutsUpstreamIdle] == 0)
+        try world.end()
+    }
+
+    @Test func anOriginThatStillSpeaksMovesThatLimitOn() throws {
+        let world = try World()
+        let origin = try upgradingOrigin(world)
+        try world.serve(origin) { $0.halfClosedTimeout = 20_000 }
+        let exchange = try upgrade(world)
+        try world.turn("the upgrade") { exchange.events == ["upgraded"] }
+        let before = try #require(exchange.originStream?.deadline)
+        exchange.requestBodyEnded = true
+        exchange.originStream?.requestBodyArrived()
+        try world.turn("the origin sees the end") { origin.peers[0].sawEnd }
+        let first = try #require(exchange.originStream?.deadline)
+        #expect(first < before, "20 s and no more 60")
+        try world.turn("time passes") { world.reactor.now > first - 20_000 }
+        origin.peers[0].send("more")
+        try world.turn("the origin's words") { exchange.text == "more" }
+        let second = try #require(exchange.originStream?.deadline)
+        #expect(second > first && second <= world.reactor.now + 20_000)
+        origin.peers[0].close()
+        try world.turn("the end") { exchange.isOver }
+        try world.end()
+    }
+
+    @Test func theIdleLimitIsTheLongestSuchTime() throws {
+        let world = try World()
+        let origin = try upgradingOrigin(world)
+        try world.serve(origin) {
+            $0.idleTimeout = 50
+            $0.halfClosedTimeout = 600_000
+        }
+        let exchange = try upgrade(world)
+        try world.turn("the upgrade") { exchange.events == ["upgraded"] }
+        exchange.requestBodyEnded = true
+        exchange.originStream?.requestBodyArrived()
+        try world.turn("the end") { exchange.isOver }
         try world.end()
     }
 

@@ -20,6 +20,7 @@ extension ConfigurationBuilder {
             upstream.timeouts.connect = timeouts["connect"]?.integer ?? upstream.timeouts.connect
             upstream.timeouts.firstByte = timeouts["first_byte"]?.integer ?? upstream.timeouts.firstByte
             upstream.timeouts.idle = timeouts["idle"]?.integer ?? upstream.timeouts.idle
+            upstream.timeouts.halfClosed = timeouts["half_closed"]?.integer ?? upstream.timeouts.halfClosed
             upstream.timeouts.total = timeouts["total"]?.integer ?? 0
         }
         if let tls = object["tls"]?.object {

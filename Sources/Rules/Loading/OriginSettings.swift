@@ -11,6 +11,9 @@ struct OriginSettings {
         policy.perTry = object["per_try"]?.integer ?? 0
         policy.anyMethod = object["methods"]?.text == "any"
         policy.bodyBytes = min(object["body"]?.integer ?? policy.bodyBytes, 16 << 20)
+        for name in object["grpc_status"]?.list ?? [] {
+            if let status = name.text.flatMap({ GRPCStatus.number(of: $0) }) { policy.add(grpcStatus: status) }
+        }
         guard let on = object["on"] else { return policy }
         policy.conditions = []
         for condition in on.list { add(condition, to: &policy) }

@@ -282,6 +282,7 @@ enum Schema {
         SchemaKey("connect", .time, "TCP and TLS handshake. Default 1s."),
         SchemaKey("first_byte", .time, "From the sent request to the first byte of the answer. Default 30s."),
         SchemaKey("idle", .time, "Between two reads of an answer. Default 60s."),
+        SchemaKey("half_closed", .time, "Of a tunnel (WebSocket, CONNECT) whose client has ended its side: how long the origin may be silent. Default 10s, and never more than `idle`."),
         SchemaKey("total", .time, "From the request's way to the origin until its answer is complete. Default: no limit."),
     ])
 

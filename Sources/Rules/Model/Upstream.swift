@@ -96,6 +96,8 @@ public struct UpstreamTimeouts: Sendable, Equatable {
     public var connect = 1_000
     public var firstByte = 30_000
     public var idle = 60_000
+    /// Of a tunnel whose client has ended its side.
+    public var halfClosed = 10_000
     /// 0: no limit.
     public var total = 0
 
