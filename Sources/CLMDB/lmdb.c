@@ -88,15 +88,59 @@ void sluice_store_close(sluice_store *store) {
 
 const char *sluice_store_error(int code) { return mdb_strerror(code); }
 
-int sluice_store_usage(sluice_store *store, uint64_t *used, uint64_t *size) {
+// Pages that were freed and not taken again: LMDB counts them as used. Its table of them (number 0) is shown to readers only; one within a
+// write sees what the write began with. At most `most` records are looked at, one for each transaction that freed something.
+static int count_free(sluice_store *store, uint64_t enough, uint64_t most, uint64_t *pages) {
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    *pages = 0;
+    int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (code) return code;
+    code = mdb_cursor_open(txn, 0, &cursor);
+    if (!code) {
+        MDB_val key, data;
+        while (*pages < enough && most-- > 0 && !(code = mdb_cursor_get(cursor, &key, &data, MDB_NEXT))) {
+            size_t count = 0;
+            if (data.mv_size >= sizeof count) memcpy(&count, data.mv_data, sizeof count);
+            *pages += count;
+        }
+        if (code == MDB_NOTFOUND) code = 0;
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return code;
+}
+
+static int count_pages(sluice_store *store, uint64_t *used, uint64_t *size) {
     MDB_envinfo info;
     MDB_stat stat;
     int code = mdb_env_info(store->env, &info);
     if (!code) code = mdb_env_stat(store->env, &stat);
     if (code) return code;
-    *used = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
-    *size = info.me_mapsize;
+    *used = info.me_last_pgno + 1;
+    *size = stat.ms_psize;
     return 0;
+}
+
+int sluice_store_usage(sluice_store *store, uint64_t *used) {
+    uint64_t pages, size, free;
+    // All of it looks into the map, which another thread may move.
+    pthread_mutex_lock(&store->writing);
+    int code = count_pages(store, &pages, &size);
+    if (!code) code = count_free(store, UINT64_MAX, 4096, &free);
+    pthread_mutex_unlock(&store->writing);
+    if (!code) *used = (pages - (free < pages ? free : pages)) * size;
+    return code;
+}
+
+int sluice_store_reserve(sluice_store *store, uint64_t bytes, uint64_t most) {
+    uint64_t used, size, free;
+    int code = count_pages(store, &used, &size);
+    if (code) return code;
+    uint64_t with = used + bytes / size + 1, all = most / size;
+    if (with <= all) return 0;
+    code = count_free(store, with - all, UINT64_MAX, &free);
+    return code ? code : with - all <= free ? 0 : MDB_MAP_FULL;
 }
 
 int sluice_store_resize(sluice_store *store, uint64_t bytes) {
@@ -270,13 +314,18 @@ static int is_over(MDB_val time, uint64_t now) {
     return end <= now;
 }
 
-// Whether anything is over, without the writers' lock.
+// Whether anything is over, without the lock of writers in other processes.
 static int any_over(sluice_store *store, uint64_t now, int *any) {
     *any = 0;
     MDB_txn *txn;
     MDB_cursor *cursor;
+    // The map stays where it is meanwhile.
+    pthread_mutex_lock(&store->writing);
     int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
-    if (code) return code;
+    if (code) {
+        pthread_mutex_unlock(&store->writing);
+        return code;
+    }
     code = mdb_cursor_open(txn, store->ends, &cursor);
     if (!code) {
         MDB_val time, key;
@@ -286,6 +335,7 @@ static int any_over(sluice_store *store, uint64_t now, int *any) {
         mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
+    pthread_mutex_unlock(&store->writing);
     return code;
 }
 

@@ -76,8 +76,11 @@ static uint8_t *given(const std::string &text, size_t *count) {
   return out;
 }
 
+// Inside the isolate. V8 ends the process when a profiler goes whose profile is not finished: the thread that samples would go on.
 void stop_profiler(cv8_isolate *isolate) {
   if (isolate->profiler == nullptr) return;
+  v8::CpuProfile *unfinished = isolate->profiler->StopProfiling(v8::String::Empty(isolate->v8));
+  if (unfinished != nullptr) unfinished->Delete();
   isolate->profiler->Dispose();
   isolate->profiler = nullptr;
 }

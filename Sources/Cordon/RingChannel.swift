@@ -10,7 +10,8 @@ open class RingChannel: Channel {
     private let limit: Int
     private var incoming = ByteArena(capacity: 16 << 10)
     private var parsed = 0
-    private var sent = 0
+    /// Bytes at the beginning of what waits that have gone.
+    public private(set) final var sent = 0
     private var isPumping = false
     /// What has arrived was not looked at to its end.
     private var isBehind = false

@@ -166,7 +166,7 @@ final class GatewayHookCall: Hooks.HookCall {
         guard let generation, let bound else {
             return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the exchange is over")))
         }
-        if request.store == HookStoreRequest.cache { return worker.stores.perform(cacheOf: bound.shared.key.placement.cordon, request, for: self) }
+        if request.store == HookStoreRequest.cache { return worker.stores.performInCache(request, for: self) }
         let granted = generation.configuration.functions[bound.functionIndex].stores
         guard granted.indices.contains(request.store) else {
             return storeFinished(request.ticket, .failed(StoreFailure(.refused, "the function was not granted this namespace")))

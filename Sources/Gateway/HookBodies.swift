@@ -26,6 +26,9 @@ final class BodyStage {
     var keepsGiven = true
     /// The hook wants no more of it.
     var ignored = false
+    /// What it holds is counted for its tenant, and as how much it was looked at last.
+    var waiting: WaitingBody?
+    var counted = 0
     /// The hook's result took the place of the body.
     var produces = false
     var producerDone = false
@@ -87,6 +90,7 @@ extension ExchangeRunner {
     /// Takes a stage out; what it made and what it did not read is dropped.
     private func drop(_ stage: BodyStage) {
         setStages(stage.side, stages(stage.side).filter { $0 !== stage })
+        forgetWaiting(stage)
         guard stage.produces, stage.call !== hooks.call else { return }
         // Who has made all of its body may go on after the answer (`waitUntil`).
         if stage.producerDone { stage.call.madeItsBody() } else { stage.call.stopStreaming() }
@@ -199,16 +203,6 @@ extension ExchangeRunner {
         }
     }
 
-    private func keep(_ slice: borrowing Slice, _ stage: BodyStage) {
-        guard stage.keepsGiven else { return }
-        if stage.produces || stage.given.byteCount + slice.count > worker.bufferedBodyLimit(self) {
-            stage.given.removeAll()
-            stage.keepsGiven = false
-        } else {
-            stage.given.append(slice.shared())
-        }
-    }
-
     /// The call begins anew: what it read is to be read again. False when that is gone.
     func rewindBodies(of call: GatewayHookCall) -> Bool {
         for side in [HookSide.request, .response] {
@@ -222,6 +216,7 @@ extension ExchangeRunner {
     }
 
     private func serveWhole(_ stage: BodyStage) {
+        guard mayHold(stage) else { return }
         if stage.intake.byteCount > worker.bufferedBodyLimit(self) {
             stage.collects = false
             stage.call.bodyFailed(stage.side, "the body is larger than the limit for hooks (limits.buffered_body)")

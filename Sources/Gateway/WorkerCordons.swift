@@ -126,6 +126,7 @@ final class TenantCordon: RemoteHooks {
     }
 
     override var now: UInt64 { worker.nowNanoseconds }
+    override var unsent: Int { outgoing.count - (channel?.sent ?? 0) }
     override func wrote() {
         if let channel, !isPosted {
             isPosted = true
@@ -337,6 +338,7 @@ private final class TenantChannel: RingChannel {
     override func flush() throws(RingBroken) -> Bool {
         guard let owner else { return false }
         owner.isPosted = false
+        defer { owner.worker.stores.roomCame() }
         return try send(&owner.outgoing)
     }
 

@@ -21,6 +21,8 @@ final class WorkerSchedules: Timer {
     unowned let worker: Worker
     /// By the generation's schedules: when each is due next, in seconds since 1970.
     private var due: [Int?] = []
+    /// The schedules' keys, in the same order.
+    private var keys: [UInt64] = []
     /// Number of the generation that `due` is about.
     private var generation: UInt64 = 0
     private var runs: [ObjectIdentifier: ScheduledRun] = [:]
@@ -36,11 +38,14 @@ final class WorkerSchedules: Timer {
     /// A worker that is to leave waits for them as for requests.
     var isRunning: Bool { !runs.isEmpty }
 
-    /// Takes over the schedules of a new generation. What they were due for before is past.
+    /// Takes over the schedules of a new generation. One that was there before is due when it was: reloads that follow each other closely
+    /// would put it off again and again.
     func use(_ generation: ServingGeneration) {
         self.generation = generation.number
         let now = worker.wallSeconds
-        due = generation.functions.schedules.map { $0.cron.next(after: now) }
+        let before = Dictionary(zip(keys, due), uniquingKeysWith: { first, _ in first })
+        keys = generation.functions.schedules.map(\.key)
+        due = generation.functions.schedules.map { before[$0.key] ?? $0.cron.next(after: now) }
         sleep()
     }
 

@@ -41,6 +41,10 @@ final class WorkerStores: Channel {
     /// What hooks keep with `caches`.
     fileprivate var cache = ResponseCache()
     private var answers: [Answer] = []
+    /// What is answered from memory.
+    private var line = StoreLine<StoreQuestion>()
+    /// The loop comes back at the end of this turn.
+    private var isPosted = false
     private let sweeper = SweepTimer()
     private var isSweeping = false
     /// When a failure was logged last, by namespace and kind.
@@ -124,38 +128,83 @@ final class WorkerStores: Channel {
     // MARK: Asking
 
     func perform(_ namespace: OpenNamespace, _ request: HookStoreRequest, for call: GatewayHookCall) {
-        let now = UInt64(max(worker.wallSeconds, 0))
         count(request.request)
         switch namespace.place {
-        case .disk(let store):
-            store.perform(request.request, now: now) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
+        case .disk(let store) where request.request.isWrite:
+            store.write(request.request, now: wallSeconds) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
         case .redis(let store):
-            store.perform(request.request, now: now) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
-        case .memory:
-            let answer = memories[namespace.name, default: MemoryStore()].perform(request.request, now: now)
-            self.answer(call, request.ticket, answer, namespace)
+            store.perform(request.request, now: wallSeconds) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
+        case .disk, .memory: queue(request, for: call, namespace)
         }
     }
 
+    private var wallSeconds: UInt64 { UInt64(max(worker.wallSeconds, 0)) }
+
     private func answer(_ call: GatewayHookCall, _ ticket: HookStoreTicket, _ answer: StoreAnswer, _ namespace: OpenNamespace) {
+        tally(answer, namespace)
+        answers.append(Answer(call: call, ticket: ticket, answer: answer))
+        post()
+    }
+
+    private func tally(_ answer: StoreAnswer, _ namespace: OpenNamespace) {
         if case .failed(let failure) = answer { note(failure, namespace) }
         if case .entry(let entry) = answer { worker.metrics.add(.kvBytesRead, entry.value.count) }
-        bring(answer, to: call, ticket)
     }
 
-    fileprivate func bring(_ answer: StoreAnswer, to call: GatewayHookCall, _ ticket: HookStoreTicket) {
-        answers.append(Answer(call: call, ticket: ticket, answer: answer))
-        if answers.count == 1 { worker.later(self) }
+    private func post() {
+        guard !isPosted else { return }
+        isPosted = true
+        worker.later(self)
     }
+
+    fileprivate func queue(_ request: HookStoreRequest, for call: GatewayHookCall, _ namespace: OpenNamespace?) {
+        let tenant = call.bound?.shared.key.placement.cordon ?? ""
+        if line.add(StoreQuestion(call: call, tenant: tenant, namespace: namespace, request: request), of: tenant) { return post() }
+        let failure = StoreFailure(.busy, "\(StoreLine<StoreQuestion>.most) questions of this tenant wait already")
+        if let namespace { note(failure, namespace) }
+        answers.append(Answer(call: call, ticket: request.ticket, answer: .failed(failure)))
+        post()
+    }
+
+    /// A cordon has taken some of what it was told.
+    func roomCame() { if !line.isEmpty { post() } }
 
     override func resume() {
-        for _ in 0..<Self.rounds {
-            guard !answers.isEmpty else { return }
+        isPosted = false
+        var left = StoreLine<StoreQuestion>.share
+        for _ in 0..<Self.rounds where left > 0 && !(answers.isEmpty && line.isEmpty) {
             let batch = answers
             answers.removeAll(keepingCapacity: true)
             for one in batch { one.call.storeFinished(one.ticket, one.answer) }
+            guard look(&left) || !answers.isEmpty else { break }
         }
-        if !answers.isEmpty { worker.later(self) }
+        // Whoever has no room for an answer says when it has.
+        if !answers.isEmpty || left <= 0 && !line.isEmpty { post() }
+    }
+
+    /// Answers what its turn has room for. False: nothing was to be answered.
+    private func look(_ left: inout Int) -> Bool {
+        var looked = false
+        while left > 0, let question = line.next(where: { $0.call.hasRoomForAnswers }) {
+            looked = true
+            guard question.call.waits(for: question.request.ticket) else { continue }
+            let answer = look(question)
+            left -= StoreLine<StoreQuestion>.weight(of: answer)
+            question.call.storeFinished(question.request.ticket, answer)
+        }
+        return looked
+    }
+
+    private func look(_ question: StoreQuestion) -> StoreAnswer {
+        let request = question.request.request
+        guard let namespace = question.namespace else { return cached(question) }
+        let answer = switch namespace.place {
+        case .disk(let store): store.read(request, now: wallSeconds)
+        case .memory: memories[namespace.name, default: MemoryStore()].perform(request, now: wallSeconds)
+        case .redis: StoreAnswer.missing
+        }
+        tally(answer, namespace)
+        return answer
     }
 
     // MARK: Counting
@@ -269,15 +318,19 @@ extension WorkerStores {
     /// All tenants together: a twentieth of what isolates may hold, 64 MiB where there is memory.
     private var cacheBytes: Int { min(64 << 20, Int(clamping: worker.overload.isolateBytes / 20)) }
 
-    func perform(cacheOf tenant: String, _ request: HookStoreRequest, for call: GatewayHookCall) {
-        let answer = cache.perform(request.request, of: tenant, now: UInt64(max(worker.wallSeconds, 0)), within: cacheBytes)
-        switch (request.request.kind, answer) {
+    /// One after the other: what is asked for behind something that was put finds it there.
+    func performInCache(_ request: HookStoreRequest, for call: GatewayHookCall) { queue(request, for: call, nil) }
+
+    fileprivate func cached(_ question: StoreQuestion) -> StoreAnswer {
+        let request = question.request.request
+        let answer = cache.perform(request, of: question.tenant, now: UInt64(max(worker.wallSeconds, 0)), within: cacheBytes)
+        switch (request.kind, answer) {
         case (.get, .entry): worker.metrics.add(.cacheHits)
         case (.get, _): worker.metrics.add(.cacheMisses)
         case (.put, _): worker.metrics.add(.cachePuts)
         default: break
         }
-        bring(answer, to: call, request.ticket)
+        return answer
     }
 
     fileprivate func tidyCache(_ metrics: Metrics) {

@@ -120,6 +120,12 @@ extension HookOperations {
 }
 
 extension HookCall {
+    /// Whether `storeFinished` would tell anybody.
+    public final func waits(for ticket: HookStoreTicket) -> Bool { ticket.use == uses && (remote.owner != nil || slot >= 0) }
+
+    /// False: so much waits for its process to take it that answers are better made later.
+    public final var hasRoomForAnswers: Bool { remote.owner.map { $0.unsent <= RemoteHooks.mostUnsent } ?? true }
+
     /// What came of a request. Ignored when the call is over, or another one by now.
     public final func storeFinished(_ ticket: HookStoreTicket, _ answer: StoreAnswer) {
         guard ticket.use == uses else { return }

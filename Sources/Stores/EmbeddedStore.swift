@@ -16,12 +16,12 @@ public final class EmbeddedStore {
     private var underWay = 0
     /// Entries taken out because they were over, since it was asked last.
     private var expired = 0
-    /// Bytes of the file in use when it was written last.
+    /// Bytes of the file that held something when it was written last.
     public private(set) var used: Int
 
     /// - Parameters:
     ///   - path: a folder; made if it is not there.
-    ///   - bytes: how large the file may become.
+    ///   - bytes: what it may hold.
     public init(path: String, bytes: Int, writer: StoreWriter) throws(StoreError) {
         environment = try StoreEnvironment(path: path, bytes: bytes)
         size = bytes
@@ -32,27 +32,27 @@ public final class EmbeddedStore {
     /// Writes that were asked for and are not on disk yet.
     public var unwritten: Int { waiting.count + underWay }
 
-    /// Does what is asked: reads at once, writes later.
-    /// - Parameters:
-    ///   - now: seconds since 1970.
-    ///   - answer: called on the reactor's thread, before this returns for a read.
-    public func perform(_ request: StoreRequest, now: UInt64, _ answer: @escaping (StoreAnswer) -> Void) {
-        guard request.isWrite else { return answer(read(request, now)) }
-        guard waiting.count < Self.mostWaiting, waitingBytes + request.size <= Self.mostWaitingBytes || waiting.isEmpty else {
-            return answer(.failed(StoreFailure(.busy, "\(waiting.count) writes wait for the disk already")))
-        }
-        waiting.append((request, answer))
-        waitingBytes += request.size
-        write(now)
-    }
-
-    private func read(_ request: StoreRequest, _ now: UInt64) -> StoreAnswer {
+    /// A look into mapped memory.
+    /// - Parameter now: seconds since 1970.
+    public func read(_ request: StoreRequest, now: UInt64) -> StoreAnswer {
         do throws(StoreError) {
             if request.kind == .list { return .page(try environment.list(request, now: now)) }
             return try environment.get(request.key, now: now).map { .entry($0) } ?? .missing
         } catch {
             return .failed(error.failure)
         }
+    }
+
+    /// - Parameters:
+    ///   - now: seconds since 1970.
+    ///   - answer: called on the reactor's thread: later, or before this returns when too much waits.
+    public func write(_ request: StoreRequest, now: UInt64, _ answer: @escaping (StoreAnswer) -> Void) {
+        guard waiting.count < Self.mostWaiting, waitingBytes + request.size <= Self.mostWaitingBytes || waiting.isEmpty else {
+            return answer(.failed(StoreFailure(.busy, "\(waiting.count) writes wait for the disk already")))
+        }
+        waiting.append((request, answer))
+        waitingBytes += request.size
+        write(now)
     }
 
     /// What gathers while a transaction is under way goes in the next one.

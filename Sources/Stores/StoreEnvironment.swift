@@ -27,11 +27,15 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     // keeps what its readers use apart from what its writer uses, and locks where the map moves.
     nonisolated(unsafe) private let raw: OpaquePointer
 
-    /// - Parameter bytes: how large the file may become.
+    /// How much larger than its namespace a file may be. A deletion changes copies of pages, and what a transaction freed serves the one after the next:
+    /// without this room nothing could be taken out of a file that is full.
+    private static let spare = 2 << 20
+
+    /// - Parameter bytes: what the namespace may hold.
     init(path: String, bytes: Int) throws(StoreError) {
         var opened: OpaquePointer?
         // SAFETY: the path is NUL-terminated during the call; the result goes into a local.
-        let code = unsafe sluice_store_open(path, UInt64(bytes), &opened)
+        let code = unsafe sluice_store_open(path, UInt64(bytes + Self.spare), &opened)
         guard code == 0, let opened = unsafe opened else { throw StoreError(code: code) }
         unsafe raw = opened
     }
@@ -53,6 +57,9 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
             expiration: found.expires)
     }
 
+    /// Entries that one page looks at, whether they are on it or over.
+    static let mostLooked = 2 * StoreLimits.page
+
     func list(_ request: StoreRequest, now: UInt64) throws(StoreError) -> StorePage {
         var page = StorePage()
         var found = unsafe sluice_entry()
@@ -62,6 +69,7 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         if code == SLUICE_STORE_MISSING.rawValue { return page }
         try check(code)
         defer { unsafe sluice_store_release(raw) }
+        var looked = 0
         while code == 0 {
             let name = unsafe Self.copy(found.key, found.key_count)
             guard name.starts(with: request.key) else { return page }
@@ -73,6 +81,11 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
                 }
                 unsafe page.names.append(StorePage.Name(
                     name: name, metadata: Self.copy(found.metadata, found.metadata_count), expiration: found.expires))
+            }
+            looked += 1
+            guard looked < Self.mostLooked else {
+                page.next = name
+                return page
             }
             code = unsafe sluice_store_next(raw, &found)
         }
@@ -90,6 +103,11 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     func begin() throws(StoreError) { try check(unsafe sluice_store_begin(raw)) }
     func commit() throws(StoreError) { try check(unsafe sluice_store_commit(raw)) }
     func abort() { unsafe sluice_store_abort(raw) }
+
+    /// At the beginning of a transaction that will put `bytes`: full when the namespace would hold more than `most`.
+    func reserve(_ bytes: Int, within most: Int) throws(StoreError) {
+        try check(unsafe sluice_store_reserve(raw, UInt64(bytes), UInt64(most)))
+    }
 
     /// In a transaction.
     func put(_ key: [UInt8], _ value: [UInt8], _ metadata: [UInt8], expiration: UInt64) throws(StoreError) {
@@ -121,14 +139,14 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         return Int(removed)
     }
 
-    func resize(_ bytes: Int) throws(StoreError) { try check(unsafe sluice_store_resize(raw, UInt64(bytes))) }
+    func resize(_ bytes: Int) throws(StoreError) { try check(unsafe sluice_store_resize(raw, UInt64(bytes + Self.spare))) }
     func checkReaders() { _ = unsafe sluice_store_check_readers(raw) }
 
-    /// Bytes of the file in use.
+    /// Bytes of the file that hold something.
     var used: Int {
-        var used: UInt64 = 0, size: UInt64 = 0
-        // SAFETY: locals that outlive the call.
-        let code = unsafe sluice_store_usage(raw, &used, &size)
+        var used: UInt64 = 0
+        // SAFETY: a local that outlives the call.
+        let code = unsafe sluice_store_usage(raw, &used)
         return code == 0 ? Int(clamping: used) : 0
     }
 

@@ -23,8 +23,8 @@ public final class StoreWriter {
 
 /// A transaction's worth of work, carried out on the writing thread.
 struct WriteBatch: Sendable {
-    /// Entries taken out in one transaction.
-    static let expireStep = 1_000
+    /// Entries taken out in one transaction, and such transactions for one write to a full namespace.
+    static let expireStep = 1_000, expireSteps = 8
 
     let environment: StoreEnvironment
     let size: Int
@@ -46,12 +46,19 @@ struct WriteBatch: Sendable {
     /// One that nobody else's fault can undo.
     private func writeAlone(_ index: Int, _ report: inout WriteReport) -> StoreAnswer {
         do throws(StoreError) {
-            do throws(StoreError) {
-                try commit(requests[index...index])
-            } catch {
-                guard error.isFull, try makeRoom(for: requests[index], &report) else { throw error }
-                try commit(requests[index...index])
+            for _ in 0..<Self.expireSteps {
+                do throws(StoreError) {
+                    try commit(requests[index...index])
+                    return .done
+                } catch {
+                    guard error.isFull else { throw error }
+                    // What is over makes room.
+                    let expired = try environment.expire(now: now, atMost: Self.expireStep)
+                    guard expired > 0 else { throw error }
+                    report.expired += expired
+                }
             }
+            try commit(requests[index...index])
             return .done
         } catch {
             return .failed(error.failure)
@@ -61,6 +68,8 @@ struct WriteBatch: Sendable {
     private func commit(_ requests: ArraySlice<StoreRequest>) throws(StoreError) {
         try environment.begin()
         do throws(StoreError) {
+            let bytes = requests.reduce(0) { $1.kind == .put ? $0 + $1.size + 64 : $0 }
+            if bytes > 0 { try environment.reserve(bytes, within: size) }
             for request in requests { try apply(request) }
         } catch {
             environment.abort()
@@ -72,20 +81,6 @@ struct WriteBatch: Sendable {
     private func apply(_ request: StoreRequest) throws(StoreError) {
         if request.kind == .delete { return try environment.remove(request.key) }
         try environment.put(request.key, request.value, request.metadata, expiration: request.end(now: now))
-    }
-
-    /// What is over goes. A deletion needs room too, for copies of the pages it changes: it gets some beyond the size.
-    private func makeRoom(for request: StoreRequest, _ report: inout WriteReport) throws(StoreError) -> Bool {
-        let spare = 1 << 20
-        do throws(StoreError) {
-            report.expired += try environment.expire(now: now, atMost: Self.expireStep)
-        } catch {
-            guard error.isFull else { throw error }
-            try environment.resize(size + spare)
-            report.expired += try environment.expire(now: now, atMost: Self.expireStep)
-        }
-        if request.kind == .delete { try environment.resize(size + spare) }
-        return request.kind == .delete || report.expired > 0
     }
 
     /// Takes out what is over; true in the report's `expired` when more is left than one step takes.

@@ -224,7 +224,7 @@ extension Counter {
             + series(
                 "hook_bodies_shed_total", .counter, "Whole bodies and messages of hooks that had no room to wait: results that failed, and exchanges that were cut.", "what",
                 [(.hookBodiesRefused, "refused"), (.hookBodiesCut, "cut")])
-            + one(.hookBodyBytes, "hook_body_bytes", .gauge, "Bytes of whole bodies and messages of hooks, more than 64 KiB for a client, that wait to be taken.")
+            + one(.hookBodyBytes, "hook_body_bytes", .gauge, "Bytes of whole bodies and messages of hooks, more than 64 KiB each, that wait to be taken, or for a hook to have all of them.")
             + one(.hookLogDropped, "hook_log_bytes_dropped_total", .counter, "Bytes of console lines of hooks beyond what a second may have.")
             + series(
                 "hook_crypto_total", .counter, "RSA keys made and PBKDF2 run beside the requests, by how that ended.", "result",
@@ -283,7 +283,7 @@ extension Counter {
                 "kv_bytes_total", .counter, "Bytes of values that hooks read and wrote.", "direction",
                 [(.kvBytesRead, "read"), (.kvBytesWritten, "written")])
             + one(.kvExpired, "kv_expired_total", .counter, "Entries on disk taken out because their time was up.")
-            + one(.kvBytes, "kv_stored_bytes", .gauge, "Bytes that namespaces on disk have in use.")
+            + one(.kvBytes, "kv_stored_bytes", .gauge, "Bytes that namespaces on disk hold.")
             + series(
                 "cache_requests_total", .counter, "What hooks asked of `caches`.", "result",
                 [(.cacheHits, "hit"), (.cacheMisses, "miss"), (.cachePuts, "put")])

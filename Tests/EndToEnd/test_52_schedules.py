@@ -113,6 +113,61 @@ def test_a_reload_changes_the_schedule(start, certificates, origin, tmp_path):
     assert done <= quiet + 1
 
 
+@pytest.mark.parametrize("options", ["", ", untrusted: true"])
+def test_reloads_one_after_another_hold_no_schedule_up(start, certificates, origin, tmp_path, options):
+    """What is due stays due: it was counted anew from each reload, and one a second meant that nothing ever ran."""
+    make = starter(start, certificates, origin, tmp_path, f'"{EVERY_SECOND}"', options)
+    gateway = start(rules=make, hooks={"f.js": TICK}, workers=2)
+    wait_until(lambda: ticks(origin), "it runs")
+    quiet = len(ticks(origin))
+
+    def reloaded():
+        gateway.reload(make(gateway.ports) + f"# {len(gateway.text)}\n")
+        return len(ticks(origin)) >= quiet + 4
+    wait_until(reloaded, "it runs between reloads")
+    assert len(set(ticks(origin))) == len(ticks(origin)), "no moment ran twice"
+
+
+HELD = """
+    export default { async scheduled(event, env) {
+      await env.origin.fetch(`/begun?${event.scheduledTime}`);
+      for (;;) {
+        if (await env.KV.get("go") !== null) break;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await env.origin.fetch(`/ended?${event.scheduledTime}`);
+    },
+    async onRequest(request, env) { await env.KV.put("go", "1"); return new Response("goes on"); } };
+"""
+
+
+@pytest.mark.parametrize("options", ["", ", untrusted: true"])
+def test_a_run_longer_than_its_period_goes_on_over_a_reload_and_stays_alone(start, certificates, origin, tmp_path, options):
+    """On several workers: the new code runs once the old code's run has ended, and not beside it."""
+    def make(ports):
+        return rule_file(ports, certificates, origin.port, request="- {name: f, when: path == \"/go\", do: [{run: f}]}",
+                         functions=f'f: {{file: hooks/f.js, kv: {{KV: one}}, upstreams: [origin], schedule: "{EVERY_SECOND}", '
+                         f"limits: {{wall: 60s, subrequests: 2}}{options}}}") + f"kv: {{one: {{path: {tmp_path}/one}}}}\n"
+
+    def seen(path: str) -> list[str]:
+        return [request.target.split("?")[1] for request in origin.requests if request.path == path]
+    gateway = start(rules=make, hooks={"f.js": HELD}, workers=3)
+    wait_until(lambda: seen("/begun"), "it runs")
+    before = gateway.metric("sluice_worker_reloads_total", result="applied")
+    (gateway.folder / "hooks/f.js").write_text(TICK.replace("} };", "}, onRequest() { return new Response('new'); } };"))
+    gateway.reload()
+    wait_until(lambda: gateway.metric("sluice_worker_reloads_total", result="applied") >= before + 3, "all workers have the new code")
+    left_out = gateway.metric("sluice_scheduled_runs_total", result="skipped")
+    wait_until(lambda: gateway.metric("sluice_scheduled_runs_total", result="skipped") >= left_out + 3, "moments are left out")
+    assert len(seen("/begun")) == 1 and not seen("/ended") and not ticks(origin), "nothing runs beside it"
+    (gateway.folder / "hooks/g.js").write_text(HELD)
+    gateway.reload(make(gateway.ports).replace("functions:\n", f"functions:\n  g: {{file: hooks/g.js, kv: {{KV: one}}{options}}}\n").replace("run: f", "run: g"))
+    wait_until(lambda: gateway.fetch("http1", "GET", "/go").body == b"goes on", "another function lets it end")
+    wait_until(lambda: seen("/ended") == seen("/begun"), "the old code's run came to its end")
+    wait_until(lambda: len(ticks(origin)) >= 2, "the new code runs")
+    assert len(seen("/begun")) == 1 and len(set(ticks(origin))) == len(ticks(origin))
+
+
 def test_a_schedule_without_a_handler_is_refused(certificates, origin, tmp_path):
     import subprocess
 

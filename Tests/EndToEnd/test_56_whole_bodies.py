@@ -17,11 +17,11 @@ def lane(request):
     return LANES[request.param]
 
 
-def serve(start, lane, **rest):
+def serve(start, lane, reads: str = HOOK, **rest):
     return start(functions=f"f: {{file: hooks/f.js, {lane}, limits: {{cpu: 2s, wall: 30s, memory: 32MiB}}, on_error: continue}}\n"
                            f"g: {{file: hooks/f.js, {lane}, limits: {{cpu: 2s, wall: 30s}}}}\n",
                  request="- {name: g, when: 'path starts_with \"/g\"', do: [{run: {function: g}}]}\n- {name: f, do: [{run: {function: f}}]}\n",
-                 hooks={"f.js": HOOK}, **rest)
+                 hooks={"f.js": reads}, **rest)
 
 
 def slow_client(gateway, path: str = "/f", more: str = "") -> socket.socket:
@@ -128,4 +128,41 @@ def test_a_cordon_that_is_busy_for_long_is_not_stuck(start):
     with concurrent.futures.ThreadPoolExecutor(60) as pool:
         answers = list(pool.map(lambda _: gateway.fetch("http1", "GET", "/").status, range(60)))
     assert answers == [200] * 60, gateway.text
+    assert gateway.metric("sluice_cordon_deaths_total") == 0
+
+
+READS = "export default { async onRequest(request) { return new Response(`${(await request.text()).length}`); } };"
+UPLOAD = 1_000_000
+
+
+def slow_upload(gateway, path: str, sent: int = UPLOAD - 1) -> socket.socket:
+    """Sends all of a body but its end."""
+    client = socket.create_connection(("127.0.0.1", gateway.ports.plain))
+    client.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {UPLOAD}\r\n\r\n".encode() + b"x" * sent)
+    return client
+
+
+def upload(gateway, path: str) -> tuple[int, bytes]:
+    answer = gateway.fetch("http1", "POST", path, body=b"y" * UPLOAD)
+    return answer.status, answer.body
+
+
+def test_what_is_collected_for_a_hook_is_bounded_and_a_good_client_is_served(start, lane, clients):
+    """Clients that send all but the last byte kept whole bodies in the worker, as many as there were connections."""
+    gateway = serve(start, lane, reads=READS)
+    assert upload(gateway, "/f") == (200, b"%d" % UPLOAD)
+    clients += [slow_upload(gateway, "/f") for _ in range(60)]
+    wait_until(lambda: shed(gateway) >= 25 and 20 < waits(gateway) <= 32.1, "as much waits as may")
+    wait_until(lambda: upload(gateway, "/f") == (200, b"%d" % UPLOAD), "a client that sends is served")
+    wait_until(lambda: gateway.metric("sluice_hook_bodies_shed_total", what="cut") >= 1, "who sent for longest made room")
+    assert upload(gateway, "/g") == (200, b"%d" % UPLOAD), "another tenant has its own"
+    # What is small is not counted, and one whose turn came before others may still end.
+    assert gateway.fetch("http1", "POST", "/f", body=b"small").body == b"5"
+    last = slow_upload(gateway, "/f")
+    clients.append(last)
+    last.sendall(b"z")
+    assert last.recv(4096).startswith(b"HTTP/1.1 200")
+    for client in clients:
+        client.close()
+    wait_until(lambda: waits(gateway) == 0, "nothing waits any more")
     assert gateway.metric("sluice_cordon_deaths_total") == 0

@@ -104,6 +104,17 @@ import Testing
         }
     }
 
+    /// V8 ended the process: a function was replaced, or lost its isolate at its heap limit, while somebody profiled it.
+    @Test func anIsolateMayGoWhileItIsProfiled() throws {
+        for round in 0..<3 {
+            let rig = try Rig()
+            #expect(rig.isolate.startProfile() && !rig.isolate.startProfile())
+            #expect(rig.run("let x = 0; for (let i = 0; i < 1000; i++) x += i; return x;").result.int == 499_500, "\(round)")
+        }
+        let rig = try Rig()
+        #expect(rig.isolate.startProfile() && rig.isolate.stopProfile() != nil && rig.isolate.stopProfile() == nil)
+    }
+
     @Test func statisticsTellHeapAndBuffers() throws {
         let rig = try Rig()
         _ = rig.run("globalThis.b = new Uint8Array(1 << 20);")

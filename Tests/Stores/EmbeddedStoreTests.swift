@@ -23,8 +23,9 @@ final class StoreBench {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func ask(_ request: StoreRequest) -> StoreAnswer {
+        guard request.isWrite else { return store.read(request, now: now) }
         var answer: StoreAnswer?
-        store.perform(request, now: now) { answer = $0 }
+        store.write(request, now: now) { answer = $0 }
         while answer == nil { reactor.turn(maximumWait: 100) }
         return answer ?? .missing
     }
@@ -36,6 +37,17 @@ final class StoreBench {
         request.metadata = Array(metadata.utf8)
         request.lifetime = life
         return ask(request)
+    }
+
+    /// All at once, in the order of their names.
+    func putAll(_ keys: [String], life: UInt64 = 0) {
+        for key in keys {
+            var request = StoreRequest(.put, key: Array(key.utf8))
+            request.lifetime = life
+            while store.unwritten >= EmbeddedStore.mostWaiting { reactor.turn(maximumWait: 100) }
+            store.write(request, now: now) { #expect($0 == .done) }
+        }
+        while store.unwritten > 0 { reactor.turn(maximumWait: 100) }
     }
 
     func get(_ key: String) -> String? {
@@ -141,7 +153,7 @@ final class StoreBench {
         for number in 0..<20 {
             var request = StoreRequest(.put, key: Array("k\(number)".utf8))
             request.value = Array(repeating: 65, count: number == 7 ? 600_000 : 10)
-            bench.store.perform(request, now: bench.now) { answers.append($0) }
+            bench.store.write(request, now: bench.now) { answers.append($0) }
         }
         #expect(bench.store.unwritten == 20)
         while answers.count < 20 { bench.reactor.turn(maximumWait: 100) }
@@ -153,7 +165,7 @@ final class StoreBench {
         let bench = try StoreBench(bytes: 4 << 20)
         var answers: [StoreAnswer] = []
         for number in 0..<EmbeddedStore.mostWaiting + 50 {
-            bench.store.perform(StoreRequest(.put, key: Array("k\(number)".utf8)), now: bench.now) { answers.append($0) }
+            bench.store.write(StoreRequest(.put, key: Array("k\(number)".utf8)), now: bench.now) { answers.append($0) }
         }
         let refused = answers.count
         #expect(refused > 0 && answers.allSatisfy { if case .failed(let failure) = $0 { failure.kind == .busy } else { false } })
@@ -178,5 +190,45 @@ final class StoreBench {
         guard case .failed = bench.put("a", value + value) else { Issue.record("it was taken"); return }
         bench.store.resize(2 << 20)
         #expect(bench.put("a", value + value) == .done)
+    }
+
+    @Test func `a page looks at so many entries and no more, also where most are over`() throws {
+        let bench = try StoreBench(bytes: 16 << 20)
+        bench.putAll((0..<5_000).map { "short/\($0 + 10_000)" }, life: 10)
+        bench.put("short/9", "v")
+        bench.now += 10
+        let first = bench.list("short/")
+        #expect(first.names == [] && first.next != nil, "all that the first page looked at is over")
+        var pages = 1, names: [String] = [], after = first.next
+        while let cursor = after {
+            let page = bench.list("short/", after: cursor)
+            names += page.names
+            after = page.next
+            pages += 1
+        }
+        #expect(names == ["short/9"] && pages == 5_001 / StoreEnvironment.mostLooked + 1)
+        while bench.sweep() {}
+        let after2 = bench.list("short/")
+        #expect(after2.names == ["short/9"] && after2.next == nil)
+    }
+
+    @Test func `a namespace that is filled again and again can always be emptied`() throws {
+        let bench = try StoreBench(bytes: 512 << 10)
+        let value = String(repeating: "v", count: 1_500)
+        var oldest = 0, newest = 0
+        for round in 0..<400 {
+            while case .done = bench.put("k\(newest)", value) { newest += 1 }
+            while case .done = bench.put("s\(newest)", "s") { newest += 1 }
+            guard bench.ask(StoreRequest(.delete, key: Array("k\(oldest)".utf8))) == .done else {
+                Issue.record("round \(round): nothing can be deleted any more")
+                return
+            }
+            oldest += 1
+        }
+        for number in oldest..<newest {
+            for kind in ["k", "s"] { #expect(bench.ask(StoreRequest(.delete, key: Array("\(kind)\(number)".utf8))) == .done) }
+        }
+        #expect(bench.store.used <= 512 << 10, "\(bench.store.used) bytes")
+        #expect(bench.put("after", String(repeating: "v", count: 300_000)) == .done)
     }
 }

@@ -35,9 +35,9 @@ int sluice_store_open(const char *_Nonnull path, uint64_t bytes, sluice_store *_
 void sluice_store_close(sluice_store *_Nonnull store);
 const char *_Nonnull sluice_store_error(int code);
 
-// Bytes of the file in use and at most.
-int sluice_store_usage(sluice_store *_Nonnull store, uint64_t *_Nonnull used, uint64_t *_Nonnull size);
-// Lets the file become larger (or smaller, down to what is used). On the writing thread, outside of a transaction.
+// Bytes of the file that hold something. On the writing thread, outside of a transaction, as the functions below.
+int sluice_store_usage(sluice_store *_Nonnull store, uint64_t *_Nonnull used);
+// Lets the file become larger (or smaller, down to what is used).
 int sluice_store_resize(sluice_store *_Nonnull store, uint64_t bytes);
 // Frees reader slots of processes that are gone.
 int sluice_store_check_readers(sluice_store *_Nonnull store);
@@ -53,6 +53,8 @@ void sluice_store_release(sluice_store *_Nonnull store);
 int sluice_store_begin(sluice_store *_Nonnull store);
 int sluice_store_commit(sluice_store *_Nonnull store);
 void sluice_store_abort(sluice_store *_Nonnull store);
+// Whether `bytes` may be put so that the file holds `most` at most; MDB_MAP_FULL if not. Before the transaction changes anything.
+int sluice_store_reserve(sluice_store *_Nonnull store, uint64_t bytes, uint64_t most);
 int sluice_store_put(sluice_store *_Nonnull store, const sluice_entry *_Nonnull entry);
 // 0 also when there is no such entry.
 int sluice_store_remove(sluice_store *_Nonnull store, const uint8_t *_Nullable key, size_t count);

@@ -71,6 +71,9 @@ open class RemoteHooks {
 
     // MARK: For the subclass
 
+    /// Bytes of `outgoing` that the process has not taken. Beyond `mostUnsent` no more answers of namespaces are added.
+    open var unsent: Int { outgoing.count }
+    static let mostUnsent = 1 << 20
     /// `outgoing` has something.
     open func wrote() {}
     /// One console line of a hook, safe to print.
@@ -346,6 +349,9 @@ open class RemoteHooks {
             call.streams = StreamProgress()
             call.remote.sent = false
             call.remote.repeated = true
+            // It numbers its requests anew: what the first run asked for is not answered to the second.
+            call.uses &+= 1
+            call.letGoOfAll()
             repeats += 1
             return
         }
