@@ -102,6 +102,19 @@
         append(copying: digits.span.extracting(at..<20))
     }
 
+    /// Copies `head`, and moves the first `count` bytes of `body` behind it.
+    /// - Returns: bytes that are left of the body, and all that is in here now.
+    public mutating func append(frame head: borrowing Span<UInt8>, _ count: Int, of body: inout Chain) -> (left: Int, held: Int) {
+        append(copying: head)
+        isOpen = false
+        var more = count
+        while more > 0, let slice = body.popFirst(upTo: more) {
+            more &-= slice.count
+            chain.append(slice)
+        }
+        return (body.byteCount, chain.byteCount)
+    }
+
     /// Moves the first slice out, for those who only want text packed into slabs.
     public mutating func popFirst() -> Slice? {
         defer { if chain.isEmpty { isOpen = false } }

@@ -98,6 +98,8 @@ final class HTTP2Connection: Channel, Drainable {
             }
         }
         if session.wantsWrite { flushSoon() }
+        // What came last may have needed no answer (SETTINGS acknowledged, a window opened): nothing else gives its slab back.
+        if !flushPending, session.activeStreams == 0 { input.releaseIfEmpty() }
     }
 
     private func take() {

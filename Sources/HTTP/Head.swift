@@ -35,7 +35,7 @@ public struct Field: Sendable {
 /// the client originally sent) stay valid after rules and hooks changed the head. Reused between
 /// exchanges: a warm head allocates nothing.
 public struct Head: ~Copyable {
-    public var arena = ByteArena()
+    public var arena: ByteArena
     public private(set) var fields: [Field] = []
     /// Known names that were added since `reset`, as bits: most that are asked for are not there, and that is answered without
     /// looking through all fields. One that was removed stays.
@@ -60,11 +60,18 @@ public struct Head: ~Copyable {
     public var status = 0
     public var reason = ByteRange.empty
 
-    public init() { fields.reserveCapacity(32) }
+    public init() {
+        arena = ByteArena()
+        fields.reserveCapacity(32)
+    }
+
+    /// One that mostly stays empty: it takes room when it has something to hold.
+    /// - Parameter capacity: bytes of text that it has room for from the start.
+    public init(capacity: Int) { arena = ByteArena(capacity: capacity) }
 
     public mutating func reset() {
         arena.removeAll()
-        fields.removeAll(keepingCapacity: true)
+        if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
         known = 0
         version = .http11
         body = .none

@@ -2,7 +2,11 @@
 ///
 /// Decides only; the session ends the connection with ENHANCE_YOUR_CALM when an answer is false.
 struct FloodDefence {
-    private let limits: HTTP2Limits
+    private let mostGlitches: Int
+    private let glitchMilliseconds: UInt64
+    private let burst: Int
+    private let perSecond: UInt64
+    private let emptyDataInRow: Int
     private var glitchWindowStart: UInt64 = 0
     private var glitches = 0
     private var tokens: Int
@@ -11,7 +15,11 @@ struct FloodDefence {
     private var emptyData = 0
 
     init(_ limits: HTTP2Limits) {
-        self.limits = limits
+        mostGlitches = limits.glitches
+        glitchMilliseconds = limits.glitchMilliseconds
+        burst = limits.controlBurst
+        perSecond = UInt64(limits.controlPerSecond)
+        emptyDataInRow = limits.emptyDataInRow
         tokens = limits.controlBurst
     }
 
@@ -23,11 +31,11 @@ struct FloodDefence {
             refilled = now
             return
         }
-        if now &- glitchWindowStart >= limits.glitchMilliseconds {
+        if now &- glitchWindowStart >= glitchMilliseconds {
             glitchWindowStart = now
             glitches = 0
         }
-        let earned = Int(clamping: (now &- refilled) * UInt64(limits.controlPerSecond) / 1000)
+        let earned = Int(clamping: (now &- refilled) * perSecond / 1000)
         if earned > 0 {
             refilled = now
             earn(earned)
@@ -37,7 +45,7 @@ struct FloodDefence {
     /// A reset by the client or provoked by it, a refused stream (Rapid Reset, MadeYouReset).
     mutating func glitch() -> Bool {
         glitches += 1
-        return glitches <= limits.glitches
+        return glitches <= mostGlitches
     }
 
     /// A control frame that asks for work.
@@ -47,11 +55,11 @@ struct FloodDefence {
     }
 
     /// Streams opened and DATA sent make control frames likely: WINDOW_UPDATE above all.
-    mutating func earn(_ count: Int) { tokens = min(tokens + count, limits.controlBurst) }
+    mutating func earn(_ count: Int) { tokens = min(tokens + count, burst) }
 
     /// A DATA frame; `empty`: without bytes and without the end of its stream.
     mutating func data(empty: Bool) -> Bool {
         emptyData = empty ? emptyData + 1 : 0
-        return emptyData <= limits.emptyDataInRow
+        return emptyData <= emptyDataInRow
     }
 }

@@ -8,8 +8,7 @@ extension HTTP2Session {
     /// - Returns: how many bytes nghttp2 may have, and the failure that stops the rest.
     func account(for bytes: borrowing Span<UInt8>) -> (allowed: Int, failure: (code: HTTP2ErrorCode, note: String)?) {
         var at = 0
-        fresh.removeAll(keepingCapacity: true)
-        ended.removeAll(keepingCapacity: true)
+        arrivals.begin()
         while let (head, begins) = walker.next(bytes, &at) {
             frameBegins(head)
             if role == .server, UInt32(head.type) == NGHTTP2_PRIORITY.rawValue { checkDependency(head, bytes.extracting(at..<bytes.count)) }
@@ -29,13 +28,13 @@ extension HTTP2Session {
             if !defence.data(empty: head.length == 0 && !ends) { calm(.emptyData, "too many empty DATA frames") }
         case NGHTTP2_RST_STREAM.rawValue:
             counts.resetsReceived += 1
-            ended.append(head.stream)
+            arrivals.end(head.stream)
             countGlitch(.resets, "too many resets")
         case NGHTTP2_CONTINUATION.rawValue:
             break
         case NGHTTP2_SETTINGS.rawValue:
             // A change of the initial window touches every stream (RFC 9113 section 6.9.2).
-            if !defence.control(cost: 1 + (streams.count + fresh.count) / 8) { calm(.settings, "too many SETTINGS frames") }
+            if !defence.control(cost: 1 + (streams.count + arrivals.count) / 8) { calm(.settings, "too many SETTINGS frames") }
         case NGHTTP2_PRIORITY.rawValue where head.stream == 0:
             fail(.protocolError, "PRIORITY on stream 0")
         case NGHTTP2_PRIORITY.rawValue where head.length != 5:
@@ -61,14 +60,13 @@ extension HTTP2Session {
         if parent == head.stream { fail(.protocolError, "a stream that depends on itself") }
     }
 
-    /// Numbers of new streams only grow (RFC 9113 section 5.1.1). `fresh` holds those of this read, which nghttp2
-    /// has not seen yet.
+    /// Numbers of new streams only grow (RFC 9113 section 5.1.1).
     private func headersBegin(_ id: Int32) {
-        guard id & 1 == 1, id > history.highest, !ended.contains(id) else { return refuseIfOver(id) }
-        if id > fresh.last ?? 0 {
-            fresh.append(id)
-        } else if !fresh.contains(id) {
-            fail(.protocolError, "a stream number that goes back")
+        guard id & 1 == 1, id > history.highest else { return refuseIfOver(id) }
+        switch arrivals.headers(id) {
+        case .fine: break
+        case .over: refuseIfOver(id)
+        case .back: fail(.protocolError, "a stream number that goes back")
         }
     }
 
@@ -76,7 +74,7 @@ extension HTTP2Session {
     /// on their way when we reset the stream. nghttp2 ignores them all.
     private func refuseIfOver(_ id: Int32) {
         // Reset by the client in this very read: nghttp2 has not seen it yet.
-        if ended.contains(id) { return fail(.streamClosed, "a frame of a stream that is over") }
+        if arrivals.hasEnded(id) { return fail(.streamClosed, "a frame of a stream that is over") }
         guard id & 1 == 1, id <= history.highest else { return }
         // SAFETY: the session is alive.
         guard unsafe nghttp2_session_find_stream(raw, id) == nil else { return }
@@ -85,5 +83,36 @@ extension HTTP2Session {
         case .closed: fail(.streamClosed, "a frame of a stream that is over")
         case .unknown: fail(.protocolError, "a stream number that goes back")
         }
+    }
+}
+
+/// Streams that begin and end in one read, which nghttp2 has not seen yet.
+struct Arrivals {
+    /// New ones, in order.
+    private var fresh: [Int32] = []
+    /// Those that the client resets.
+    private var ended: [Int32] = []
+
+    var count: Int { fresh.count }
+
+    mutating func begin() {
+        if !fresh.isEmpty { fresh.removeAll(keepingCapacity: true) }
+        if !ended.isEmpty { ended.removeAll(keepingCapacity: true) }
+    }
+
+    mutating func end(_ id: Int32) { ended.append(id) }
+
+    func hasEnded(_ id: Int32) -> Bool { ended.contains(id) }
+
+    enum Standing { case fine, over, back }
+
+    /// HEADERS of a stream that is new to nghttp2: its first, or trailers.
+    mutating func headers(_ id: Int32) -> Standing {
+        if ended.contains(id) { return .over }
+        if id > fresh.last ?? 0 {
+            fresh.append(id)
+            return .fine
+        }
+        return fresh.contains(id) ? .fine : .back
     }
 }

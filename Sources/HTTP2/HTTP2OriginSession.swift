@@ -58,7 +58,9 @@ public import HTTP
         stream.state.finished = endOfStream
         stream.link = self
         stream.owner = self
-        guard submitRequest(vectors.fillRequest(head, secure: secure, webSocket: webSocket), on: stream, endOfStream: endOfStream) else {
+        var vectors = FieldVectors(head)
+        let count = vectors.fillRequest(head, secure: secure, webSocket: webSocket)
+        guard submitRequest(vectors, count, on: stream, endOfStream: endOfStream) else {
             stream.prepareForReuse()
             stream.link = nil
             stream.owner = nil
@@ -73,7 +75,7 @@ public import HTTP
     }
 
     /// - Parameter count: of the fields in `vectors`, whose head the caller still borrows.
-    private func submitRequest(_ count: Int, on stream: HTTP2OriginStream, endOfStream: Bool) -> Bool {
+    private func submitRequest(_ vectors: borrowing FieldVectors, _ count: Int, on stream: HTTP2OriginStream, endOfStream: Bool) -> Bool {
         // SAFETY: nghttp2 copies names and values before it returns; the pointer is the stream, which `streams` holds
         // until its stream in nghttp2 has ended.
         let pointer = unsafe Unmanaged.passUnretained(stream).toOpaque()
@@ -82,9 +84,9 @@ public import HTTP
         unsafe provider.read_callback = readBody
         let id: Int32
         if endOfStream {
-            id = unsafe nghttp2_submit_request(raw, nil, vectors.base, count, nil, pointer)
+            id = unsafe vectors.lend { unsafe nghttp2_submit_request(raw, nil, $0, count, nil, pointer) }
         } else {
-            id = unsafe nghttp2_submit_request(raw, nil, vectors.base, count, &provider, pointer)
+            id = unsafe vectors.lend { unsafe nghttp2_submit_request(raw, nil, $0, count, &provider, pointer) }
         }
         guard id > 0 else { return false }
         stream.number = id

@@ -35,10 +35,8 @@ public enum HTTP2ReceiveResult: Sendable {
     final var walker: FrameWalker
     /// Which end this is.
     final let role: Role
-    /// Streams that begin in what is being received.
-    final var fresh: [Int32] = []
-    /// Streams that the client resets in what is being received.
-    final var ended: [Int32] = []
+    /// What is being received says of streams, before nghttp2 sees it.
+    final var arrivals = Arrivals()
     /// Streams that nghttp2 or the gateway still works on.
     final var streams: [HTTP2Stream] = []
     /// The stream whose head or trailers are being decoded.
@@ -46,7 +44,7 @@ public enum HTTP2ReceiveResult: Sendable {
     /// The fields of the request head that is being decoded.
     final let collected: UnsafeMutablePointer<CollectedFields>
     final var trailerIntake = TrailerIntake()
-    final var trailers = Head()
+    final var trailers = Head(capacity: 64)
     /// What `receive` was given, for slices of it.
     final var input: Chain = Chain()
     final var inputBase: UnsafePointer<UInt8>?
@@ -56,7 +54,6 @@ public enum HTTP2ReceiveResult: Sendable {
     /// Small body pieces that wait for a slow reader are packed here.
     final var packed: OutputBuffer
     final var hungry: [HTTP2Stream] = []
-    final var vectors = FieldVectors()
     /// Streams that a PRIORITY_UPDATE spoke of before they began.
     final var prioritised: [Int32] = []
     private var busy = false

@@ -39,9 +39,11 @@ open class HTTP2Stream {
     final func takeHead(
         _ collected: UnsafeMutablePointer<CollectedFields>, _ limits: HTTP2Limits, endOfStream: Bool
     ) -> HeadIntake.Verdict {
+        var taken = HeadIntake()
         // SAFETY: the session's, which calls.
-        let verdict = unsafe intake.take(collected.pointee, endOfStream: endOfStream, into: &head, limits)
+        let verdict = unsafe taken.take(collected.pointee, endOfStream: endOfStream, into: &head, limits)
         unsafe collected.pointee.end()
+        intake = taken
         return verdict
     }
 
@@ -49,10 +51,9 @@ open class HTTP2Stream {
     final func prepareForReuse() {
         number = 0
         slot = -1
+        // Intakes begin anew with the next head.
         head.reset()
         body.removeAll()
-        intake = HeadIntake()
-        responseIntake = ResponseIntake()
         trailers?.head.reset()
         state = StreamState()
     }

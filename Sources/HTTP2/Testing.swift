@@ -50,8 +50,8 @@ import Glibc
         var mark: UInt8
 
         func holds(_ count: Int, of byte: UInt8) -> Bool {
-            // SAFETY: the block is as large as was asked for.
-            (0..<count).allSatisfy { unsafe memory.load(fromByteOffset: $0, as: UInt8.self) == byte }
+            // SAFETY: the block is as large as was asked for. Each byte is compared with the next one.
+            unsafe count == 0 || memory.load(as: UInt8.self) == byte && memcmp(memory, memory + 1, count - 1) == 0
         }
     }
 
@@ -60,6 +60,9 @@ import Glibc
 
     /// Bytes that this thread keeps for the next stream.
     static var kept: Int { sluice_nghttp2_memory_kept() }
+
+    /// Slots of pages that are free, resident and not.
+    static var freeSlots: (warm: Int, cold: Int) { (sluice_nghttp2_slots_warm(), sluice_nghttp2_slots_cold()) }
 
     /// Nil where the C library's own is used.
     init?() {

@@ -12,7 +12,10 @@ import Testing
             return Int(state >> 33) % sides
         }
         // Around the ends of the classes, in their middle, and beyond all of them.
-        let sizes = [0, 1, 31, 32, 33, 40, 64, 100, 512, 1_000, 2_016, 2_017, 2_047, 2_048, 2_049, 4_096, 70_000]
+        let sizes = [
+            0, 1, 31, 32, 33, 40, 64, 100, 512, 1_000, 2_016, 2_017, 2_047, 2_048, 2_049, 2_936, 3_040, 3_041, 3_072, 4_096,
+            8_192, 8_193, 16_384, 16_394, 17_392, 17_408, 17_409, 70_000,
+        ]
         for _ in 0..<20_000 {
             let choice = memory.count == 0 ? 0 : memory.count > 200 ? 3 : roll(4)
             switch choice {
@@ -29,6 +32,25 @@ import Testing
         guard let memory = SessionMemory() else { return }
         for _ in 0..<3_000 { try #require(memory.take(1_000, zeroed: false)) }
         while memory.count > 0 { try #require(memory.give(memory.count - 1)) }
-        #expect(SessionMemory.kept <= (1 << 20) + 2_048)
+        #expect(SessionMemory.kept <= (1 << 20) + 8_192)
+    }
+
+    /// What an idle session holds shares pages; of those that are free only so many stay in memory.
+    @Test func pagesOfSessionsThatEndedAreGivenBack() throws {
+        guard let memory = SessionMemory() else { return }
+        for _ in 0..<200 {
+            try #require(memory.take(2_936, zeroed: true))
+            try #require(memory.take(16_394, zeroed: false))
+        }
+        let before = SessionMemory.freeSlots
+        for _ in 0..<400 { try #require(memory.give(memory.count - 1)) }
+        let after = SessionMemory.freeSlots
+        #expect(after.warm == 64)
+        #expect(after.cold - before.cold == 200 - (64 - before.warm), "\(before) \(after)")
+        // Those that were given back serve as well.
+        for _ in 0..<100 { try #require(memory.take(2_936, zeroed: true) && memory.take(16_394, zeroed: false)) }
+        #expect(SessionMemory.freeSlots.warm == 0)
+        #expect(SessionMemory.freeSlots.cold == after.cold - 36)
+        while memory.count > 0 { try #require(memory.give(0)) }
     }
 }
