@@ -7,7 +7,7 @@
 namespace cv8 {
 
 constexpr size_t kMessageLimit = 4096, kLineLimit = 400, kStackLimit = 16 * 1024, kRejectionLimit = 32;
-constexpr uint64_t kDrainsPerPump = 16;
+constexpr uint64_t kDrainsPerPump = 64;
 
 static char *copy(const char *text) { return strdup(text); }
 
@@ -63,6 +63,7 @@ cv8_error *describe(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::Lo
 }
 
 cv8_status conclude(cv8_isolate *isolate, v8::Local<v8::Context> context, v8::TryCatch *caught, cv8_error **error) {
+  v8::Context::Scope scope(context);
   if (!stopped(isolate) && caught->HasTerminated()) mark_stopped(isolate, CV8_STOP_REQUESTED);
   if (!stopped(isolate)) {
     *error = caught->HasCaught() ? describe(isolate, context, caught->Exception(), caught->Message())

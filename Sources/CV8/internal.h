@@ -201,12 +201,11 @@ class IsolateEntry {
   bool must_exit_ = false;
 };
 
-/// Enters isolate, handle scope and context for one call from Swift; right with many isolates and nested calls.
-class Entered {
+/// Enters isolate and handle scope for one call from Swift; right with many isolates and nested calls.
+class EnteredIsolate {
  public:
-  explicit Entered(cv8_isolate *isolate)
-      : entry_(isolate), handle_scope_(isolate->v8), context(isolate->context.Get(isolate->v8)),
-        context_scope_(context) {}
+  explicit EnteredIsolate(cv8_isolate *isolate)
+      : entry_(isolate), handle_scope_(isolate->v8), context(isolate->context.Get(isolate->v8)) {}
 
  private:
   IsolateEntry entry_;
@@ -214,6 +213,12 @@ class Entered {
 
  public:
   const v8::Local<v8::Context> context;
+};
+
+/// The context as well.
+class Entered : public EnteredIsolate {
+ public:
+  explicit Entered(cv8_isolate *isolate) : EnteredIsolate(isolate), context_scope_(context) {}
 
  private:
   v8::Context::Scope context_scope_;

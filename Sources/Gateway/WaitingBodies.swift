@@ -144,6 +144,7 @@ extension ExchangeRunner {
 
     /// A result as it can be put into effect: one whose body may not wait is a failure.
     func admitted(_ outcome: HookOutcome, _ bound: BoundHook) -> HookOutcome {
+        if case .proceed(.unchanged) = outcome { return outcome }
         let isWelcome = switch outcome {
         case .proceed(let body): admits(body, station == .responseRules ? .response : .request, of: bound)
         case .respond(let body): admits(body, .response, of: bound)

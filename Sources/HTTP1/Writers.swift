@@ -134,12 +134,14 @@ struct ConnectionFields {
         if name.count > 12, name.extracting(first: 12).equalsIgnoringCase("x-forwarded-") { return false }
         var index = first
         while let at = index {
+            index = head.firstIndex(of: .connection, from: at + 1)
             let list = head.bytes(head.fields[at].value)
+            // What most of them say names a field that is none of these.
+            if list.equalsIgnoringCase("keep-alive") { continue }
             var reader = ListReader()
             while let item = reader.next(list) {
                 if list.extracting(item).equalsIgnoringCase(name) { return true }
             }
-            index = head.firstIndex(of: .connection, from: at + 1)
         }
         return false
     }

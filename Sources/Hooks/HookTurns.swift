@@ -221,7 +221,7 @@ extension HookFunction {
 
     /// Applies what the hook wanted and ends the call's hold on its exchange.
     func settle(_ call: HookCall, _ code: Int32) -> HookOutcome {
-        guard let exchange = call.exchange else { return .proceed(.unchanged) }
+        guard let exchange = call.values.exchange.take() else { return .proceed(.unchanged) }
         call.willApplyEdits()
         let outcome = call.applyOutcome(code & ~HookCode.tail, exchange)
         release(call, tail: code & HookCode.tail != 0 && !call.progress.tailOver)

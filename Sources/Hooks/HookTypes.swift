@@ -156,8 +156,8 @@ public enum HookOutcome {
     case respond(HookBody)
     /// Answer with this status and the gateway's own text.
     case deny(status: Int)
-    /// Nothing was changed; the rule's `on_error` decides.
-    case failed(HookFailure)
+    /// Nothing was changed; the rule's `on_error` decides. Apart, because a failure is large and every result is handed on several times.
+    indirect case failed(HookFailure)
 }
 
 /// Why a call failed: for the log, the metrics and the policy.

@@ -20,22 +20,9 @@
       this.binding = binding;
       this.request = null;
       this.response = null;
-      this.error = null;
-      this.state = undefined;
-      this.action = actions.none;
-      this.denyStatus = 403;
       this.finished = false;
-      this.left = false;       // nobody waits for what its handler returns
-      this.tail = 0;
-      this.timers = null;
-      this.signal = null;      // ctx.signal, once asked for
-      this.outgoing = null;    // by side: bodies that this call makes
-      this.socket = null;      // the hook's end of the client's WebSocket
-      this.links = null;       // by number: those to upstreams
-      this.waiting = null;     // key -> {resolve, reject}: what the host still owes this call
-      this.sent = false;       // fetch(): the request went to the origin
-      this.bodySent = false;   // and the client's body with it, as it was
-      this.originError = null;
+      this.closed = false;     // nothing goes on any more
+      this.lastRead = null;    // the field's value that was read last
     }
     get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2 || this.phase === 5)); }
     get liveResponse() { return (this.response ??= realm.liveResponse(this.slot, this.epoch)); }
@@ -51,21 +38,40 @@
     }
   }
 
-  realm.openCall = (slot, epoch, phase, binding) => {
-    const call = new Call(slot, epoch, phase, binding);
-    calls[slot] = call;
-    realm.current = call;
-    return call;
+  // What few calls need stands here until one sets it: most objects stay small.
+  Object.assign(Call.prototype, {
+    error: null, state: undefined, action: actions.none, denyStatus: 403, tail: 0, timers: null,
+    left: false,        // nobody waits for what its handler returns
+    signal: null,       // ctx.signal, once asked for
+    outgoing: null,     // by side: bodies that this call makes
+    socket: null,       // the hook's end of the client's WebSocket
+    links: null,        // by number: those to upstreams
+    waiting: null,      // key -> {resolve, reject}: what the host still owes this call
+    sent: false,        // fetch(): the request went to the origin
+    bodySent: false,    // and the client's body with it, as it was
+    originError: null,
+  });
+  Object.setPrototypeOf(Call.prototype, null);   // no setter on Object.prototype sees a call
+
+  realm.openCall = (slot, epoch, phase, binding) => (realm.current = new Call(slot, epoch, phase, binding));
+  /// Until its handler has returned, a call is found because it is the current one; from then on by its slot.
+  realm.keepCall = (call) => { calls[call.slot] = call; };
+  realm.callAt = (slot, epoch) => {
+    const now = realm.current;
+    if (now !== null && now.slot === slot && now.epoch === epoch && !now.closed) return now;
+    return calls[slot]?.epoch === epoch ? calls[slot] : null;
   };
-  realm.callAt = (slot, epoch) => (calls[slot]?.epoch === epoch ? calls[slot] : null);
   /// Throws unless the call is under way. Only for better messages: the host checks again whenever data is asked for.
   realm.alive = (slot, epoch) => {
+    const now = realm.current;
+    if (now !== null && now.slot === slot && now.epoch === epoch && !now.finished) return;
     const call = calls[slot];
     if (call === undefined || call.epoch !== epoch || call.finished) throw new TypeError("this object was used after its request ended");
   };
   realm.closeCall = (call) => {
-    realm.dropTimers(call);
-    call.waiting = null;
+    call.closed = true;
+    if (call.timers !== null) realm.dropTimers(call);
+    if (call.waiting !== null) call.waiting = null;
     if (calls[call.slot] === call) calls[call.slot] = undefined;
   };
 

@@ -1,6 +1,6 @@
 // Last file of the prelude: what the host calls. The order and the names are those of HookEntry in Swift.
 {
-  const { phases, actions, openCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
+  const { phases, actions, openCall, keepCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
   const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled", "onWebSocketMessage"];
@@ -52,26 +52,21 @@
     return made;
   }
 
-  /// Runs the handler of a phase; what it returns.
+  /// Runs the handler of a phase; what it returns. The two that most calls are of come first, in few steps: what every call does should
+  /// be small enough for V8 to make one piece of code of it. Handlers by names that are written out: a lookup in one step.
   function invoke(call) {
     const { phase } = call;
-    if (phase === phases.webSocket) return invokeMessage(call);
-    const handler = handlerOf(phase);
-    if (typeof handler !== "function") return invokeListeners(call);
-    const first = phase === phases.response ? call.liveResponse : phase === phases.error ? call.gatewayError
-      : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
-    return handler.call(handlers, first, env, newContext(call));
+    const handler = phase === phases.request ? handlers.onRequest ?? handlers.firewall : phase === phases.response ? handlers.onResponse : undefined;
+    if (typeof handler !== "function") return invokeOther(call, phase);
+    return handler.call(handlers, phase === phases.request ? call.liveRequest : call.liveResponse, env, newContext(call));
   }
 
-  /// By a name that is written out: a lookup that V8 makes in one step.
-  function handlerOf(phase) {
-    switch (phase) {
-      case phases.request: return handlers.onRequest ?? handlers.firewall;
-      case phases.response: return handlers.onResponse;
-      case phases.error: return handlers.onError;
-      case phases.fetch: return handlers.fetch;
-      default: return handlers.scheduled;
-    }
+  function invokeOther(call, phase) {
+    if (phase === phases.webSocket) return invokeMessage(call);
+    const handler = phase === phases.error ? handlers.onError : phase === phases.fetch ? handlers.fetch : phase === phases.scheduled ? handlers.scheduled : undefined;
+    if (typeof handler !== "function") return invokeListeners(call);
+    const first = phase === phases.error ? call.gatewayError : phase === phases.scheduled ? realm.newController(call) : call.liveRequest;
+    return handler.call(handlers, first, env, newContext(call));
   }
 
   function invokeMessage(call) {
@@ -124,6 +119,17 @@
     return code;
   }
 
+  /// The same for a handler of an exchange that returned nothing: what it changed is all there is to say.
+  function settleNothing(call) {
+    const { phase } = call;
+    if (phase > phases.response || call.action !== actions.none) return settle(call, undefined);
+    if (phase === phases.request) {
+      if (call.request !== null) stageRequest(call.request, call.slot, call.epoch);
+    } else if (call.response !== null) stageResponse(call.response, call.slot, call.epoch);
+    if (call.state !== undefined) keepState(call);
+    return codes.proceed;
+  }
+
   function describe(value) {
     if (isRequest(value)) return "a Request, which this phase cannot use";
     return typeof value === "object" ? `an object that is no ${"Request or Response"}` : `a ${typeof value}`;
@@ -146,14 +152,21 @@
 
   function start(slot, epoch, phase, binding) {
     const call = openCall(slot, epoch, phase, realm.bindings[binding]);
+    let code = codes.pending;
     try {
       const value = invoke(call);
-      if (isThenable(value)) Promise.resolve(value).then((result) => complete(call, result), (error) => { if (!call.left) failCall(call, error); });
-      else return finish(call, settle(call, value), false);
+      if (value === undefined) code = close(call, settleNothing(call));
+      else if (isThenable(value)) follow(call, value);
+      else code = close(call, settle(call, value));
     } catch (error) {
       failCall(call, error);
     }
-    return codes.pending;
+    if (!call.closed) keepCall(call);
+    return code;
+  }
+
+  function follow(call, promise) {
+    Promise.resolve(promise).then((result) => complete(call, result), (error) => { if (!call.left) failCall(call, error); });
   }
 
   /// The promise of an asynchronous handler was fulfilled.
@@ -161,16 +174,10 @@
     realm.current = call;
     if (call.finished) return;
     try {
-      finish(call, settle(call, value), true);
+      native.finish(call.slot, call.epoch, close(call, settle(call, value)));
     } catch (error) {
       failCall(call, error);
     }
-  }
-
-  function finish(call, code, later) {
-    const closed = close(call, code);
-    if (later) native.finish(call.slot, call.epoch, closed);
-    return closed;
   }
 
   /// Ends a call with what was thrown. After the answer, in waitUntil work, it is only reported.
@@ -194,14 +201,8 @@
     else waiting.reject(error);
   }
 
-  // Every call reads some of the many properties of `realm`. An object that so many were added to is a hash table, until it is a
-  // prototype that something is read through: then V8 lays it out anew, as a structure.
-  {
-    const Heir = function () {};
-    Heir.prototype = realm;
-    const heir = new Heir();
-    for (let i = 0; i < 4; i++) heir.current;
-  }
+  // Every call reads some of the many properties of `realm`.
+  realm.layOut(realm);
 
   /// The answer is complete, or will not be: nobody takes the rest of what is sent for it.
   function settleAnswer(slot, epoch, id, key, value, error) {

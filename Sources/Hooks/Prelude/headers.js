@@ -6,6 +6,7 @@
 {
 
   const { needs } = realm;
+  const { header: readHeader, edit: stageEdit } = native;
   const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
   // Fields that end a message or speak for a connection; the host refuses them too (FieldName.isFraming).
   const gatewayOnly = new Set([
@@ -26,6 +27,20 @@
     names.set(text, made);
     return made;
   }
+  // The name that was asked for last, and the one that was set last: mostly it is the same one again.
+  let readName = null, readRecord = null, setName = null, setRecord = null;
+  function recordToRead(name) {
+    if (name === readName) return readRecord;
+    const known = nameRecord(name);
+    if (typeof name === "string") { readName = name; readRecord = known; }
+    return known;
+  }
+  function recordToSet(name) {
+    if (name === setName) return setRecord;
+    const known = nameRecord(name);
+    if (typeof name === "string") { setName = name; setRecord = known; }
+    return known;
+  }
   const notAsked = -1;
   const fieldName = (name) => nameRecord(name).lower;
   /// The number by which the host knows a name; negative once its table is full: the name itself is handed over then.
@@ -35,12 +50,12 @@
   }
   function fromHost(slot, epoch, side, known) {
     const number = numberOf(known);
-    return number < 0 ? native.header(slot, epoch, side, known.lower) : native.header(slot, epoch, side | number << 1);
+    return number < 0 ? readHeader(slot, epoch, side, known.lower) : readHeader(slot, epoch, side | number << 1);
   }
   function editHost(slot, epoch, side, action, known, value) {
     const number = numberOf(known);
-    if (number < 0) native.edit(slot, epoch, side | action << 1, value, known.lower);
-    else native.edit(slot, epoch, side | action << 1 | number + 1 << 3, value);
+    if (number < 0) stageEdit(slot, epoch, side | action << 1, value, known.lower);
+    else stageEdit(slot, epoch, side | action << 1 | number + 1 << 3, value);
   }
 
   const isSpace = (code) => code === 32 || code === 9 || code === 10 || code === 13;
@@ -51,10 +66,16 @@
   // fastest at a short one.
   function fieldValue(value) {
     // What was read of a head is a field's value already, and hooks set the same one again and again.
-    if (typeof value === "string" && (value === lastRead || value === lastChecked)) return value;
+    if (typeof value === "string" && (value === realm.current?.lastRead || value === lastChecked)) return value;
     return (lastChecked = checkedValue(value));
   }
-  let lastRead = null, lastChecked = null;
+  /// Kept with the call, which is as young: V8 would have to remember that something old refers to it.
+  function noteRead(value) {
+    const now = realm.current;
+    if (now !== null) now.lastRead = value;
+    return value;
+  }
+  let lastChecked = null;
   function checkedValue(value) {
     let text = typeof value === "string" ? value : `${value}`;
     if (isSpace(text.charCodeAt(0)) || isSpace(text.charCodeAt(text.length - 1))) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
@@ -71,9 +92,36 @@
     return text;
   }
 
+  /// What a view wants changed of one name: the values are set instead of what is there (`replace`), or added. Edits are a list by
+  /// `next`, and the first value stands apart: most hooks change one field, and set one value.
+  class Edit {
+    constructor(known, replace, values) {
+      this.known = known;
+      this.replace = replace;
+      this.first = null;
+      this.more = null;
+      this.next = null;
+      if (typeof values === "string") this.first = values;
+      else this.put(values);
+    }
+    put(values) {
+      this.first = values.length > 0 ? values[0] : null;
+      this.more = values.length > 1 ? values.slice(1) : null;
+    }
+    get values() { return this.first === null ? [] : this.more === null ? [this.first] : [this.first, ...this.more]; }
+  }
+  Object.setPrototypeOf(Edit.prototype, null);   // no setter on Object.prototype sees an edit
+
   function findEdit(edits, name) {
-    for (let i = 0; i < edits.length; i++) if (edits[i].known.lower === name) return edits[i];
-    return undefined;
+    for (let edit = edits; edit !== null; edit = edit.next) if (edit.known.lower === name) return edit;
+    return null;
+  }
+  function copyEdits(edits) {
+    if (edits === null) return null;
+    const copy = new Edit(edits.known, edits.replace, edits.values);
+    let last = copy;
+    for (let edit = edits.next; edit !== null; edit = edit.next) last = last.next = new Edit(edit.known, edit.replace, edit.values);
+    return copy;
   }
 
   /// "ByteString" of Web IDL.
@@ -105,7 +153,7 @@
   class Headers {
     #list = null;          // [[lower-case name, value]...] of an object of its own
     #slot = -1; #epoch = 0; #side = 0;
-    #edits = null;         // of a view: [{known, replace, values}], one for each name; replace: instead of what is there
+    #edits = null;         // of a view: the first Edit, one for each name
     #immutable = false;
     constructor(init, slot, epoch, side) {
       if (init === live) {
@@ -114,13 +162,16 @@
         this.#side = side;
         return;
       }
+      this.#make(init);
+    }
+    #make(init) {
       this.#list = [];
       if (init !== undefined) fill(this, init);
     }
 
     #check(name) {
       if (this.#immutable) throw new TypeError("these headers are immutable; change a copy: new Headers(headers)");
-      const known = nameRecord(name);
+      const known = recordToSet(name);
       if (this.#slot >= 0) realm.alive(this.#slot, this.#epoch);
       return known;
     }
@@ -132,7 +183,7 @@
         for (const pair of this.#list) if (pair[0] === lower) values.push(pair[1]);
         return values;
       }
-      const edit = this.#edits === null ? undefined : findEdit(this.#edits, lower);
+      const edit = findEdit(this.#edits, lower);
       if (edit?.replace) { realm.alive(this.#slot, this.#epoch); return edit.values; }
       const base = lower === "set-cookie" ? this.#cookies() : this.#base(lower);
       return edit ? [...base, ...edit.values] : base;
@@ -156,14 +207,17 @@
       const pairs = this.#all();
       if (this.#edits === null) return pairs;
       const kept = pairs.filter((pair) => !findEdit(this.#edits, pair[0])?.replace);
-      for (const edit of this.#edits) for (const value of edit.values) kept.push([edit.known.lower, value]);
+      for (let edit = this.#edits; edit !== null; edit = edit.next) for (const value of edit.values) kept.push([edit.known.lower, value]);
       return kept;
     }
 
     get(name) {
-      needs(arguments.length, 1, "Headers.get");
-      const known = nameRecord(name);
-      if (this.#slot >= 0 && this.#edits === null) return (lastRead = fromHost(this.#slot, this.#epoch, this.#side, known));
+      if (arguments.length < 1) needs(0, 1, "Headers.get");
+      const known = recordToRead(name);
+      if (this.#slot >= 0 && this.#edits === null) return noteRead(fromHost(this.#slot, this.#epoch, this.#side, known));
+      return this.#combined(known);
+    }
+    #combined(known) {
       const values = this.#values(known.lower);
       return values.length === 0 ? null : combine(values);
     }
@@ -172,10 +226,12 @@
       return this.#values(fieldName(name)).length > 0;
     }
     set(name, value) {
-      needs(arguments.length, 2, "Headers.set");
+      if (arguments.length < 2) needs(arguments.length, 2, "Headers.set");
       const known = this.#check(name), text = fieldValue(value);
-      if (this.#list === null) return this.#edit(known, true, [text]);
-      const { lower } = known;
+      if (this.#list === null) this.#edit(known, true, text);
+      else this.#setOwn(known.lower, text);
+    }
+    #setOwn(lower, text) {
       const first = this.#list.find((pair) => pair[0] === lower);
       if (!first) { this.#list.push([lower, text]); return; }
       first[1] = text;
@@ -185,7 +241,7 @@
       needs(arguments.length, 2, "Headers.append");
       const known = this.#check(name), text = fieldValue(value);
       if (this.#list !== null) { this.#list.push([known.lower, text]); return; }
-      const before = this.#edits === null ? undefined : findEdit(this.#edits, known.lower);
+      const before = findEdit(this.#edits, known.lower);
       this.#edit(known, before?.replace ?? false, [...(before?.values ?? []), text]);
     }
     delete(name) {
@@ -195,17 +251,28 @@
       else if (!known.isOwned) this.#record(known, true, []);
     }
     #edit(known, replace, values) {
-      if (known.isOwned || (known.isHost && this.#side === 0)) {
-        const remedy = known.isHost ? "; return a Request with another url instead" : "";
-        throw new TypeError(`the header "${known.lower}" belongs to the gateway${remedy}`);
-      }
+      if (known.isOwned || (known.isHost && this.#side === 0)) this.#refuse(known);
       this.#record(known, replace, values);
     }
+    #refuse(known) {
+      const remedy = known.isHost ? "; return a Request with another url instead" : "";
+      throw new TypeError(`the header "${known.lower}" belongs to the gateway${remedy}`);
+    }
+    /// `values`: one, or a list.
     #record(known, replace, values) {
-      if (this.#edits === null) { this.#edits = [{ known, replace, values }]; return; }
+      if (this.#edits === null) this.#edits = new Edit(known, replace, values);
+      else this.#recordMore(known, replace, values);
+    }
+    #recordMore(known, replace, values) {
       const before = findEdit(this.#edits, known.lower);
-      if (before === undefined) this.#edits.push({ known, replace, values });
-      else { before.replace = replace; before.values = values; }
+      if (before !== null) {
+        before.replace = replace;
+        before.put(typeof values === "string" ? [values] : values);
+        return;
+      }
+      let last = this.#edits;
+      while (last.next !== null) last = last.next;
+      last.next = new Edit(known, replace, values);
     }
     getSetCookie() { return [...this.#values("set-cookie")]; }
 
@@ -251,7 +318,7 @@
         if (slot < 0 || !isHeaders(init) || init.#slot !== slot || init.#epoch !== epoch || init.#side !== side) return new Headers(init);
         realm.alive(slot, epoch);
         const copy = new Headers(live, slot, epoch, side);
-        if (init.#edits !== null) copy.#edits = init.#edits.map((edit) => ({ ...edit }));
+        copy.#edits = copyEdits(init.#edits);
         return copy;
       };
 
@@ -266,14 +333,13 @@
           }
           return true;
         }
-        const edits = headers.#edits;
-        if (edits === null) return false;
-        for (let at = 0; at < edits.length; at++) {
-          const { known, replace, values } = edits[at];
-          if (replace) editHost(slot, epoch, side, values.length === 0 ? 3 : 1, known, values.length === 0 ? "" : values[0]);
-          for (let i = replace ? 1 : 0; i < values.length; i++) editHost(slot, epoch, side, 2, known, values[i]);
+        for (let edit = headers.#edits; edit !== null; edit = edit.next) {
+          const { known, first, more } = edit;
+          if (first === null) editHost(slot, epoch, side, 3, known, "");
+          else editHost(slot, epoch, side, edit.replace ? 1 : 2, known, first);
+          if (more !== null) for (let i = 0; i < more.length; i++) editHost(slot, epoch, side, 2, known, more[i]);
         }
-        return true;
+        return headers.#edits !== null;
       };
 
       realm.flatHeaders = (headers) => headers.#pairs().map((pair) => `${pair[0]}\n${pair[1]}\n`).join("");

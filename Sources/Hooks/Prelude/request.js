@@ -84,9 +84,14 @@
         this.#epoch = epoch;
         this.#readOnly = readOnly;
         this.#redirect = "manual";
-        return;
+      } else {
+        realm.needs(arguments.length, 1, "Request");
+        this.#make(input, init);
       }
-      realm.needs(arguments.length, 1, "Request");
+    }
+
+    /// Apart from the constructor, which every call runs: what is small is compiled into what uses it.
+    #make(input, init) {
       const from = typeof input === "object" && input !== null && #slot in input ? input : null;
       const given = realm.dictionary(init, "Request: the second argument"), { body } = given;
       const hasBody = body !== undefined && body !== null;
@@ -240,15 +245,20 @@
 
       /// Hands what this request changes of the exchange (slot, epoch) to the host.
       stage = (request, slot, epoch) => {
-        const ours = request.#slot === slot && request.#epoch === epoch;
+        if (request.#method !== null || request.#url !== null) stageLine(request, slot, epoch);
+        if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
+        if (request.#body !== null) stageBody(request, slot, epoch);
+      };
+      const stageLine = (request, slot, epoch) => {
         if (request.#method !== null) native.setText(slot, epoch, 0, request.#method);
         if (request.#url !== null) native.setText(slot, epoch, 1, request.#url);
-        if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
-        if (request.#body === null) return undefined;
+      };
+      const stageBody = (request, slot, epoch) => {
+        const ours = request.#slot === slot && request.#epoch === epoch;
         const source = request.#body.source;
         realm.handOn(source);
-        if ((ours && realm.isUntouched(source, slot, epoch, 0)) || (ours && source === null && !native.hasBody(slot, epoch, 0))) return undefined;
-        return realm.stageBody(request.#body, slot, epoch, 0);
+        if ((ours && realm.isUntouched(source, slot, epoch, 0)) || (ours && source === null && !native.hasBody(slot, epoch, 0))) return;
+        realm.stageBody(request.#body, slot, epoch, 0);
       };
     }
   }

@@ -24,8 +24,13 @@
         this.#slot = init;
         this.#epoch = epoch;
         this.#status = -1;
-        return;
+      } else {
+        this.#make(body, init);
       }
+    }
+
+    /// Apart from the constructor, which every call runs: what is small is compiled into what uses it.
+    #make(body, init) {
       const given = init ?? {};
       if (typeof given !== "object" && typeof given !== "function") throw new TypeError("Response: the second argument is not an object");
       if (given.webSocket !== undefined && given.webSocket !== null) this.#socket = realm.checkSocket(given.webSocket);
@@ -119,17 +124,21 @@
 
       /// Hands this response to the host as the answer of (slot, epoch).
       stage = (response, slot, epoch) => {
-        const ours = response.#slot === slot && response.#epoch === epoch;
-        if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
-        if (response.#status >= 0 && response.#socket === null) native.setStatus(slot, epoch, response.#status, response.#statusText);
+        if (response.#status >= 0) stageStatus(response, slot, epoch);
         if (response.#headers !== null) realm.stageHeaders(response.#headers, slot, epoch, 1);
-        if (response.#socket !== null) return void realm.stageSocket(response.#socket, slot, epoch);
-        if (response.#body === null) return undefined;
+        if (response.#socket !== null) realm.stageSocket(response.#socket, slot, epoch);
+        else if (response.#body !== null) stageBody(response, slot, epoch);
+      };
+      const stageStatus = (response, slot, epoch) => {
+        if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
+        if (response.#socket === null) native.setStatus(slot, epoch, response.#status, response.#statusText);
+      };
+      const stageBody = (response, slot, epoch) => {
+        const ours = response.#slot === slot && response.#epoch === epoch;
         const source = response.#body.source;
         realm.handOn(source);
-        if (realm.isUntouched(source, slot, epoch, 1)) return undefined;
-        if (ours && source === null) return undefined;
-        return realm.stageBody(response.#body, slot, epoch, 1);
+        if (realm.isUntouched(source, slot, epoch, 1) || (ours && source === null)) return;
+        realm.stageBody(response.#body, slot, epoch, 1);
       };
     }
   }
@@ -139,6 +148,7 @@
     return text;
   }
   realm.brand(Response);
+  realm.layOut(Response);   // its static members were changed
   realm.bodyMixin(Response, (response) => realm.responseHolder(response));
 
   /// Hands a body to the host: text and bytes at once, a stream chunk by chunk after the result.

@@ -19,10 +19,12 @@ public enum V8Engine {
 
     /// WebAssembly memory is outside every quota and shared buffers allow waiting and precise clocks: both off. A young
     /// generation of 1 MiB with next to no survivors is collected sooner than a second thread wakes to help. Buffers that are garbage
-    /// end with the collection, not some time later on another thread: their slabs are wanted.
+    /// end with the collection, not some time later on another thread: their slabs are wanted. What a call runs through before and after
+    /// its handler is a little more than V8 makes one piece of code of by itself (920 bytes of bytecode).
     public static let safeFlags = [
         "--no-expose-wasm", "--no-harmony-sharedarraybuffer", "--harmony-import-assertions",
         "--no-verify-snapshot-checksum", "--no-parallel-scavenge", "--no-concurrent-array-buffer-sweeping",
+        "--max-inlined-bytecode-size-cumulative=1500",
     ]
 
     /// Exit code after a fatal error inside V8, for instance one allocation beyond every limit.
