@@ -29,7 +29,7 @@ OF_THREAD size_t warm_count;
 OF_THREAD struct slot **cold;
 OF_THREAD size_t cold_count, cold_room;
 // The slot of which one part has been taken, and the other is wanted next.
-OF_THREAD struct slot *open;
+OF_THREAD struct slot *begun;
 
 static size_t slot_size(void) {
     static size_t size;
@@ -91,26 +91,26 @@ static void give_slot(struct slot *slot) {
 }
 
 static struct slot *take_part(uint8_t part) {
-    if (open && open->parts & part) {
-        open->shut = true;
-        open = NULL;
+    if (begun && begun->parts & part) {
+        begun->shut = true;
+        begun = NULL;
     }
-    if (!open) open = take_slot();
-    struct slot *slot = open;
+    if (!begun) begun = take_slot();
+    struct slot *slot = begun;
     if (!slot) return NULL;
     slot->parts |= part;
     if (slot->parts == (SMALL | LARGE)) {
         slot->shut = true;
-        open = NULL;
+        begun = NULL;
     }
     return slot;
 }
 
 static void give_part(struct slot *slot, uint8_t part) {
     // Another thread's, which may be about to take its other part: left alone, for ever. No session comes to this, all take both parts.
-    if (!slot->shut && slot != open) return;
+    if (!slot->shut && slot != begun) return;
     slot->parts &= (uint8_t)~part;
-    if (slot->parts == 0 && slot != open) give_slot(slot);
+    if (slot->parts == 0 && slot != begun) give_slot(slot);
 }
 
 void *sluice_pages_take_small(size_t size) {

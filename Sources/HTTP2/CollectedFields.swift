@@ -125,8 +125,8 @@ import CNghttp2
     var lines: Span<UInt8> {
         @_lifetime(borrow self)
         borrowing get {
+            // SAFETY: `used` bytes of the block's text are initialised, and stay as they are while this is borrowed.
             guard let lengths = unsafe lengths else { return Span() }
-            // SAFETY: `used` bytes are initialised, and stay as they are while this is borrowed.
             let span = unsafe Span(_unsafeStart: UnsafePointer(text(lengths)), count: used)
             return unsafe _overrideLifetime(span, borrowing: self)
         }

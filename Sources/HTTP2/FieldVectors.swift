@@ -30,6 +30,7 @@ import HTTP
     }
 
     /// Lends the vectors: they end with this value, which may be right after its last use.
+    // SAFETY: this value is borrowed, and so alive, until `body` has ended; what vectors point at is the callers' as `fill` says.
     @inline(__always)
     borrowing func lend<Result>(_ body: (UnsafeMutablePointer<nghttp2_nv>) -> Result) -> Result { unsafe body(base) }
 
@@ -39,10 +40,12 @@ import HTTP
     mutating func fill(_ head: borrowing Head, status: Int?) -> Int {
         var count = 0
         if let status {
+            // SAFETY: static text and ours stay as they are until nghttp2 has copied them.
             unsafe set(0, FieldVectors.bytes(Span(":status")), append(status: status))
             count = 1
         }
         for field in head.fields where !field.id.isHopByHop && !field.name.isEmpty {
+            // SAFETY: so does the head, which the caller borrows.
             unsafe set(count, FieldVectors.bytes(head.bytes(field.name)), FieldVectors.bytes(head.bytes(field.value)))
             count += 1
         }
@@ -98,6 +101,7 @@ import HTTP
 
     private mutating func appendTarget(_ head: borrowing Head) -> UnsafeBufferPointer<UInt8> {
         let start = used
+        // SAFETY: three pieces, each behind the other.
         unsafe append(head.bytes(head.path))
         if head.hasQuery { unsafe append(Span("?")) }
         unsafe append(head.bytes(head.query))
@@ -110,6 +114,7 @@ import HTTP
         digits[0] = UInt8(truncatingIfNeeded: 48 + status / 100 % 10)
         digits[1] = UInt8(truncatingIfNeeded: 48 + status / 10 % 10)
         digits[2] = UInt8(truncatingIfNeeded: 48 + status % 10)
+        // SAFETY: what is returned is ours, not the digits.
         return unsafe append(digits.span)
     }
 
@@ -122,6 +127,7 @@ import HTTP
             digits[at] = UInt8(48 + left % 10)
             left /= 10
         } while left > 0
+        // SAFETY: as above.
         return unsafe append(digits.span.extracting(at..<20))
     }
 

@@ -1,4 +1,5 @@
 """Frames that RFC 9113 forbids: a stream error resets its stream, a connection error ends the connection."""
+import contextlib
 import struct
 
 import pytest
@@ -7,6 +8,7 @@ from harness import http2
 from harness.http2 import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM,
                            FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HEADERS, PADDED, PING, PRIORITY,
                            PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE, frame)
+from harness.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +252,17 @@ def test_unknown_frames_and_settings_are_ignored(gateway):
         client.send(frame(0x77, 0xFF, 0, b"whatever"), frame(SETTINGS, 0, 0, setting(0x7777, 1)), client.get(1, "/bytes/10"))
         assert client.until(DATA, 1)[3]
         assert client.is_alive()
+
+
+def test_what_needs_no_answer_leaves_no_memory_held(start):
+    """The last that a client sends is often an acknowledgement or an open window: its connection is idle after it."""
+    gateway = start()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(gateway.http2_raw())
+            client.send(client.get(1, "/bytes/10"))
+            client.until(DATA, 1)
+            client.send(frame(SETTINGS, ACK, 0), window(0, 1))
+        # Read after all of those.
+        assert gateway.fetch("http2", "GET", "/bytes/10").status == 200
+        wait_until(lambda: gateway.metric("sluice_slabs_live") == 0, "all slabs are back")

@@ -79,7 +79,9 @@ def test_a_slow_client_holds_the_upstream_back(start):
     # More than the kernel's own buffers on the way hold: 32 MiB for one receiver is usual by now.
     count = 8000
     flood, during = Flood(count), []
-    gateway = serve_link(start, flood, "export default { fetch(request, env) { return env.chat.fetch('/', request); } };")
+    # The messages are one call's: more than the usual limit where everything is slow.
+    gateway = serve_link(start, flood, "export default { fetch(request, env) { return env.chat.fetch('/', request); } };",
+                         "lane: inline, limits: {cpu: 500ms}")
     before = gateway.resident_kib()
     assert talk(gateway, lambda socket: flood.receive_slowly(socket, lambda: during.append(gateway.resident_kib())), max_queue=1,
                 ping_interval=None) == count
