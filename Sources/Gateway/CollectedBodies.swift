@@ -55,7 +55,7 @@ extension ExchangeRunner {
             stage.waiting = body
             account.waiting.add(body)
         }
-        if !account.makesRoom(for: key) { giveUp(stage) }
+        if !account.makesRoom(for: 0, of: key) { giveUp(stage) }
         return stage.waiting != nil
     }
 
@@ -100,10 +100,10 @@ private final class GatheredMessage: WaitingBody {
 }
 
 extension WorkerHooks {
-    /// What counts already has grown: others make room where it is too much. False: none can.
-    func makesRoom(for key: FunctionKey) -> Bool {
+    /// Has others make room for `count` bytes more than count already, where those are too much. False: none can.
+    func makesRoom(for count: Int, of key: FunctionKey) -> Bool {
         let verdict = waiting.verdict(
-            0, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
+            count, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
         switch verdict {
         case .room: break
         case .after(let others): for body in others { body.cut() }
@@ -128,7 +128,7 @@ extension WorkerHooks {
         }
         guard held - body.counted > WaitingBodies.free else { return true }
         body.counted = held
-        guard makesRoom(for: key) else {
+        guard makesRoom(for: 0, of: key) else {
             forgetGathered(end)
             end.dropGathered()
             return false
