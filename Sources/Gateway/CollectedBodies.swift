@@ -5,7 +5,8 @@ import Rules
 import Telemetry
 
 // What bodies hold in memory for a hook: collected until all of it has arrived, and kept in case it goes on as it came. A client that
-// sends slowly would keep it for as long as it likes; so it counts for the tenant beside the bodies that its hooks made.
+// sends slowly would keep it for as long as it likes; so it counts for the tenant beside the bodies that its hooks made. Messages of
+// WebSockets are gathered in the same way.
 
 extension BodyStage {
     /// Bytes of that.
@@ -54,13 +55,7 @@ extension ExchangeRunner {
             stage.waiting = body
             account.waiting.add(body)
         }
-        switch account.waiting.verdict(0, of: tenant, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds) {
-        case .room: return true
-        case .after(let others): for body in others { body.cut() }
-        case .none:
-            worker.metrics.add(.hookBodiesRefused)
-            giveUp(stage)
-        }
+        if !account.makesRoom(for: 0, of: key) { giveUp(stage) }
         return stage.waiting != nil
     }
 
@@ -79,5 +74,70 @@ extension ExchangeRunner {
     func forgetWaiting(_ stage: BodyStage) {
         guard let body = stage.waiting.take() else { return }
         worker.hooks?.waiting.remove(body)
+    }
+}
+
+/// A message of a WebSocket of which a part has arrived: a client that never sends the rest would keep it.
+private final class GatheredMessage: WaitingBody {
+    private unowned let end: TunnelEnd
+    private unowned let hooks: WorkerHooks
+    /// As how much it was looked at last.
+    var counted = 0
+
+    init(_ end: TunnelEnd, _ hooks: WorkerHooks, tenant: String) {
+        self.end = end
+        self.hooks = hooks
+        super.init(tenant: tenant, since: hooks.worker.nowNanoseconds)
+    }
+
+    override var bytes: Int { end.gatheredBytes }
+
+    override func cut() {
+        hooks.worker.metrics.add(.hookBodiesCut)
+        hooks.forgetGathered(end)
+        end.dropGathered()
+    }
+}
+
+extension WorkerHooks {
+    /// Has others make room for `count` bytes more than count already, where those are too much. False: none can.
+    func makesRoom(for count: Int, of key: FunctionKey) -> Bool {
+        let verdict = waiting.verdict(
+            count, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
+        switch verdict {
+        case .room: break
+        case .after(let others): for body in others { body.cut() }
+        case .none:
+            worker.metrics.add(.hookBodiesRefused)
+            return false
+        }
+        return true
+    }
+
+    /// More of a message arrived, or all of it. False: it had to go, and the WebSocket with it.
+    func mayGather(_ end: TunnelEnd, for bound: BoundHook?) -> Bool {
+        let held = end.gatheredBytes
+        guard held > WaitingBodies.free, let key = bound?.shared.key else {
+            forgetGathered(end)
+            return true
+        }
+        let body = end.gathered as? GatheredMessage ?? GatheredMessage(end, self, tenant: key.placement.cordon)
+        if end.gathered == nil {
+            end.gathered = body
+            waiting.add(body)
+        }
+        guard held - body.counted > WaitingBodies.free else { return true }
+        body.counted = held
+        guard makesRoom(for: 0, of: key) else {
+            forgetGathered(end)
+            end.dropGathered()
+            return false
+        }
+        return end.gathered != nil
+    }
+
+    func forgetGathered(_ end: TunnelEnd) {
+        guard let body = end.gathered.take() else { return }
+        waiting.remove(body)
     }
 }

@@ -102,7 +102,9 @@ final class HookSocket: TunnelEnd {
             if ended { over(1006, "", clean: false, error: "the connection was lost", .hookSocketsLost) }
             return false
         }
-        switch reader.next(from: &intake) {
+        let event = reader.next(from: &intake)
+        guard worker.hooks?.mayGather(self, for: call.bound) ?? true else { return false }
+        switch event {
         case nil, .control(10, _)?: return true
         case .message(let bytes, let isText)?: give(HookMessage(bytes, isText: isText, fromClient: true))
         case .control(_, let payload)?:
@@ -127,6 +129,10 @@ final class HookSocket: TunnelEnd {
         if state == .open { frame(8, Array(payload.prefix(2))) }
         over(code, reason, clean: true, error: "", .hookSocketsClosed)
     }
+
+    override var gatheredBytes: Int { reader.held }
+
+    override func dropGathered() { clientErred(.tooBig) }
 
     private func clientErred(_ why: WebSocketClose) {
         let words = switch why {

@@ -21,6 +21,13 @@ class TunnelEnd {
     /// The client took what it was sent.
     func clientHasRoom() {}
 
+    /// Bytes of messages of which a part has arrived.
+    var gatheredBytes: Int { 0 }
+    /// Others need the room: the WebSocket ends.
+    func dropGathered() {}
+    /// Its place among what waits, where that is much.
+    final var gathered: WaitingBody?
+
     /// The exchange is over.
     func stop() {}
 
@@ -42,6 +49,7 @@ extension ExchangeRunner {
         let end = tunnelEnd
         tunnelEnd = nil
         end?.stop()
+        if let end { worker.hooks?.forgetGathered(end) }
         messageHooks.removeAll()
     }
 

@@ -120,15 +120,7 @@ extension ExchangeRunner {
     private func makesRoom(for count: Int, _ side: HookSide, of bound: BoundHook) -> Bool {
         guard let account = worker.hooks else { return true }
         let key = bound.shared.key
-        let verdict = account.waiting.verdict(
-            count, of: key.placement.cordon, atMost: key.limits.memory, all: Int(clamping: worker.overload.isolateBytes / 4), now: worker.nowNanoseconds)
-        switch verdict {
-        case .room: break
-        case .after(let others): for body in others { body.cut() }
-        case .none:
-            worker.metrics.add(.hookBodiesRefused)
-            return false
-        }
+        guard account.makesRoom(for: count, of: key) else { return false }
         guard hooks.waiting == nil, station != .idle else { return true }
         let body = ExchangeBodyWaiting(self, side, tenant: key.placement.cordon)
         account.waiting.add(body)

@@ -137,7 +137,9 @@ final class WebSocketRelay: TunnelEnd {
             if lane.ended { passEnd(lane) }
             return false
         }
-        switch lane.next() {
+        let event = lane.next()
+        guard runner.worker.hooks?.mayGather(self, for: hooks.first) ?? true else { return false }
+        switch event {
         case nil: return true
         case .message(let bytes, let isText):
             lane.message = HookMessage(bytes, isText: isText, fromClient: lane.fromClient)
@@ -149,6 +151,10 @@ final class WebSocketRelay: TunnelEnd {
         }
         return !isClosed
     }
+
+    override var gatheredBytes: Int { client.reader.held + origin.reader.held }
+
+    override func dropGathered() { close(.tooBig, "parts of messages need too much room") }
 
     private func passEnd(_ lane: Lane) {
         guard !lane.passedEnd else { return }

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from harness.waiting import wait_until
 from test_54_hook_websockets import ECHO
-from test_54_websocket_hooks import ask
+from test_54_websocket_hooks import EchoOrigin, ask
 from test_55_cordons import cordons
 
 MANY = 100
@@ -112,3 +112,56 @@ def test_one_that_loops_costs_its_own_and_no_other_tenant(start):
         return served, answers
     served, answers = asyncio.run(main())
     assert served and answers == [["one still"]] * 19
+
+
+async def begin_message(socket, size: int, rest: asyncio.Event):
+    """All of a message but its last fragment; the rest once it is told."""
+    async def fragments():
+        for _ in range(size // 50_000):
+            yield b"x" * 50_000
+        await rest.wait()
+        yield b"x"
+    try:
+        await socket.send(fragments())
+    except ConnectionClosed:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["ended by a hook", "passing a hook"])
+def test_messages_that_never_end_are_bounded_by_tenant(start, lane, kind):
+    """Each may be as large as limits.buffered_body, and there may be as many as connections."""
+    echo = EchoOrigin()
+    source = ECHO if kind == "ended by a hook" else "export default { onWebSocketMessage() {} };"
+    gateway = start(functions=f"held: {{file: hooks/held.js, tenant: held, {lane}, limits: {{cpu: 2s, memory: 32MiB}}}}", hooks={"held.js": source},
+                    sites="- {name: s, hosts: ['*'], upstream: echo, request: [{name: held, do: [{run: held}]}]}",
+                    upstreams=f"echo: {{servers: [\"http://127.0.0.1:{echo.port}\"]}}")
+
+    def shed() -> float:
+        return sum(gateway.metric("sluice_hook_bodies_shed_total", what=what) for what in ("refused", "cut"))
+
+    async def main():
+        rest = asyncio.Event()
+        sockets = [await websockets.connect(f"ws://localhost:{gateway.ports.plain}/chat", proxy=None, max_size=None) for _ in range(50)]
+        sending = [asyncio.create_task(begin_message(socket, 950_000, rest)) for socket in sockets]
+        await asyncio.to_thread(wait_until, lambda: shed() >= 15 and 20 < gateway.metric("sluice_hook_body_bytes") / (1 << 20) <= 32.1, "as much waits as may")
+        # One that sends all of its message is served: those that began long ago make room.
+        async with websockets.connect(f"ws://localhost:{gateway.ports.plain}/chat", proxy=None, max_size=None) as good:
+            assert len((await ask(good, b"y" * 900_000))[0]) == 900_000
+        rest.set()
+        await asyncio.gather(*sending)
+        answers = await asyncio.gather(*[received(socket) for socket in sockets])
+        for socket in sockets:
+            await socket.close()
+        return answers
+
+    async def received(socket):
+        try:
+            return len(await socket.recv())
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else None
+    try:
+        answers = asyncio.run(main())
+    finally:
+        echo.stop()
+    assert set(answers) == {1009, 950_001}, answers
+    wait_until(lambda: gateway.metric("sluice_hook_body_bytes") == 0, "nothing waits any more")
