@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "net.h"
 
+#include "listening.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -150,15 +152,6 @@ long sluice_peek(int fd, void *buffer, size_t length) {
 static void no_delay(int fd) {
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-void sluice_do_not_pace(int fd, const struct sockaddr_storage *address) {
-    static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
-    int within = address->ss_family == AF_INET ? ntohl(v4->sin_addr.s_addr) >> 24 == 127
-        : address->ss_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(v6) || memcmp(v6, mapped, sizeof mapped) == 0);
-    if (within) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
 int sluice_accept(int fd, struct sluice_address *peer) {

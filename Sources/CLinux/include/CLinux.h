@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "crash.h"
 #include "health.h"
+#include "listening.h"
 #include "local.h"
 #include "net.h"
 #include "resources.h"

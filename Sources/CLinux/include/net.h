@@ -42,12 +42,6 @@ int sluice_eventfd_drain(int fd);
 ssize_t sluice_recv(int fd, void *buffer, size_t length);
 ssize_t sluice_send(int fd, const void *buffer, size_t length, int more);
 ssize_t sluice_sendmsg(int fd, struct iovec *vectors, int count, int more);
-// A connection within this machine has no bottleneck and loses nothing: what the system's congestion control does beyond
-// counting (BBR paces, which cuts a large body into small segments with a timer before each) only costs. If `address` is a
-// loopback one, the socket has reno, which every kernel has and lets everybody choose. For sockets that will connect or listen
-// there: connections inherit it, and one that has begun to pace goes on with that.
-struct sockaddr_storage;
-void sluice_do_not_pace(int fd, const struct sockaddr_storage *address);
 int sluice_accept(int fd, struct sluice_address *peer);
 // Copies what the socket has received and leaves it there. Bytes, 0 at the end, or -errno.
 long sluice_peek(int fd, void *buffer, size_t length);

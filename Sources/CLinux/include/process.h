@@ -1,4 +1,4 @@
-// Processes, signals, descriptors that travel between processes, listening sockets.
+// Processes, signals, descriptors that travel between processes.
 // Every function returns 0 (or a descriptor, pid, count) or a negative errno; none touches `errno`
 // for its caller. No policy lives here.
 #ifndef SLUICE_PROCESS_H
@@ -73,17 +73,6 @@ int sluice_kind(int fd);
 int sluice_duplicate(int fd);
 // Wall clock as "2026-01-31T12:34:56.789Z" (24 characters and a NUL).
 void sluice_utc_timestamp(char out[25]);
-
-// Which step of opening a listening socket failed.
-enum sluice_listen_step {
-    SLUICE_LISTEN_PARSE = 1, SLUICE_LISTEN_SOCKET, SLUICE_LISTEN_OPTION, SLUICE_LISTEN_BIND, SLUICE_LISTEN_LISTEN
-};
-// Opens a non-blocking, close-on-exec listening TCP socket on a numeric address.
-// `shared` sets SO_REUSEPORT. IPv6 sockets are IPv6 only.
-int sluice_listen_tcp(const char *address, uint16_t port, int backlog, int shared, int *step);
-int sluice_local_port(int fd);
-// Numeric address and port of a listening TCP socket; makes it non-blocking and close-on-exec. -EINVAL for anything else.
-int sluice_listening_endpoint(int fd, char address[64], uint16_t *port);
 
 // sd_notify: sends `state` to the datagram socket `path` ("@" means abstract).
 int sluice_notify(const char *path, const char *state);
