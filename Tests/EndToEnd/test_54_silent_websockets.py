@@ -94,7 +94,8 @@ def test_a_cordon_that_is_killed_ends_them_at_once_and_nothing_else(start):
             await socket.close()
         return codes
     assert set(asyncio.run(main())) == {1011}
-    assert gateway.metric("sluice_cordon_deaths_total") == 1 and others_are_served(gateway)
+    wait_until(lambda: gateway.metric("sluice_cordon_deaths_total") == 1, "the death is counted")
+    assert others_are_served(gateway)
     wait_until(lambda: gateway.metric("sluice_hook_calls_open") == 0, "no call is left")
 
 
