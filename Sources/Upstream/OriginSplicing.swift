@@ -26,14 +26,13 @@ extension OriginConnection {
         let room = min(pipe.capacity, SplicePipe.room(taken: received &- held)) - held
         isPaused = room <= 0
         guard !isPaused else { return false }
-        moderation?.prepare(left: left)
         switch pipe.fill(from: fd, body: left, room: room) {
         case .moved(let count, let drained):
             if drained, !sawHangup { canRead = false }
             if pipe.hasExcess { keepsAlive = false }
             decoder.skipKnown(count)
             received &+= count
-            moderation?.note(count: count, left: left &- count)
+            moderation?.note(count: count)
             context.metrics.add(.splicedResponse, count)
             noteReceived()
             // Fewer than there was room for: either the socket is empty, or the pipe, which counts pages, is full.
@@ -45,7 +44,7 @@ extension OriginConnection {
         case .wouldBlock:
             if pipe.isEmpty {
                 canRead = false
-                moderation?.wait()
+                moderation?.wait(left: left)
             } else {
                 isPaused = true
             }

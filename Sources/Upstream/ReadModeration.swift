@@ -3,12 +3,12 @@ import Reactor
 /// Lets the kernel wake the worker for many bytes of a large body at a time.
 ///
 /// An origin that sends as fast as it can wakes its reader for each segment: most of what 10 MB cost are such turns and the small
-/// pieces that they move. Once `proof` bytes have come within `patience`, the socket is called readable only when `threshold`
-/// bytes wait. What comes slower than that goes on when `patience` has passed, and a body that was held up so `tolerance` times is
+/// pieces that they move. Once `proof` bytes have come within `patience`, an empty socket is called readable again only when
+/// `threshold` bytes wait, or what is left of the body. What comes slower than that goes on when `patience` has passed, and a body that was held up so `tolerance` times is
 /// read as usual from then on.
 final class ReadModeration: Timer {
     /// Bytes.
-    static let threshold = 128 << 10
+    static let threshold = 512 << 10
     /// Bytes.
     static let proof = 256 << 10
     /// Milliseconds that bytes wait for others at most.
@@ -19,7 +19,9 @@ final class ReadModeration: Timer {
     private static let mostLooks = 8
 
     private unowned let connection: OriginConnection
-    private(set) var isOn = false
+    private var isOn = false
+    /// Bytes that the kernel waits for now.
+    private var used = ReceiveThreshold.none
     /// How often bytes of this body have waited in vain.
     private var delays = 0
     /// How often the socket was found empty in a row.
@@ -41,27 +43,28 @@ final class ReadModeration: Timer {
         since = connection.context.reactor.now
     }
 
-    /// Before a read: the end of the body must not wait for bytes that are not part of it.
-    func prepare(left: Int) {
-        if isOn, left < ReadModeration.threshold { end() }
-    }
-
-    /// After a read of `count` bytes, `left` of the body being still to come.
-    func note(count: Int, left: Int) {
+    /// `count` bytes came.
+    func note(count: Int) {
         looks = 0
         guard !isOn else { return }
         counted += count
         guard counted >= ReadModeration.proof else { return }
         let isFast = connection.context.reactor.now &- since <= ReadModeration.patience
         startOver()
-        guard isFast, delays < ReadModeration.tolerance, left >= ReadModeration.threshold else { return }
-        isOn = true
-        ReceiveThreshold.set(connection.fd, Int32(ReadModeration.threshold))
+        isOn = isFast && delays < ReadModeration.tolerance
     }
 
-    /// The socket is empty.
-    func wait() {
-        if isOn { connection.context.reactor.schedule(self, after: ReadModeration.patience) }
+    /// The socket is empty, and `left` bytes of the body are to come.
+    func wait(left: Int) {
+        guard isOn else { return }
+        use(Int32(min(left, ReadModeration.threshold)))
+        connection.context.reactor.schedule(self, after: ReadModeration.patience)
+    }
+
+    private func use(_ bytes: Int32) {
+        guard bytes != used else { return }
+        used = bytes
+        ReceiveThreshold.set(connection.fd, bytes)
     }
 
     /// Back to a socket that is readable when it has a byte.
@@ -70,7 +73,7 @@ final class ReadModeration: Timer {
         isOn = false
         startOver()
         connection.context.reactor.cancel(self)
-        ReceiveThreshold.set(connection.fd, ReceiveThreshold.none)
+        use(ReceiveThreshold.none)
     }
 
     override func fire() {
