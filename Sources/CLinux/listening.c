@@ -21,10 +21,8 @@ void sluice_do_not_pace(int fd, const struct sockaddr_storage *address) {
     if (within) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
-static int failed(void) { return errno > 0 ? -errno : -EIO; }
-
 static int listen_failed(int fd, int which, int *step) {
-    int error = failed();
+    int error = -errno;
     *step = which;
     if (fd >= 0) close(fd);
     return error;
@@ -60,7 +58,7 @@ int sluice_listen_tcp(const char *address, uint16_t port, int backlog, int share
 int sluice_local_port(int fd) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return failed();
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return -errno;
     if (address.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&address)->sin_port);
     if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
     return -EAFNOSUPPORT;
@@ -70,7 +68,7 @@ int sluice_listening_endpoint(int fd, char address[64], uint16_t *port) {
     struct sockaddr_storage local;
     socklen_t length = sizeof local, size = sizeof(int);
     int listening = 0;
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) return failed();
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) return -errno;
     if (!listening || getsockname(fd, (struct sockaddr *)&local, &length) < 0) return -EINVAL;
     const void *number = NULL;
     if (local.ss_family == AF_INET) number = &((struct sockaddr_in *)&local)->sin_addr;
@@ -80,6 +78,6 @@ int sluice_listening_endpoint(int fd, char address[64], uint16_t *port) {
     if (found < 0) return found;
     sluice_do_not_pace(fd, &local);
     *port = (uint16_t)found;
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return failed();
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return -errno;
     return sluice_set_nonblocking(fd, 1);
 }

@@ -140,8 +140,9 @@ final class WorkerStores: Channel {
 
     private var wallSeconds: UInt64 { UInt64(max(worker.wallSeconds, 0)) }
 
-    private func answer(_ call: GatewayHookCall, _ ticket: HookStoreTicket, _ answer: StoreAnswer, _ namespace: OpenNamespace) {
-        tally(answer, namespace)
+    /// - Parameter namespace: nil for `caches`, whose answers are counted apart.
+    private func answer(_ call: GatewayHookCall, _ ticket: HookStoreTicket, _ answer: StoreAnswer, _ namespace: OpenNamespace?) {
+        if let namespace { tally(answer, namespace) }
         answers.append(Answer(call: call, ticket: ticket, answer: answer))
         post()
     }
@@ -161,9 +162,7 @@ final class WorkerStores: Channel {
         let tenant = call.bound?.shared.key.placement.cordon ?? ""
         if line.add(StoreQuestion(call: call, tenant: tenant, namespace: namespace, request: request), of: tenant) { return post() }
         let failure = StoreFailure(.busy, "\(StoreLine<StoreQuestion>.most) questions of this tenant wait already")
-        if let namespace { note(failure, namespace) }
-        answers.append(Answer(call: call, ticket: request.ticket, answer: .failed(failure)))
-        post()
+        answer(call, request.ticket, .failed(failure), namespace)
     }
 
     /// A cordon has taken some of what it was told.
@@ -323,7 +322,7 @@ extension WorkerStores {
 
     fileprivate func cached(_ question: StoreQuestion) -> StoreAnswer {
         let request = question.request.request
-        let answer = cache.perform(request, of: question.tenant, now: UInt64(max(worker.wallSeconds, 0)), within: cacheBytes)
+        let answer = cache.perform(request, of: question.tenant, now: wallSeconds, within: cacheBytes)
         switch (request.kind, answer) {
         case (.get, .entry): worker.metrics.add(.cacheHits)
         case (.get, _): worker.metrics.add(.cacheMisses)

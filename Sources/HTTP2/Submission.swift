@@ -97,4 +97,3 @@ extension HTTP2Session {
         hungry.append(stream)
     }
 }
-

@@ -10,11 +10,8 @@ extension OriginConnection {
         guard let exchange, self.pipe == nil, remainingKnownBody != nil, transportIsPlain, !hasBufferedBytes else { return false }
         self.pipe = pipe
         exchange.responsePipe = pipe
-        if pipe.isLarge {
-            let moderation = self.moderation ?? ReadModeration(self)
-            moderation.begin()
-            self.moderation = moderation
-        }
+        if pipe.isLarge, moderation == nil { moderation = ReadModeration(self) }
+        moderation?.begin(isLarge: pipe.isLarge)
         resumeSoon()
         return true
     }

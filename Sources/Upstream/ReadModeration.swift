@@ -4,8 +4,8 @@ import Reactor
 ///
 /// An origin that sends as fast as it can wakes its reader for each segment: most of what 10 MB cost are such turns and the small
 /// pieces that they move. Once `proof` bytes have come within `patience`, an empty socket is called readable again only when
-/// `threshold` bytes wait, or what is left of the body. What comes slower than that goes on when `patience` has passed, and a body that was held up so `tolerance` times is
-/// read as usual from then on.
+/// `threshold` bytes wait, or what is left of the body. What comes slower than that goes on when `patience` has passed, and a body
+/// that was held up so `tolerance` times is read as usual from then on.
 final class ReadModeration: Timer {
     /// Bytes.
     static let threshold = 512 << 10
@@ -32,9 +32,9 @@ final class ReadModeration: Timer {
 
     init(_ connection: OriginConnection) { self.connection = connection }
 
-    /// Another body.
-    func begin() {
-        delays = 0
+    /// Another body; one that is not large is read as usual.
+    func begin(isLarge: Bool) {
+        delays = isLarge ? 0 : ReadModeration.tolerance
         startOver()
     }
 
