@@ -33,6 +33,16 @@ extension ExchangeRunner {
         return time > 0 && (worker.nowNanoseconds &- started) / 1_000_000 + ExchangeRunner.fineness >= UInt64(time)
     }
 
+    /// What ends an answer that is under way when its call's time is up; nil when anything else cut it off. A client whose own clock is a
+    /// moment behind would take a reset for a fault of the service.
+    var lateTrailers: Trailers? {
+        guard statusSent == 200, isBeyondDeadline, response.firstIndex(of: .contentLength) == nil else { return nil }
+        var fields = Head()
+        fields.add(name: Span("grpc-status"), value: Span("4"))
+        fields.add(name: Span("grpc-message"), value: Span("deadline exceeded"))
+        return Trailers(fields)
+    }
+
     /// A "trailers only" answer: 200, the status as a field, no body.
     func deliverGRPC(_ status: Int) {
         response.status = 200

@@ -291,10 +291,12 @@ final class HTTP2ClientStream: ClientStream {
     }
 
     override func abort(_ kind: ErrorKind) {
+        let trailers = finished || tunnel != .none ? nil : runner?.lateTrailers
         release()
         finished = true
+        defer { stream?.workEnded() }
+        if let trailers { return stream?.finish(trailers: trailers.head) ?? () }
         stream?.reset(kind.side == .client ? .cancel : tunnel == .open && webSocketKey == nil ? .connectError : .internalError)
-        stream?.workEnded()
     }
 
     private func release() {

@@ -113,8 +113,22 @@ def test_a_stream_that_outlives_its_deadline_is_cut_on_both_sides(gateway, serve
         stream = client.start("POST", "/t/Begin", [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "300m")], end=False)
         client.send_body(stream, b"\0\0\0\0\0")
         client.receive_until(lambda: stream in client.finished, "it ends")
-        assert stream in client.resets and client.responses[stream].body
+        answer = client.responses[stream]
+        assert answer.body == b"\0\0\0\0\1x" and ("grpc-status", "4") in answer.trailers
     wait_until(lambda: server.resets, "the server hears of it")
+
+
+def test_a_stream_that_its_server_cuts_off_before_its_deadline_is_reset(gateway, server):
+    async def begin(stream: Stream) -> None:
+        await stream.head(200, [("content-type", "application/grpc")])
+        await stream.data(b"\0\0\0\0\1x")
+        stream.cut(8)
+
+    server.script = begin
+    with gateway.http2() as client:
+        stream = client.start("POST", "/t/Begin", [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1H")])
+        client.receive_until(lambda: stream in client.finished, "it is cut off")
+        assert stream in client.resets
 
 
 def test_a_shorter_limit_of_the_configuration_is_not_the_clients_deadline(start, server):
