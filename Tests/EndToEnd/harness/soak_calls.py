@@ -109,6 +109,10 @@ def calls(count: int, folder: Path, say: Say, workers: int = 1, connections: int
     return result
 
 
+# Seconds between two readings of resident memory.
+READING = 0.2
+
+
 class CallSoak:
     # Of all calls, those before memory is looked at.
     WARM_UP = 0.1
@@ -118,6 +122,7 @@ class CallSoak:
         self.gateway, self.script, self.count, self.connections = gateway, script, count, connections
         self.result, self.say = result, say
         self.samples: list[dict[str, float]] = []
+        self.readings: list[dict[str, float]] = []
         self.requests = 0
 
     def run(self) -> None:
@@ -140,11 +145,24 @@ class CallSoak:
         return self.gateway.metric("sluice_hook_calls_total")
 
     def load(self, seconds: int) -> None:
-        text = subprocess.run(["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "20s", "-s", self.script,
-                               f"http://127.0.0.1:{self.gateway.ports.plain}/"], capture_output=True, text=True, check=True).stdout
+        """Memory is read all the while: V8's heaps fill and empty, and a single reading says where in that they are, no more."""
+        self.readings.clear()
+        with subprocess.Popen(["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "20s", "-s", self.script,
+                               f"http://127.0.0.1:{self.gateway.ports.plain}/"], stdout=subprocess.PIPE, text=True) as wrk:
+            while True:
+                try:
+                    text = wrk.communicate(timeout=READING)[0]
+                    break
+                except subprocess.TimeoutExpired:
+                    self.readings.append({kind: self.resident(kind) for kind in ("worker", "cordon")})
+        if wrk.returncode:
+            raise subprocess.CalledProcessError(wrk.returncode, wrk.args)
         self.requests += int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
         if "Non-2xx" in text or "Socket errors" in text:
             self.result.complaints.append("answers that failed: " + "; ".join(re.findall(r".*(?:Non-2xx|Socket errors).*", text)))
+
+    def resident(self, kind: str) -> float:
+        return sum(self.gateway.resident_kib(pid) for pid in children(self.gateway, kind))
 
     def throw(self) -> None:
         with self.gateway.http1() as client:
@@ -174,8 +192,8 @@ class CallSoak:
         metrics = self.at_rest()
         return {
             "calls": sum(value for key, value in metrics.items() if key.startswith("sluice_hook_calls_total")),
-            "resident": sum(self.gateway.resident_kib(pid) for pid in children(self.gateway, "worker")),
-            "cordons": sum(self.gateway.resident_kib(pid) for pid in children(self.gateway, "cordon")),
+            "resident": statistics.median([*(each["worker"] for each in self.readings), self.resident("worker")]),
+            "cordons": statistics.median([*(each["cordon"] for each in self.readings), self.resident("cordon")]),
             "isolates": metrics["sluice_isolates_live"], "contexts": metrics["sluice_isolate_contexts"],
             "detached": metrics["sluice_isolate_contexts_detached"], "handles": metrics['sluice_isolate_bytes{part="handles"}'],
             "heap": metrics['sluice_isolate_bytes{part="heap"}'], "buffers": metrics['sluice_isolate_bytes{part="buffers"}'],
