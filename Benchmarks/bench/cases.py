@@ -41,6 +41,8 @@ class Case:
     bar: float | None = None
     against: tuple[str, ...] = ("nginx",)
     subject: str = "sluice"
+    # A second bar: at most this times the system calls alone (floor.c).
+    above_floor: float | None = None
     # Of handshakes: full or resumed, ecdsa or rsa.
     handshake: tuple[str, str] | None = None
     # Of hooks: both, request, response or async.
@@ -50,7 +52,7 @@ class Case:
 
 
 CASES = {case.name: case for case in [
-    Case("small", "100 bytes, HTTP/1.1", "/", 100, "http1", 64, bar=0.85),
+    Case("small", "100 bytes, HTTP/1.1", "/", 100, "http1", 64, contenders=(*PLAIN, "floor"), bar=0.85, above_floor=1.15),
     Case("64k", "64 KB, HTTP/1.1", "/64k", 65536, "http1", 32, bar=0.8),
     Case("10m", "10 MB, HTTP/1.1", "/10m", 10 << 20, "http1", 8, bar=0.5),
     Case("tls-small", "100 bytes, HTTP/1.1 over TLS", "/", 100, "http1-tls", 64, bar=0.8, against=("nginx", "haproxy")),

@@ -165,6 +165,10 @@ class Place:
             return [HAPROXY, "-db", "-f", str(self.write("haproxy.cfg", c.HAPROXY, **ports))]
         if name == "nghttpx":
             return [NGHTTPX, f"--conf={self.write('nghttpx.conf', c.NGHTTPX, **ports)}"]
+        if name == "floor":
+            program = self.folder / "floor-of-all"
+            subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("floor.c")], check=True)
+            return [str(program), ports["PLAIN"], self.values["ORIGIN"]]
         if name == "envoy":
             config = self.write("envoy.yaml", c.ENVOY, **ports)
             return [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]

@@ -28,8 +28,15 @@ def verdict(case: Case, turns: dict[str, list[Turn]]) -> str:
     if case.bar is None or not turns.get(case.subject) or not against:
         return ""
     best = min(against, key=lambda name: median(turns[name], "cpu"))
-    reached = ratio(turns[case.subject], turns[best])
-    return f"{case.subject} is at {reached:.2f} x {best}; the bar is {case.bar:.2f}: {'reached' if reached <= case.bar else 'missed'}"
+    lines = [measured(case, turns, best, case.bar)]
+    if case.above_floor is not None and turns.get("floor"):
+        lines.append(measured(case, turns, "floor", case.above_floor))
+    return "\n".join(lines)
+
+
+def measured(case: Case, turns: dict[str, list[Turn]], other: str, bar: float) -> str:
+    reached = ratio(turns[case.subject], turns[other])
+    return f"{case.subject} is at {reached:.2f} x {other}; the bar is {bar:.2f}: {'reached' if reached <= bar else 'missed'}"
 
 
 def table(case: Case, turns: dict[str, list[Turn]]) -> str:
