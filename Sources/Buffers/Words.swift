@@ -24,6 +24,13 @@ public struct CaselessKey: Sendable, Equatable {
     }
 }
 
+/// Where the parts of a field line lie: the offsets of its colon, of its text and of the CRLF behind that.
+public struct FieldLine {
+    public let colon: Int
+    public let value: Int
+    public let end: Int
+}
+
 /// Questions about text that are answered several bytes at a time.
 ///
 /// Heads are mostly names, targets and values in which every byte has to be looked at once; a loop over single bytes
@@ -64,6 +71,28 @@ extension Span where Element == UInt8 {
             guard let base = bytes.baseAddress else { return from }
             return unsafe from &+ sluice_end_of_name(base + from, bytes.count &- from)
         }
+    }
+
+    /// The line that begins at `from`, if it is of the form in which nearly all are sent: a name of letters, digits and `-`, a colon, one
+    /// space, text that neither begins nor ends with a blank and has no tab, CRLF. Anything else is nil: good, bad or not whole.
+    @inline(__always)
+    public func usualLine(from: Int) -> FieldLine? {
+        precondition(from >= 0 && from <= count)
+        // SAFETY: C reads the bytes from `from` to the end of the span and nothing else.
+        let line = unsafe withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return sluice_field_line() }
+            return unsafe sluice_usual_line(base, bytes.count, from)
+        }
+        return line.end == 0 ? nil : FieldLine(colon: line.colon, value: line.value, end: line.end)
+    }
+
+    /// The `caselessKey` of a name in which every byte is a letter, a digit or `-`: one bit is all that tells its capitals from the others.
+    @inline(__always)
+    public var nameKey: CaselessKey {
+        let key = exactKey
+        let small: UInt64 = 0x2020_2020_2020_2020
+        if count >= 8 { return CaselessKey(count, key.first | small, key.last | small, count > 16 ? key.middle | small : 0) }
+        return CaselessKey(count, key.first | (count >= 4 ? small : small >> 40), 0, 0)
     }
 
     /// A text of 2 to 19 bytes in lower case as three words and its length: equal keys mean equal texts without case.

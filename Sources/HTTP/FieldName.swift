@@ -85,23 +85,19 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
     }
 
     /// The known name that equals `name` without case, or `.other`.
-    public init(matching name: borrowing Span<UInt8>) {
-        guard name.count > 1, name.count <= 19 else {
-            self = .other
-            return
-        }
-        let candidate = FieldName.candidate(length: name.count, first: lowercased(name[0]), last: lowercased(name[name.count - 1]))
-        self = candidate != .other && name.caselessKey == FieldName.known.keys[Int(candidate.rawValue)] ? candidate : .other
-    }
+    public init(matching name: borrowing Span<UInt8>) { self = FieldName.find(name, lowercased) { $0.caselessKey } }
+
+    /// The same of a name in which every byte is a letter, a digit or `-`.
+    public init(matchingPlain name: borrowing Span<UInt8>) { self = FieldName.find(name, { $0 | 0x20 }, { $0.nameKey }) }
 
     /// The known name that is `name` in lower case, as HTTP/2 writes it, or `.other`: also for one with capitals.
-    public init(matchingLower name: borrowing Span<UInt8>) {
-        guard name.count > 1, name.count <= 19 else {
-            self = .other
-            return
-        }
-        let candidate = FieldName.candidate(length: name.count, first: name[0], last: name[name.count - 1])
-        self = candidate != .other && name.exactKey == FieldName.known.keys[Int(candidate.rawValue)] ? candidate : .other
+    public init(matchingLower name: borrowing Span<UInt8>) { self = FieldName.find(name, { $0 }, { $0.exactKey }) }
+
+    @inline(__always)
+    private static func find(_ name: borrowing Span<UInt8>, _ lower: (UInt8) -> UInt8, _ key: (borrowing Span<UInt8>) -> CaselessKey) -> FieldName {
+        guard name.count > 1, name.count <= 19 else { return .other }
+        let candidate = candidate(length: name.count, first: lower(name[0]), last: lower(name[name.count - 1]))
+        return candidate != .other && key(name) == known.keys[Int(candidate.rawValue)] ? candidate : .other
     }
 
     /// One value, because each lazy one is asked whether it is there at each use.

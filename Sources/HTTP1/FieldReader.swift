@@ -21,6 +21,11 @@ struct FieldReader {
         while true {
             lineStart = at
             guard at < bytes.count else { throw .incomplete }
+            if let line = bytes.usualLine(from: at), limits.breach(at: line.end, lineStart: at, startLine: false) == nil {
+                try add(FieldName(matchingPlain: bytes.extracting(at..<line.colon)), bytes, at..<line.colon, line.value..<line.end, &head)
+                at = line.end + 2
+                continue
+            }
             if bytes[at] == ASCII.carriageReturn { return try endOfLine(bytes, at) }
             let colon = try endOfName(bytes, at)
             var from = colon + 1
@@ -29,13 +34,18 @@ struct FieldReader {
             let next = try endOfLine(bytes, end)
             var to = end
             while to > from, isBlank(bytes[to - 1]) { to -= 1 }
-            guard head.fields.count < limits.fields else { throw .refused(.headTooLarge, "the head has more fields than the limit") }
-            let id = FieldName(matching: bytes.extracting(at..<colon))
-            head.appendField(
-                id, name: ByteRange(start: at, count: colon - at), value: ByteRange(start: from, count: to - from))
-            if FieldNotes.concerns(id) { try notes.note(id, bytes.extracting(from..<to)) }
+            try add(FieldName(matching: bytes.extracting(at..<colon)), bytes, at..<colon, from..<to, &head)
             at = next
         }
+    }
+
+    @inline(__always)
+    private mutating func add(
+        _ id: FieldName, _ bytes: borrowing Span<UInt8>, _ name: Range<Int>, _ value: Range<Int>, _ head: inout Head
+    ) throws(HeadStop) {
+        guard head.fields.count < limits.fields else { throw .refused(.headTooLarge, "the head has more fields than the limit") }
+        head.appendField(id, name: ByteRange(start: name.lowerBound, count: name.count), value: ByteRange(start: value.lowerBound, count: value.count))
+        if FieldNotes.concerns(id) { try notes.note(id, bytes.extracting(value)) }
     }
 
     /// The offset of the colon behind a field name that begins at `start`.

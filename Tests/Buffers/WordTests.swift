@@ -47,6 +47,44 @@ import Testing
         }
     }
 
+    /// The form of `usualLine`, one byte after the other.
+    private func plainLine(_ bytes: [UInt8]) -> [Int]? {
+        guard let colon = bytes.firstIndex(where: { !isAlphanumeric($0) && $0 != 45 }), colon > 0, bytes[colon] == 58 else { return nil }
+        guard let end = bytes.indices.dropFirst(colon + 1).first(where: { bytes[$0] < 32 || bytes[$0] == 127 }) else { return nil }
+        guard end + 1 < bytes.count, bytes[end] == 13, bytes[end + 1] == 10, end > colon + 2, bytes[colon + 1] == 32 else { return nil }
+        return bytes[colon + 2] == 32 || bytes[end - 1] == 32 ? nil : [colon, colon + 2, end]
+    }
+
+    @Test func aUsualLineIsFoundWhereItIsOne() {
+        var random = SystemRandomNumberGenerator()
+        let alphabet = Array("aZ0-_:  \tx\r\n\u{7f}".utf8) + [0x80, 0]
+        var usual = 0
+        for _ in 0..<20_000 {
+            var line = Array("Accept-Encoding: gzip, deflate\r\nHost: x".utf8)
+            line.removeSubrange(1..<Int.random(in: 1...16, using: &random))
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                line[Int.random(in: line.indices, using: &random)] = alphabet[Int.random(in: alphabet.indices, using: &random)]
+            }
+            line.removeLast(Int.random(in: 0...min(8, line.count), using: &random))
+            let found = line.span.usualLine(from: 0).map { [$0.colon, $0.value, $0.end] }
+            #expect(found == plainLine(line), "\(line)")
+            let behind = Array("\r\n".utf8) + line
+            let later = behind.span.usualLine(from: 2).map { [$0.colon - 2, $0.value - 2, $0.end - 2] }
+            #expect(later == found, "\(line) behind another")
+            usual += found == nil ? 0 : 1
+        }
+        #expect(usual > 1000)
+        let none = [UInt8]().span.usualLine(from: 0) == nil
+        #expect(none)
+    }
+
+    @Test func ofAPlainNameBothKeysAreTheSame() {
+        for text in ["te", "Te", "AGE", "Host", "4ost", "c0okie", "upgradeS", "HTTP2-Settings", "aaaaaaaaBaaaaaaaa", "Proxy-AuthorizatioN"] {
+            let bytes = Array(text.utf8)
+            #expect(bytes.span.nameKey == bytes.span.caselessKey, "\(text)")
+        }
+    }
+
     @Test func equalKeysMeanEqualTextsWithoutCase() {
         let texts = ["te", "TE", "tf", "age", "Host", "hose", "cookie", "Cookie", "upgrades", "Upgrades", "x-real-ip", "x-real-iq",
             "aaaaaaaaa", "aaaaaaaaaa", "aaaaaaaabaaaaaaa", "aaaaaaaabaaaaaaaa", "proxy-authorization", "Proxy-AuthorizatioN",

@@ -15,6 +15,22 @@ import Testing
         }
     }
 
+    /// Of letters, digits and `-` both ways in make the same, also of names that differ from a known one by a byte.
+    @Test func plainNamesAreFoundAsAnyAre() {
+        let plain = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-".utf8)
+        for name in FieldName.allCases where name != .other {
+            let text = Array(Span<UInt8>(name.text).text().utf8)
+            for index in text.indices {
+                for byte in plain {
+                    var spelling = text
+                    spelling[index] = byte
+                    let found = [FieldName(matchingPlain: spelling.span), FieldName(matching: spelling.span)]
+                    #expect(found[0] == found[1], "\(String(decoding: spelling, as: UTF8.self))")
+                }
+            }
+        }
+    }
+
     /// HTTP/2 writes names in lower case; one with capitals is not known there, and refused for them.
     @Test func inLowerCaseOnlyNamesInLowerCaseAreFound() {
         for name in FieldName.allCases where name != .other {

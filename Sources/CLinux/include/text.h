@@ -58,4 +58,21 @@ static inline size_t sluice_end_of_name(const uint8_t *bytes, size_t count) {
     return at;
 }
 
+// Where the parts of a field line lie: its colon, its text, the CR behind it.
+typedef struct {
+    size_t colon, value, end;
+} sluice_field_line;
+
+// A line as nearly all peers write them: a name of letters, digits and '-', ": ", text that neither begins nor ends with a blank, CRLF. Zeros
+// for anything else, which may be good as well, or not whole, and deserves a closer look.
+static inline sluice_field_line sluice_usual_line(const uint8_t *bytes, size_t count, size_t start) {
+    const sluice_field_line unusual = {0, 0, 0};
+    const size_t colon = start + sluice_end_of_name(bytes + start, count - start);
+    if (colon == start || count - colon < 5 || bytes[colon] != ':' || bytes[colon + 1] != ' ') return unusual;
+    const size_t value = colon + 2, end = value + sluice_first_control(bytes + value, count - value);
+    if (end == value || count - end < 2 || bytes[end] != '\r' || bytes[end + 1] != '\n') return unusual;
+    if (bytes[value] == ' ' || bytes[end - 1] == ' ') return unusual;
+    return (sluice_field_line){colon, value, end};
+}
+
 #endif
