@@ -312,6 +312,7 @@ public final class OriginConnection: OriginStream {
     }
 
     override func timeIsUp() { giveUpWaiting() }
+    override var isConnecting: Bool { state == .connecting || state == .handshaking }
 
     // MARK: The end
 

@@ -1,42 +1,35 @@
 import HTTP
 
-/// Consistent hashing: each server owns points on a ring, a key belongs to the next point. When a server comes or goes,
-/// only the keys of its own points move.
-struct HashRing {
-    /// Sorted by position.
-    private let points: [(at: UInt64, server: Int)]
-    /// Of a server with weight 1, while there are not too many in all.
-    private static let pointsEach = 160
-    private static let mostPoints = 65_536
+/// Consistent hashing by the highest random weight (rendezvous hashing): each server draws a number for each key, and the best draw
+/// has the key. A draw depends on the key and on that server alone, so when a server comes, goes or is out, only its own keys move,
+/// whatever the weights and however many there are.
+struct Rendezvous {
+    private let servers: [(key: UInt64, perWeight: Double)]
 
-    /// - Parameter servers: name and weight of each. The same names give the same ring in every worker and generation.
+    /// - Parameter servers: name and weight of each. The same names give the same choice in every worker and generation.
     init(_ servers: [(name: String, weight: Int)]) {
-        let total = servers.reduce(0) { $0 + $1.weight } * HashRing.pointsEach
-        // A server's points are its own affair: when another one leaves, no key moves between those that stay.
-        var halvings = 0
-        while total >> halvings > HashRing.mostPoints { halvings += 1 }
-        var made: [(at: UInt64, server: Int)] = []
-        for (index, server) in servers.enumerated() {
-            let share = max(1, HashRing.pointsEach * server.weight >> halvings)
-            for number in 0..<share { made.append((HashRing.hash("\(server.name)#\(number)"), index)) }
-        }
-        points = made.sorted { ($0.at, $0.server) < ($1.at, $1.server) }
+        self.servers = servers.map { (Rendezvous.hash($0.name), 1 / Double(max($0.weight, 1))) }
     }
 
-    /// The owner of `key`, or the next one on the ring that is `usable`.
+    /// The owner of `key` among those that are `usable`.
     func server(for key: UInt64, usable: (Int) -> Bool) -> Int? {
-        guard !points.isEmpty else { return nil }
-        var low = 0
-        var high = points.count
-        while low < high {
-            let middle = (low + high) / 2
-            if points[middle].at < key { low = middle + 1 } else { high = middle }
+        var best: Int?
+        var least = Double.infinity
+        for index in servers.indices {
+            let drawn = Rendezvous.drawn(BalanceKey.finish(key ^ servers[index].key)) * servers[index].perWeight
+            if drawn < least, usable(index) { (best, least) = (index, drawn) }
         }
-        for step in 0..<points.count {
-            let server = points[(low + step) % points.count].server
-            if usable(server) { return server }
-        }
-        return nil
+        return best
+    }
+
+    /// -ln(u), exponentially distributed, for an even `u` in (0, 1): of several such numbers, each divided by a weight, the least is
+    /// a server's as often as its share of the weights says. The logarithm is good to 1e-5, and the same everywhere.
+    private static func drawn(_ bits: UInt64) -> Double {
+        let even = Double(bits >> 11 | 1) * 0x1p-53
+        let ratio = (even.significand - 1) / (even.significand + 1)
+        let square = ratio * ratio
+        let mantissa = 2 * ratio * (1 + square * (1 / 3 + square * (1 / 5 + square / 7)))
+        return -(Double(even.exponent) * 0.693_147_180_559_945_3 + mantissa)
     }
 
     static func hash(_ text: String) -> UInt64 {

@@ -46,6 +46,7 @@ extension Schema {
         SchemaKey("failures", .integer(0...1_000), "Failures in a row that take a server out: resets, time limits, broken answers, statuses 502 to 504. 0: never. Default 5."),
         SchemaKey("time", .time, "For how long; as much more each time it happens again, at most 5m, and less by as much for each such time in service. Default 10s."),
         SchemaKey("max", .percent, "Share of the servers that may be out for this reason; one always may. Default 50%."),
+        SchemaKey("grpc_status", .oneOrMany(.choice(GRPCStatus.names)), "Statuses of gRPC calls that are failures too, with no message or behind the last one; `[]`: none. Default unavailable and deadline_exceeded, which stand for 503 and 504. A deadline that the client set (`grpc-timeout`) and that is over is nobody's failure."),
     ])
 
     static let retry = SchemaObject(title: "`retry`", keys: [
