@@ -251,7 +251,7 @@ final class MultiplexedStream: OriginStream {
     private func doubtConnection(_ exchange: ForwardedExchange) {
         guard opened, !headSeen, tunnel == .none, requestQueued, let connection else { return }
         let sent = exchange.originRequestSent / 1_000_000
-        guard connection.lastHeard < sent else { return }
+        guard connection.lastHeard <= sent else { return }
         if exchange.isProbe || context.reactor.now - min(sent, context.reactor.now) >= MultiplexedStream.silence { connection.retire() }
     }
     /// Milliseconds. A check that was not answered in its own time is sign enough.

@@ -143,6 +143,7 @@ public final class OriginConnection: OriginStream {
 
     private func connected() {
         canWrite = true
+        server.addresses.connected(to: address, now: context.reactor.now)
         rivals?.stop()
         rivals = nil
         if let version = server.settings.proxyProtocol, !sendProxyHeader(version) { return }
