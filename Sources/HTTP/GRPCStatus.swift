@@ -10,8 +10,9 @@ public enum GRPCStatus {
 
     public static func number(of name: String) -> Int? { names.firstIndex(of: name).map { $0 + 1 } }
 
-    /// What stands for 500 and more in HTTP: the server's fault, not the caller's.
-    public static let faults = GRPCStatusSet(2, 4, 12, 13, 14, 15)
+    /// What stands for 500 and more in HTTP, as numbers do that gRPC does not know: the server's fault, not the caller's.
+    public static func isFault(_ status: Int) -> Bool { faults.contains(status) || status > names.count }
+    private static let faults = GRPCStatusSet(2, 4, 12, 13, 14, 15)
     public static let deadlineExceeded = 4
     public static let unavailable = 14
 }

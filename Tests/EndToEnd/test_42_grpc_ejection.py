@@ -127,6 +127,8 @@ def test_the_access_log_tells_how_a_call_ended(start, certificates, origin, pair
         client.request("GET", "/plain")
     lines = wait_until(lambda: len(found := gateway.access_log()) >= 4 and found, "all are logged")
     assert [(line["status"], line.get("grpc_status")) for line in lines] == [(200, 0), (200, 14), (200, 7), (200, None)]
+    results = ("ok", "server", "client", "none")
+    wait_until(lambda: [gateway.metric("sluice_grpc_calls_total", result=each) for each in results] == [1, 1, 1, 0], "they are counted by what went wrong")
 
 
 def test_a_template_can_name_it(start, certificates, origin, pair):
