@@ -3,7 +3,7 @@ public struct RetryPolicy: Sendable, Equatable {
     public struct Conditions: OptionSet, Sendable, Hashable {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// No connection came about: nothing was sent.
+        /// No connection came about, or a stream was refused: nobody looked at what was sent.
         public static let connect = Conditions(rawValue: 1)
         /// The connection broke, or the answer was no HTTP.
         public static let reset = Conditions(rawValue: 2)

@@ -287,10 +287,12 @@ final class MultiplexedStream: OriginStream {
             server.attemptFailed(exchange)
         }
         let server = self.server
-        if phase != .responseBody, let reason = RetryReason(kind), let group = server.group,
-            group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server)
-        {
-            return group.again(exchange, than: server, for: reason, nothingSent: safe)
+        if phase != .responseBody, let group = server.group {
+            // What was refused reached nobody: another server may have it, as if no connection had come about.
+            for reason in [safe && kind == .reset ? RetryReason.connect : nil, RetryReason(kind)] {
+                guard let reason, group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server) else { continue }
+                return group.again(exchange, than: server, for: reason, nothingSent: safe)
+            }
         }
         exchange.endFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
     }

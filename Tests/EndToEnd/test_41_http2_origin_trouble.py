@@ -1,5 +1,6 @@
 """Origins whose HTTP/2 connections come and go, shut, or say nothing any more; and times that are shorter than it takes to notice."""
 import asyncio
+import json
 import struct
 import time
 from collections.abc import Iterator
@@ -62,6 +63,27 @@ def test_an_origin_that_leaves_at_every_request_is_given_up(start, origin2):
     gateway = behind(start, origin2, "timeouts: {connect: 10s, first_byte: 20s}")
     assert gateway.fetch("http1", "POST", "/", body=b"x").status == 502
     assert len(origin2.requests) == 11, "the first attempt and ten moves"
+
+
+@pytest.mark.parametrize("retry", ["", "retry: {on: [reset]}"], ids=["default", "reset"])
+def test_what_one_server_refuses_another_one_gets(start, origin2, retry):
+    """REFUSED_STREAM says that nobody looked at the request: as good as no connection, whatever its method."""
+    async def refuse(stream: Stream) -> None:
+        await stream.complete.wait()
+        stream.cut(http2.REFUSED_STREAM)
+
+    full = Origin2()
+    full.script = refuse
+    try:
+        gateway = start(upstreams=f'two:\n  servers: ["h2c://127.0.0.1:{full.port}", "h2c://127.0.0.1:{origin2.port}"]\n  {retry}\n',
+                        request="- {name: two, do: [{route: two}]}")
+        answers = [gateway.fetch("http1", "POST", "/", body=b"x" * 3_000) for _ in range(20)]
+        assert {answer.status for answer in answers} == {200}
+        assert all(json.loads(answer.body)["body_length"] == 3_000 for answer in answers)
+        wait_until(lambda: gateway.metric("sluice_upstream_ejections_total") == 1, "it is left out in the end")
+        assert len(full.requests) == 10, "each of five came twice"
+    finally:
+        full.stop()
 
 
 def allow(origin2: Origin2, streams: int) -> None:

@@ -51,7 +51,7 @@ extension Schema {
 
     static let retry = SchemaObject(title: "`retry`", keys: [
         SchemaKey("tries", .integer(1...10), "Attempts in all, the first one included. Default 2."),
-        SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect`, `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
+        SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect` (also what an HTTP/2 server refused without a look: another one gets it), `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
         SchemaKey("grpc_status", .oneOrMany(.choice(GRPCStatus.names)), "Calls of gRPC that fail at once, with this status and no message: they are repeated although each is a POST, after what `grpc-retry-pushback-ms` says, at most 1s. Default: none."),
         SchemaKey("budget", .percent, "Retries per hundred requests of the upstream, beyond a reserve of ten. Failed connections do not count. Default 20%."),
         SchemaKey("per_try", .time, "From the sent request to the first byte of its answer, for each attempt. Default: `timeouts.first_byte`."),
