@@ -92,7 +92,7 @@ final class AccessLogger {
     /// The same choice wherever the request is seen. What failed is never left out.
     private func isChosen(_ runner: ExchangeRunner) -> Bool {
         settings.sample == 100 || runner.statusSent >= 500 || runner.statusSent == 0 || runner.error != nil
-            || runner.requestID.low % 100 < UInt64(settings.sample)
+            || runner.requestID.low % 100 < UInt64(settings.sample) || runner.grpcStatus.map { GRPCStatus.isFault($0) } ?? false
     }
 
     private func writeJSON(_ runner: ExchangeRunner, _ bytesSent: Int, _ protocolVersion: HTTPVersion, _ now: UInt64) {
@@ -104,6 +104,7 @@ final class AccessLogger {
         line.field("id", id.span)
         logRequest(runner, protocolVersion)
         line.field("status", runner.statusSent)
+        if let status = runner.grpcStatus { line.field("grpc_status", status) }
         line.field("bytes_in", runner.requestBytes)
         line.field("bytes_out", bytesSent)
         line.key("duration_ms")

@@ -1,5 +1,6 @@
 import HTTP
 import Telemetry
+import Upstream
 
 /// What an exchange adds to the worker's counters.
 extension ExchangeRunner {
@@ -13,6 +14,12 @@ extension ExchangeRunner {
             default: .responses5xx
             }
         worker.metrics.add(counter)
+    }
+
+    /// How a call of gRPC ended, which the status of HTTP does not tell.
+    func countCall() {
+        guard callsGRPC else { return }
+        worker.metrics.add(grpcStatus.map { $0 == 0 ? .grpcSucceeded : GRPCStatus.isFault($0) ? .grpcFaultOfServer : .grpcFaultOfClient } ?? .grpcWithoutStatus)
     }
 
     func countFailure(_ failure: GatewayError) {

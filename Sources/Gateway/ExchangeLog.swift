@@ -14,6 +14,7 @@ extension ExchangeRunner {
         worker.metrics.add(.forwardedResponse, bytesSent)
         worker.metrics.subtract(.requestsActive)
         let microseconds = (now &- started) / 1000
+        countCall()
         worker.metrics.observe(.requestDuration, microseconds: microseconds)
         if let developer = worker.developer { developer.ended(self, microseconds: microseconds) }
         if let generation {

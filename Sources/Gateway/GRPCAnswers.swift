@@ -12,6 +12,9 @@ extension ExchangeRunner {
     /// What a rule or a hook answered is an error, and does not speak gRPC itself.
     var isForeignToGRPC: Bool { answersGRPC && response.status >= 400 && response.firstIndex(named: Span("grpc-status")) == nil }
 
+    /// How a call of gRPC ended; nil: it is none, or was cut before anybody said.
+    var grpcStatus: Int? { callsGRPC ? response.grpcStatus ?? responseTrailers?.head.grpcStatus : nil }
+
     /// Milliseconds after which the client awaits no answer any more (`grpc-timeout`); 0 is never.
     private var callTime: Int { answersGRPC ? request.grpcTimeout : 0 }
 
@@ -22,6 +25,7 @@ extension ExchangeRunner {
         let left = max(1, time - Int(clamping: (worker.nowNanoseconds &- started) / 1_000_000))
         let upstreams = generation?.configuration.upstreams ?? []
         let configured = attemptTimes.total > 0 || !upstreams.indices.contains(upstream) ? attemptTimes.total : upstreams[upstream].timeouts.total
+        attemptTimes.totalIsClients = configured == 0 || left < configured
         attemptTimes.total = configured > 0 ? min(configured, left) : left
     }
 

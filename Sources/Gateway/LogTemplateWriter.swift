@@ -111,6 +111,7 @@ final class LogTemplateWriter {
         case .timeUTC: time(runner.startedWall) { $0.internet }
         case .timeCLF: time(runner.startedWall) { $0.commonLog }
         case .status: number(runner.statusSent)
+        case .grpcStatus: if let status = runner.grpcStatus { number(status) } else { none() }
         case .bytesIn: number(runner.requestBytes)
         case .bytesOut: number(bytesSent)
         case .duration: milliseconds((now &- runner.started) / 1000)

@@ -77,6 +77,7 @@ extension UpstreamSettings {
         ejection.failures = upstream.ejection.failures
         ejection.time = UInt64(upstream.ejection.time)
         ejection.maximumPercent = upstream.ejection.maximumPercent
+        ejection.grpcStatuses = upstream.ejection.grpcStatuses
         slowStart = UInt64(upstream.slowStart)
         panicPercent = upstream.panicPercent
         maximumWaiting = upstream.maximumWaiting

@@ -45,6 +45,8 @@ struct SpanWriter: ~Copyable {
         let client = runner.client.address.append(to: &address)
         json.attribute("client.address", of: address, client)
         if runner.statusSent > 0 { json.attribute("http.response.status_code", runner.statusSent) }
+        let call = runner.grpcStatus
+        if let call { json.attribute("rpc.grpc.status_code", call) }
         json.attribute("sluice.request_id", runner.requestID.text)
         if !site.isEmpty { json.attribute("sluice.site", site) }
         if let generation = runner.generation, !runner.matchedRules.isEmpty {
@@ -52,7 +54,7 @@ struct SpanWriter: ~Copyable {
         }
         if let error = runner.error { json.attribute("error.type", error.kind.name) }
         json.endArray()
-        endStatus(isError: runner.statusSent >= 500 || runner.statusSent == 0, &json)
+        endStatus(isError: runner.statusSent >= 500 || runner.statusSent == 0 || call.map { GRPCStatus.isFault($0) } ?? false, &json)
     }
 
     /// The first exchange of a connection tells of its handshake.

@@ -3,7 +3,7 @@ public struct RetryPolicy: Sendable, Equatable {
     public struct Conditions: OptionSet, Sendable, Hashable {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// No connection came about: nothing was sent.
+        /// No connection came about, or a stream was refused: nobody looked at what was sent.
         public static let connect = Conditions(rawValue: 1)
         /// The connection broke, or the answer was no HTTP.
         public static let reset = Conditions(rawValue: 2)
@@ -16,8 +16,8 @@ public struct RetryPolicy: Sendable, Equatable {
     public var conditions: Conditions = .connect
     /// One bit per status from 400 to 599.
     private var statuses = SIMD4<UInt64>()
-    /// One bit per status of gRPC.
-    private var grpcStatuses: UInt32 = 0
+    /// Statuses of gRPC that are a reason, in an answer that has nothing else.
+    public var grpcStatuses = GRPCStatusSet()
     /// Retries per hundred requests, beyond a small reserve.
     public var budget = 20
     /// Milliseconds from the sent request to the first byte of its answer, for each attempt; 0 is the upstream's own.
@@ -39,18 +39,8 @@ public struct RetryPolicy: Sendable, Equatable {
         return statuses[(status - 400) >> 6] >> UInt64((status - 400) & 63) & 1 == 1
     }
 
-    public mutating func add(grpcStatus: Int) {
-        guard (1...16).contains(grpcStatus) else { return }
-        grpcStatuses |= 1 << UInt32(grpcStatus)
-    }
-
-    public func covers(grpcStatus: Int) -> Bool { (1...16).contains(grpcStatus) && grpcStatuses >> UInt32(grpcStatus) & 1 == 1 }
-
-    /// Some status of gRPC is a reason.
-    public var coversGRPC: Bool { grpcStatuses != 0 }
-
     /// More than a connection that did not come about may be repeated: the request's body is worth keeping.
-    public var repeatsSentRequests: Bool { tries > 1 && (conditions != .connect || statuses != SIMD4() || coversGRPC) }
+    public var repeatsSentRequests: Bool { tries > 1 && (conditions != .connect || statuses != SIMD4() || !grpcStatuses.isEmpty) }
 }
 
 /// Times that a rule sets for one exchange, in milliseconds; 0 leaves the upstream's.
@@ -60,6 +50,8 @@ public struct AttemptTimes: Sendable, Equatable {
     public var idle = 0
     /// From the request's way to the origin until its answer is complete.
     public var total = 0
+    /// `total` is what the client said it would wait: that it is over is no failure of the origin's.
+    public var totalIsClients = false
 
     public init() {}
 }

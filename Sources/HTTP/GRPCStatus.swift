@@ -9,6 +9,30 @@ public enum GRPCStatus {
     ]
 
     public static func number(of name: String) -> Int? { names.firstIndex(of: name).map { $0 + 1 } }
+
+    /// What stands for 500 and more in HTTP, as numbers do that gRPC does not know: the server's fault, not the caller's.
+    public static func isFault(_ status: Int) -> Bool { faults.contains(status) || status > names.count }
+    private static let faults = GRPCStatusSet(2, 4, 12, 13, 14, 15)
+    public static let deadlineExceeded = 4
+    public static let unavailable = 14
+}
+
+/// Some of these statuses.
+public struct GRPCStatusSet: Sendable, Equatable {
+    /// One bit per status.
+    private var bits: UInt32 = 0
+
+    public init() {}
+
+    public init(_ statuses: Int...) { for status in statuses { insert(status) } }
+
+    public var isEmpty: Bool { bits == 0 }
+
+    public mutating func insert(_ status: Int) {
+        if (1...16).contains(status) { bits |= 1 << UInt32(status) }
+    }
+
+    public func contains(_ status: Int) -> Bool { (1...16).contains(status) && bits >> UInt32(status) & 1 == 1 }
 }
 
 /// What a server of gRPC asks of those who repeat its calls (`grpc-retry-pushback-ms`, gRFC A6).
@@ -26,6 +50,12 @@ extension Head {
     public var grpcStatus: Int? {
         guard let index = firstIndex(named: Span("grpc-status")) else { return nil }
         return bytes(fields[index].value).decimal()
+    }
+
+    /// How often a call says that it was tried before; 0 where it does not.
+    public var grpcPreviousAttempts: Int {
+        guard let index = firstIndex(named: Span("grpc-previous-rpc-attempts")) else { return 0 }
+        return bytes(fields[index].value).decimal() ?? 0
     }
 
     public var grpcPushback: GRPCPushback {

@@ -13,7 +13,7 @@ public import HTTP
 
     /// The origin's SETTINGS have been seen.
     public fileprivate(set) final var hasSettings = false
-    /// `hasSettings` became true: `capacity` may have grown.
+    /// SETTINGS came, the first (`hasSettings` is true) or others: `capacity` may have grown.
     open func settingsArrived() {}
 
     /// The origin begins to end the connection; `isGoingAway` is true.
@@ -145,7 +145,7 @@ extension HTTP2Session {
     func originFrame(_ type: UInt32, _ flags: UInt8) {
         guard role == .client, let session = self as? HTTP2OriginSession else { return }
         if type == NGHTTP2_GOAWAY.rawValue { return session.goAwayReceived() }
-        guard type == NGHTTP2_SETTINGS.rawValue, flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0, !session.hasSettings else { return }
+        guard type == NGHTTP2_SETTINGS.rawValue, flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 else { return }
         session.hasSettings = true
         session.settingsArrived()
     }

@@ -12,6 +12,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case responsesNone
     case errorsClient, errorsOrigin, errorsGateway
     case tunnelsOpened, tunnelsActive
+    /// Calls of gRPC by what their own status says: the status of HTTP is 200 in any case.
+    case grpcSucceeded, grpcFaultOfClient, grpcFaultOfServer, grpcWithoutStatus
 
     // Client connections
     case connectionsAcceptedPlain, connectionsAcceptedTLS

@@ -57,6 +57,9 @@ extension Counter {
                 [(.errorsClient, "client"), (.errorsOrigin, "origin"), (.errorsGateway, "gateway")])
             + one(.tunnelsOpened, "tunnels_total", .counter, "Upgraded connections (WebSocket) passed through.")
             + one(.tunnelsActive, "tunnels_active", .gauge, "Upgraded connections open now.")
+            + series(
+                "grpc_calls_total", .counter, "Calls of gRPC, by what their status says: `server` is what stands for 500 and more, `none` was cut.", "result",
+                [(.grpcSucceeded, "ok"), (.grpcFaultOfClient, "client"), (.grpcFaultOfServer, "server"), (.grpcWithoutStatus, "none")])
     }
 
     private static var connections: [CounterSeries] {

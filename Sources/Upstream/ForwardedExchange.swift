@@ -96,6 +96,8 @@ open class ForwardedExchange: Exchange {
     private var replayBytes = 0
     /// The one retry after a stale connection is used up.
     final var retriedStale = false
+    /// Connections that went away before they had looked at it.
+    final var moves = 0
 
     /// Both ends of the client's connection, for the PROXY protocol; nil when there is no client.
     open var clientAddresses: ProxyHeader.Addresses? { nil }
@@ -159,9 +161,10 @@ open class ForwardedExchange: Exchange {
         let policy = retry ?? group.settings.retry
         tries = 1
         retriedStale = false
+        moves = 0
         lostBody = false
         replayBytes = policy.bodyBytes
-        repeatsGRPC = policy.coversGRPC && request.isGRPC
+        repeatsGRPC = !policy.grpcStatuses.isEmpty && request.isGRPC
         keepsBody = policy.repeatsSentRequests || policy.tries > 1 && group.mayMultiplex
         times = group.times.with(attemptTimes, perTry: policy.perTry)
         guard times.total > 0 else { return }
@@ -220,6 +223,7 @@ open class ForwardedExchange: Exchange {
     fileprivate final func totalTimeIsUp() {
         guard originStream != nil || waitingAt != nil || pause != nil, !isTunnel else { return }
         let headSeen = origin.firstByte != 0 && response.status >= 200
+        if !headSeen { originStream?.isOverdue() }
         cancelOrigin()
         endFailed(GatewayError(
             headSeen ? .idleTimeout : .firstByteTimeout, in: headSeen ? .responseBody : .responseHead, note: "not complete within \(times.total) ms"))

@@ -1,3 +1,4 @@
+import Buffers
 import HTTP
 import Reactor
 
@@ -9,6 +10,41 @@ extension ForwardedExchange {
         if head.status >= 400 { return .status(head.status) }
         guard repeatsGRPC, isWhole, let status = head.grpcStatus else { return nil }
         return .grpc(status, head.grpcPushback)
+    }
+
+    /// How a call ended is told by a status of gRPC's own, in a head that says 200.
+    public final var callsGRPC: Bool { request.method == .post && request.isGRPC }
+
+    /// Tells the server how often the call was tried before (gRFC A6), on top of what a client that repeats it itself says.
+    /// Attempts that reached no server are not among them.
+    func countAttempt() {
+        let count = Array(String(min(request.grpcPreviousAttempts, ForwardedExchange.mostAttempts) + 1).utf8)
+        request.set(name: Span("grpc-previous-rpc-attempts"), value: count.span)
+    }
+    private static let mostAttempts = 999
+
+    /// The client's own deadline is over, or will be in a moment: whoever tells of it is not at fault.
+    fileprivate var isPastDeadline: Bool { attemptTimes.totalIsClients && !hasTime(for: 20) }
+}
+
+extension Server {
+    /// What a status of gRPC says of the server that sent it.
+    func answered(grpcStatus status: Int, _ exchange: ForwardedExchange) {
+        guard settings.ejection.grpcStatuses.contains(status) else { return health.answered() }
+        if status == GRPCStatus.deadlineExceeded, exchange.isPastDeadline { return }
+        attemptFailed(exchange)
+    }
+
+    /// The answer is complete; of a call of gRPC its trailers say how it went.
+    @inline(__always)
+    func answeredWholly(_ exchange: ForwardedExchange) {
+        guard exchange.callsGRPC else { return }
+        judge(exchange)
+    }
+
+    private func judge(_ exchange: ForwardedExchange) {
+        guard !exchange.isProbe, exchange.response.status == 200, let status = exchange.responseTrailers?.head.grpcStatus else { return }
+        answered(grpcStatus: status, exchange)
     }
 }
 
@@ -37,6 +73,6 @@ final class RetryPause: Timer {
         guard let exchange else { return }
         self.exchange = nil
         exchange.restIsOver()
-        group.again(exchange, than: failed)
+        group.askAgain(exchange, than: failed)
     }
 }

@@ -253,7 +253,7 @@ final class OriginSession: HTTP2OriginSession {
 
     override func outputWanted() { connection?.flushSoon() }
 
-    /// Until now one exchange at a time was all that is sure to be welcome.
+    /// Until the first ones one exchange at a time was all that is sure to be welcome; later ones may allow more again.
     override func settingsArrived() { connection?.server.roomAppeared() }
 
     override func goingAway() { connection?.retire() }

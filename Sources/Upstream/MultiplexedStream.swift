@@ -148,7 +148,7 @@ final class MultiplexedStream: OriginStream {
         guard let exchange else { return }
         headSeen = true
         exchange.originFirstByte = context.reactor.nowNanoseconds
-        server.answered(wire.head.status, exchange)
+        server.answered(wire.head, exchange)
         if wire.head.status >= 400 || exchange.repeatsGRPC, repeats(exchange, endOfStream) { return }
         exchange.attemptsEnded()
         swap(&exchange.response, &wire.head)
@@ -184,7 +184,7 @@ final class MultiplexedStream: OriginStream {
         let whole = endOfStream && requestQueued
         detach()
         if !whole { wire.reset(.cancel) }
-        group.again(exchange, than: server, for: reason)
+        group.again(exchange, than: server, for: reason, nothingSent: false)
         return true
     }
 
@@ -223,6 +223,7 @@ final class MultiplexedStream: OriginStream {
         guard let exchange else { return }
         if tunnel == .open { return tunnelEnded(exchange, isOver: requestQueued) }
         exchange.responseTrailers = Trailers(trailers)
+        server.answeredWholly(exchange)
         responseEnded(exchange)
         exchange.originBodyArrived()
     }
@@ -239,10 +240,22 @@ final class MultiplexedStream: OriginStream {
     // MARK: The end
 
     public override func cancel() {
-        guard exchange != nil else { return }
+        guard let exchange else { return }
+        doubtConnection(exchange)
         detach()
         letGo()
     }
+
+    /// Clients and rules may wait for less than our own limits, and the kernel takes many minutes to find out that nobody is at the
+    /// other end any more: a connection that said nothing at all while a request waited on it serves no further ones.
+    private func doubtConnection(_ exchange: ForwardedExchange) {
+        guard opened, !headSeen, tunnel == .none, requestQueued, let connection else { return }
+        let sent = exchange.originRequestSent / 1_000_000
+        guard connection.lastHeard <= sent else { return }
+        if exchange.isProbe || context.reactor.now - min(sent, context.reactor.now) >= MultiplexedStream.silence { connection.retire() }
+    }
+    /// Milliseconds. A check that was not answered in its own time is sign enough.
+    private static let silence: UInt64 = 1_000
 
     /// Ends the stream where it was begun; one that was not can be used again at once.
     private func letGo() {
@@ -274,10 +287,12 @@ final class MultiplexedStream: OriginStream {
             server.attemptFailed(exchange)
         }
         let server = self.server
-        if phase != .responseBody, let reason = RetryReason(kind), let group = server.group,
-            group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server)
-        {
-            return group.again(exchange, than: server)
+        if phase != .responseBody, let group = server.group {
+            // What was refused reached nobody: another server may have it, as if no connection had come about.
+            for reason in [safe && kind == .reset ? RetryReason.connect : nil, RetryReason(kind)] {
+                guard let reason, group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server) else { continue }
+                return group.again(exchange, than: server, for: reason, nothingSent: safe)
+            }
         }
         exchange.endFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
     }
@@ -307,7 +322,7 @@ final class MultiplexedStream: OriginStream {
         if tunnel == .open { return tunnelEnded(exchange, isOver: true) }
         let lost = connection.fd < 0
         if mayRepeat(exchange, code, lost: lost, connection) {
-            exchange.retriedStale = true
+            if isLeftBehind(code, connection) { exchange.moves += 1 } else { exchange.retriedStale = true }
             context.metrics.add(.upstreamRetries)
             return moveToFresh(exchange)
         }
@@ -319,10 +334,19 @@ final class MultiplexedStream: OriginStream {
 
     /// True when the origin cannot have acted on the request, or may act on it twice (RFC 9113 section 8.7).
     private func mayRepeat(_ exchange: ForwardedExchange, _ code: HTTP2ErrorCode, lost: Bool, _ connection: MultiplexedConnection) -> Bool {
-        guard !headSeen, !exchange.retriedStale else { return false }
+        guard !headSeen else { return false }
+        if isLeftBehind(code, connection) { return exchange.bodyIsReplayable && exchange.moves < MultiplexedStream.mostMoves }
+        guard !exchange.retriedStale else { return false }
         if code == .refusedStream { return exchange.bodyIsReplayable }
         return bodyBytes == 0 && lost && connection.served > 1 && exchange.request.method.isIdempotent && exchange.request.body == .none
     }
+
+    /// Above the last stream of a GOAWAY. An origin that gives each connection so many requests says so again and again, and means
+    /// nobody: a burst may meet it several times.
+    private func isLeftBehind(_ code: HTTP2ErrorCode, _ connection: MultiplexedConnection) -> Bool {
+        code == .refusedStream && connection.session.isGoingAway
+    }
+    private static let mostMoves = 10
 
     private func moveToFresh(_ exchange: ForwardedExchange) {
         let server = self.server

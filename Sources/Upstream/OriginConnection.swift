@@ -143,6 +143,7 @@ public final class OriginConnection: OriginStream {
 
     private func connected() {
         canWrite = true
+        server.addresses.connected(to: address, now: context.reactor.now)
         rivals?.stop()
         rivals = nil
         if let version = server.settings.proxyProtocol, !sendProxyHeader(version) { return }
@@ -312,6 +313,7 @@ public final class OriginConnection: OriginStream {
     }
 
     override func timeIsUp() { giveUpWaiting() }
+    override var isConnecting: Bool { state == .connecting || state == .handshaking }
 
     // MARK: The end
 

@@ -68,7 +68,7 @@ extension OriginConnection {
         if phase != .responseBody, let reason = RetryReason(kind), let group = server.group,
             group.mayTryAgain(exchange, reason, nothingSent: safe, failed: server)
         {
-            return group.again(exchange, than: server)
+            return group.again(exchange, than: server, for: reason, nothingSent: safe)
         }
         exchange.endFailed(GatewayError(kind, in: phase, retrySafe: safe, note: "\(server.label): \(why)"))
     }

@@ -93,7 +93,7 @@ extension OriginConnection {
             if self.exchange === exchange { fail(.reset, in: .responseHead, "the origin closed the connection inside a response body") }
             return false
         }
-        server.answered(status, exchange)
+        server.answered(exchange.response, exchange)
         if status >= 400 || exchange.repeatsGRPC, repeats(exchange) { return false }
         exchange.attemptsEnded()
         state = .body
@@ -134,7 +134,7 @@ extension OriginConnection {
         detach()
         if clean { server.giveBack(self) } else { close() }
         exchange.response.reset()
-        group.again(exchange, than: server, for: reason)
+        group.again(exchange, than: server, for: reason, nothingSent: false)
         return true
     }
 
@@ -190,6 +190,7 @@ extension OriginConnection {
             input.consume(consumed)
             exchange.responseTrailers = Trailers(context.trailers)
             context.trailers.reset()
+            server.answeredWholly(exchange)
             bodyEnded(exchange)
             exchange.originBodyArrived()
             return false

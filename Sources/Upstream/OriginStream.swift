@@ -74,6 +74,17 @@ public class OriginStream: Channel {
     func lookAgain() {}
     func timeIsUp() {}
 
+    /// The time for the whole exchange is over, and no answer has begun: who has all of the request and owes it is at fault,
+    /// unless the time was the client's choice.
+    final func isOverdue() {
+        guard let exchange, !exchange.attemptTimes.totalIsClients, exchange.requestBodyEnded, exchange.requestBody.isEmpty else { return }
+        context.metrics.count(failure: .firstByteTimeout)
+        if isConnecting { server.connectFailed() } else { server.attemptFailed(exchange) }
+    }
+
+    /// No connection has come about yet.
+    var isConnecting: Bool { false }
+
     // MARK: Attaching
 
     /// From now on this works for `exchange`.

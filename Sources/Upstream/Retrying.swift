@@ -25,7 +25,7 @@ enum RetryReason {
         case .reset: policy.conditions.contains(.reset)
         case .timeout: policy.conditions.contains(.timeout)
         case .status(let status): policy.covers(status: status)
-        case .grpc(let status, _): policy.covers(grpcStatus: status)
+        case .grpc(let status, _): policy.grpcStatuses.contains(status)
         }
     }
 
@@ -88,9 +88,15 @@ extension ServerGroup {
         return true
     }
 
+    /// What `mayTryAgain` agreed to, at once or after the pause that the server asks for.
+    func again(_ exchange: ForwardedExchange, than failed: Server, for reason: RetryReason, nothingSent: Bool) {
+        if !nothingSent, exchange.callsGRPC { exchange.countAttempt() }
+        if let pause = reason.pause, pause > 0 { return exchange.rest(RetryPause(exchange, failed, self), pause, context.reactor) }
+        askAgain(exchange, than: failed)
+    }
+
     /// Sends the exchange to another server, or to the same one where it is the only one.
-    func again(_ exchange: ForwardedExchange, than failed: Server, for reason: RetryReason? = nil) {
-        if let pause = reason?.pause, pause > 0 { return exchange.rest(RetryPause(exchange, failed, self), pause, context.reactor) }
+    func askAgain(_ exchange: ForwardedExchange, than failed: Server) {
         exchange.tries += 1
         exchange.rewindBody()
         context.metrics.add(.upstreamRetries)
@@ -103,9 +109,12 @@ extension ServerGroup {
 extension Server {
     // MARK: What answers say of a server
 
-    func answered(_ status: Int, _ exchange: ForwardedExchange) {
-        if (502...504).contains(status) { return attemptFailed(exchange) }
-        if !exchange.isProbe { health.answered() }
+    func answered(_ head: borrowing Head, _ exchange: ForwardedExchange) {
+        if (502...504).contains(head.status) { return attemptFailed(exchange) }
+        guard !exchange.isProbe else { return }
+        guard head.status == 200, exchange.callsGRPC else { return health.answered() }
+        // Without one here it follows behind the messages: `answeredWholly`.
+        if let status = head.grpcStatus { answered(grpcStatus: status, exchange) }
     }
 
     /// An attempt failed by the server's fault.

@@ -63,7 +63,7 @@ final class Server: Channel {
         // A Unix socket needs no address: one that stands for it.
         addresses = ServerAddresses(host: address.path == nil ? address.host : "0.0.0.0", port: address.port)
         cookieText = settings.sticky == nil ? "" : StickyCookies.value(of: address.path ?? "\(address.host):\(address.port)", settings.stickyKey)
-        cookieKey = HashRing.hash(cookieText)
+        cookieKey = Rendezvous.hash(cookieText)
         shared = context.board.map { $0.entry(key: Server.healthKey(address, settings), now: context.reactor.now) }
         super.init(fd: -1)
         timer.server = self
@@ -196,7 +196,9 @@ final class Server: Channel {
     /// No connection came about: another server once, then the exchange is told, at the end of the turn.
     func giveUp(_ exchange: ForwardedExchange, _ kind: ErrorKind, _ why: String) {
         context.metrics.count(failure: kind)
-        if let group, group.mayTryAgain(exchange, .connect, nothingSent: true, failed: self) { return group.again(exchange, than: self) }
+        if let group, group.mayTryAgain(exchange, .connect, nothingSent: true, failed: self) {
+            return group.again(exchange, than: self, for: .connect, nothingSent: true)
+        }
         exchange.waitingAt = self
         failed.append((exchange, GatewayError(kind, in: .connect, retrySafe: true, note: "\(label): \(why)")))
         context.reactor.later(self)
@@ -313,6 +315,8 @@ final class Server: Channel {
     func connectSucceeded(multiplexed: Bool) {
         speaksHTTP2 = multiplexed || settings.wire(of: address) == .http2
         health.connected()
+        // Those who counted on its streams need connections of their own.
+        if !multiplexed, !waiting.isEmpty { context.reactor.later(self) }
     }
 
     func connectFailed() { health.connectFailed(now: context.reactor.now) }

@@ -22,6 +22,8 @@ struct ServerAddresses {
     private var overtaken: [(address: ServerAddress, until: UInt64)] = []
     /// One that answers nothing would cost each new connection a quarter of a second. Milliseconds.
     static let lastFor: UInt64 = 60_000
+    /// Until when connections to targets of a later priority may serve; 0: none came about lately.
+    private var reserveUntil: UInt64 = 0
     private let isLiteral: Bool
     private var askAt: UInt64 = 0
     private(set) var isAsking = false
@@ -91,13 +93,24 @@ struct ServerAddresses {
         weights.swapAt(0, chosen)
     }
 
-    /// Some connection may be to an address that is not the server's any more.
-    func mayHaveDepartures(now: UInt64) -> Bool { departing.contains { $0.until <= now } }
+    /// A connection came about. To a target of a later priority it serves for a while, and then those before it are tried again: they
+    /// may be back (RFC 2782), and connections that are always busy would never find out.
+    mutating func connected(to address: ServerAddress, now: UInt64) {
+        if isReserve(address), reserveUntil <= now { reserveUntil = now + ServerAddresses.lastFor }
+    }
 
-    mutating func forgetDepartures(now: UInt64) { departing.removeAll { $0.until <= now } }
+    private func isReserve(_ address: ServerAddress) -> Bool { !weights.isEmpty && !known.prefix(weights.count).contains(address) }
+
+    /// Some connection may be to an address that is not the server's any more, or to one that has served long enough.
+    func mayHaveDepartures(now: UInt64) -> Bool { departing.contains { $0.until <= now } || reserveUntil > 0 && reserveUntil <= now }
+
+    mutating func forgetDepartures(now: UInt64) {
+        departing.removeAll { $0.until <= now }
+        if reserveUntil <= now { reserveUntil = 0 }
+    }
 
     /// Connections to this address may serve.
     func serves(_ address: ServerAddress, now: UInt64) -> Bool {
-        isLiteral || known.contains(address) || departing.contains { $0.address == address && $0.until > now }
+        isLiteral || known.contains(address) && (now < reserveUntil || !isReserve(address)) || departing.contains { $0.address == address && $0.until > now }
     }
 }

@@ -31,7 +31,7 @@ final class ServerGroup {
     let servers: [Server]
     let context: OriginContext
     var budget = RetryBudget()
-    private let ring: HashRing?
+    private let owners: Rendezvous?
 
     init(_ settings: UpstreamSettings, _ context: OriginContext) throws(TLSConfigurationError) {
         self.settings = settings
@@ -44,7 +44,7 @@ final class ServerGroup {
             made.append(Server(index, address, settings, address.secure ? tls : nil, context))
         }
         servers = made
-        ring = settings.balance == .hash ? HashRing(made.map { ($0.name, $0.address.weight) }) : nil
+        owners = settings.balance == .hash ? Rendezvous(made.map { ($0.name, $0.address.weight) }) : nil
         for server in servers { server.group = self }
     }
 
@@ -79,8 +79,8 @@ final class ServerGroup {
         case .roundRobin: return nextInTurn(now, failed)
         case .leastRequests: return lessBusy(now, failed)
         case .hash:
-            guard let key = exchange.balanceKey, let ring else { return drawn(now, failed) }
-            return ring.server(for: key) { isUsable(servers[$0], now, failed) }.map { servers[$0] }
+            guard let key = exchange.balanceKey, let owners else { return drawn(now, failed) }
+            return owners.server(for: key) { isUsable(servers[$0], now, failed) }.map { servers[$0] }
         }
     }
 

@@ -1,3 +1,5 @@
+public import HTTP
+
 /// How one server fares: what active checks and its own answers say. Outlives reloads that leave the server alone.
 ///
 /// Decides only; nothing here does I/O. Times are monotonic milliseconds.
@@ -123,12 +125,14 @@ public struct HealthSettings: Sendable, Equatable {
 
 /// When a server is left out for what its own answers show.
 public struct EjectionSettings: Sendable, Equatable {
-    /// Failures in a row: resets, time limits, broken answers, statuses 502 to 504. 0 never ejects.
+    /// Failures in a row: resets, time limits, broken answers, statuses 502 to 504 and `grpcStatuses`. 0 never ejects.
     public var failures = 5
     /// Milliseconds, and as much more each time.
     public var time: UInt64 = 10_000
     /// Percent of a group's servers that may be ejected at once; one always may.
     public var maximumPercent = 50
+    /// Statuses of gRPC that are failures, wherever they stand in an answer.
+    public var grpcStatuses = GRPCStatusSet(GRPCStatus.deadlineExceeded, GRPCStatus.unavailable)
 
     public init() {}
 }

@@ -7,7 +7,7 @@ extension Server {
     static func healthKey(_ address: UpstreamSettings.Server, _ settings: UpstreamSettings) -> UInt64 {
         let place = address.path ?? "\(address.host):\(address.port)"
         let check = settings.health.map { "\($0)" } ?? "-"
-        return max(HashRing.hash("\(settings.name) \(place) \(address.secure) \(check)"), 1)
+        return max(Rendezvous.hash("\(settings.name) \(place) \(address.secure) \(check)"), 1)
     }
 
     /// Takes over what other workers found out meanwhile.

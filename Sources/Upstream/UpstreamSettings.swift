@@ -58,7 +58,7 @@ public struct UpstreamSettings: Sendable {
         /// The one of two random servers with fewer running requests.
         case leastRequests
         case random
-        /// By `exchange.balanceKey`, on a ring; at random where an exchange has none.
+        /// By `exchange.balanceKey` (`Rendezvous`); at random where an exchange has none.
         case hash
     }
     public var balance = Balance.roundRobin

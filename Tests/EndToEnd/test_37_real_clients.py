@@ -18,7 +18,7 @@ BODY = PATTERN * 8
 
 @pytest.fixture(scope="module")
 def gateway(start_shared):
-    return start_shared()
+    return start_shared(workers=2)
 
 
 def run(*command: object, stdin: bytes | None = None, seconds: int = 120) -> bytes:
@@ -158,7 +158,19 @@ def test_chromium(gateway):
     assert any(line["path"] == "/seen-by-a-browser" and line["protocol"] == "HTTP/2" for line in gateway.access_log())
 
 
-# Scanners
+# Scanners: scripts/test --e2e -k "sslyze or testssl"
+
+def grade(found: dict) -> str:
+    """That of SSL Labs (SSL Server Rating Guide 2009q), as far as a certificate of one's own goes: A from 80 points on."""
+    worst = min((points for name, points in (("ssl_2_0", 0), ("ssl_3_0", 80), ("tls_1_0", 90), ("tls_1_1", 95), ("tls_1_2", 100), ("tls_1_3", 100))
+                 if found[f"{name}_cipher_suites"]["result"]["accepted_cipher_suites"]))
+    suites = [each for version in ("tls_1_2", "tls_1_3") for each in found[f"{version}_cipher_suites"]["result"]["accepted_cipher_suites"]]
+    strengths = [100 if bits >= 256 else 80 if bits >= 128 else 20 for bits in (each["cipher_suite"]["key_size"] for each in suites)]
+    # 253 bits are X25519: as strong as 3,072 of RSA.
+    exchange = min(90 if each["ephemeral_key"]["type_name"] == "ECDH" and each["ephemeral_key"]["size"] >= 253 else 40 for each in suites)
+    score = 0.3 * (worst + 100) / 2 + 0.3 * exchange + 0.4 * (min(strengths) + max(strengths)) / 2
+    return "A" if score >= 80 and worst == 100 else "B" if score >= 65 else "F"
+
 
 def test_sslyze_finds_nothing(gateway, tmp_path: Path):
     report = tmp_path / "report.json"
@@ -173,13 +185,16 @@ def test_sslyze_finds_nothing(gateway, tmp_path: Path):
     for new in ("tls_1_2", "tls_1_3"):
         suites = [each["cipher_suite"]["name"] for each in found[f"{new}_cipher_suites"]["result"]["accepted_cipher_suites"]]
         assert suites and all(("GCM" in name or "CHACHA20" in name) and (new == "tls_1_3" or "ECDHE" in name) for name in suites)
+    assert grade(found) == "A"
     assert not found["heartbleed"]["result"]["is_vulnerable_to_heartbleed"]
     assert not found["openssl_ccs_injection"]["result"]["is_vulnerable_to_ccs_injection"]
     assert not found["tls_compression"]["result"]["supports_compression"]
     assert not found["session_renegotiation"]["result"]["is_vulnerable_to_client_renegotiation_dos"]
     assert not found["tls_1_3_early_data"]["result"]["supports_early_data"]
     assert found["robot"]["result"]["robot_result"] in ("NOT_VULNERABLE_NO_ORACLE", "NOT_VULNERABLE_RSA_NOT_SUPPORTED")
-    assert found["session_resumption"]["result"]["tls_ticket_resumption_result"] == "FULLY_SUPPORTED"
+    assert found["session_renegotiation"]["result"]["supports_secure_renegotiation"]
+    assert found["tls_fallback_scsv"]["result"]["supports_fallback_scsv"] and found["tls_extended_master_secret"]["result"]["supports_ems_extension"]
+    assert found["session_resumption"]["result"]["tls_ticket_resumption_result"] == "FULLY_SUPPORTED", "on whichever worker"
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import json
 import hpack
 import pytest
 
-from harness.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, frame
-from harness.origin2 import Origin2
+from harness.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, INTERNAL_ERROR, frame
+from harness.origin2 import Origin2, Stream, answer_by_path
 from harness.waiting import wait_until
 
 
@@ -113,3 +113,27 @@ def test_trailers_of_http1_reach_the_origin_and_those_of_the_origin_http1(gatewa
         client.send(b"GET /trailers HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n")
         assert client.head().header("transfer-encoding") == "chunked"
     wait_until(lambda: gateway.metric("sluice_requests_active") == 0, "it is over")
+
+
+# What an origin says behind its body, and what it may not (RFC 9110 section 6.5.1)
+
+FORBIDDEN = [("content-length", "3"), ("transfer-encoding", "chunked"), ("host", "other.test"), ("authorization", "x"), ("connection", "close"), (":status", "204")]
+
+
+@pytest.mark.parametrize("name, value", FORBIDDEN)
+def test_trailers_of_an_origin_that_change_what_the_message_is_cut_the_answer(gateway, origin2, name, value):
+    async def script(stream: Stream) -> None:
+        if stream.path != "/bad":
+            return await answer_by_path(stream)
+        await stream.head(200, [("x-a", "1")])
+        await stream.data(b"abc")
+        block = stream.connection.h2.encoder.encode([(name, value)])
+        stream.connection.raw(frame(HEADERS, END_HEADERS | END_STREAM, stream.number, block))
+
+    origin2.script = script
+    with gateway.http2() as client:
+        stream = client.start("GET", "/bad")
+        answer = client.response(stream)
+        assert client.resets.get(stream) == INTERNAL_ERROR and not answer.trailers
+        assert client.request("GET", "/bytes/3").status == 200
+    assert gateway.fetch("http1", "GET", "/bytes/3").status == 200, "and harm no neighbour"

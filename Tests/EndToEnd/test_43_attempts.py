@@ -130,6 +130,27 @@ def test_sticky_cookie(start, others):
     assert gateway.fetch("http1", "GET", "/", [("Cookie", "srv=forged")]).header("set-cookie")
 
 
+def test_a_cookie_of_a_server_that_was_removed_or_is_out_leads_to_another_which_it_then_names(start, others):
+    gateway = start(upstreams=many(others, "balance: {sticky: {cookie: srv}}\n  ejection: {failures: 1, time: 60s}\n  retry: {tries: 1}"), request=ROUTE)
+
+    def ask(cookie: str) -> str:
+        answer = gateway.fetch("http1", "GET", "/", [("Cookie", cookie)] if cookie else [])
+        return (answer.header("set-cookie") or cookie).split(";")[0]
+
+    first = ask("")
+    mine = next(each for each in others if each.requests)
+    gateway.reload(gateway.file.read_text().replace(f'"http://127.0.0.1:{mine.port}"', "").replace("[, ", "[").replace(", ,", ",").replace(", ]", "]"))
+    second = wait_until(lambda: (new := ask(first)) != first and new, "another has the client now")
+    served = [len(each.requests) for each in others]
+    assert [ask(second) for _ in range(6)] == [second] * 6
+    yours = [each for each, before in zip(others, served) if len(each.requests) == before + 6]
+    assert len(yours) == 1 and yours[0] is not mine
+    yours[0].script = lambda exchange: exchange.answer(503)
+    ask(second)
+    third = wait_until(lambda: (new := ask(second)) != second and new, "nor does one that is out")
+    assert len({first, second, third}) == 3
+
+
 def test_a_sticky_cookie_is_the_same_in_all_workers_and_generations_and_by_a_shared_secret_in_all_gateways(start, others, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(os.urandom(32).hex().encode())

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness.gateway import rule_file
+from harness.origin2 import Origin2, Stream
 from harness.waiting import free_ports, wait_until
 
 
@@ -68,6 +69,24 @@ def tracing(certificates, origin, port: int, more: str = "sample: 100%", **parts
     upstreams = f'collector: {{servers: ["http://127.0.0.1:{port}"]}}\n' + parts.pop("upstreams", "")
     return lambda ports: rule_file(ports, certificates, origin.port, upstreams=upstreams, **parts) \
         + f"tracing: {{upstream: collector, {more}}}\n"
+
+
+def test_the_span_of_a_call_of_grpc_tells_how_it_ended(start, certificates, origin, collector):
+    async def unavailable(stream: Stream) -> None:
+        await stream.head(200, [("content-type", "application/grpc")])
+        await stream.finish([("grpc-status", "14")])
+
+    origin2 = Origin2()
+    origin2.script = unavailable
+    try:
+        gateway = start(rules=tracing(certificates, origin, collector.port, upstreams=f'grpc: {{servers: ["h2c://127.0.0.1:{origin2.port}"]}}\n',
+                                      request="- {name: grpc, do: [{route: grpc}]}"))
+        assert gateway.fetch("http2", "POST", "/t/Call", [("content-type", "application/grpc"), ("te", "trailers")], b"\0\0\0\0\0").status == 200
+        span = collector.wait("POST test")[0]
+        assert attributes(span)["rpc.grpc.status_code"] == "14" and attributes(span)["http.response.status_code"] == "200"
+        assert span["status"]["code"] == 2
+    finally:
+        origin2.stop()
 
 
 def test_a_request_has_spans_for_tls_rules_hooks_and_the_origin(start, certificates, origin, collector):

@@ -75,6 +75,21 @@ import Testing
         #expect((2_700...3_300).contains(first[address(1)] ?? 0) && first[address(3)] == nil)
     }
 
+    @Test func aTargetOfALaterPriorityServesForAWhile() {
+        var name = ServerAddresses(host: "a.test", port: 80)
+        name.answer(found([1, 2], seconds: 3_600, weights: [1]), now: 0)
+        name.connected(to: address(2), now: 1_000)
+        let end = 1_000 + ServerAddresses.lastFor
+        name.connected(to: address(2), now: end - 1)
+        #expect(name.serves(address(2), now: end - 1) && !name.mayHaveDepartures(now: end - 1))
+        #expect(!name.serves(address(2), now: end) && name.mayHaveDepartures(now: end), "the first priority may be back")
+        name.forgetDepartures(now: end)
+        #expect(!name.mayHaveDepartures(now: end))
+        name.connected(to: address(2), now: end + 5)
+        #expect(name.serves(address(2), now: end + 6), "it is not")
+        #expect(name.serves(address(1), now: end + 6))
+    }
+
     @Test func withoutWeightsAllAreAlikeAndAnAddressNeedsNoName() {
         var name = ServerAddresses(host: "a.test", port: 80)
         name.answer(found([1, 2], weights: [0, 0]), now: 0)

@@ -12,7 +12,7 @@ import Testing
         var policy = RetryPolicy()
         policy.tries = 3
         policy.budget = budget
-        for status in statuses { policy.add(grpcStatus: GRPCStatus.number(of: status) ?? 0) }
+        for status in statuses { policy.grpcStatuses.insert(GRPCStatus.number(of: status) ?? 0) }
         return policy
     }
 

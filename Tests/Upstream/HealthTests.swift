@@ -198,16 +198,16 @@ import Testing
     }
 }
 
-/// The ring of consistent hashing.
-@Suite struct Ring {
+/// Consistent hashing.
+@Suite struct Owners {
     private func names(_ count: Int) -> [(name: String, weight: Int)] { (0..<count).map { ("10.0.0.\($0):80", 1) } }
 
     @Test func keysAreSpreadAndAServerMoreMovesOnlyItsShare() {
-        let ten = HashRing(names(10))
-        let eleven = HashRing(names(11))
+        let ten = Rendezvous(names(10))
+        let eleven = Rendezvous(names(11))
         var counts = Array(repeating: 0, count: 10)
         var moved = 0
-        let keys = (0..<20_000).map { HashRing.hash("user-\($0)") }
+        let keys = (0..<20_000).map { Rendezvous.hash("user-\($0)") }
         for key in keys {
             let owner = ten.server(for: key) { _ in true } ?? -1
             counts[owner] += 1
@@ -222,26 +222,45 @@ import Testing
     }
 
     @Test func onlyTheKeysOfAServerThatIsOutMove() {
-        let ring = HashRing(names(5))
+        let owners = Rendezvous(names(5))
         for number in 0..<2_000 {
-            let key = HashRing.hash("k\(number)")
-            let owner = ring.server(for: key) { _ in true }
-            let without = ring.server(for: key) { $0 != 2 }
+            let key = Rendezvous.hash("k\(number)")
+            let owner = owners.server(for: key) { _ in true }
+            let without = owners.server(for: key) { $0 != 2 }
             if owner == 2 { #expect(without != 2) } else { #expect(without == owner) }
         }
     }
 
     @Test func aServerThatLeavesMovesItsOwnKeysOnlyWhateverTheWeights() {
-        let all = HashRing([("a", 1), ("b", 1), ("c", 2), ("d", 5)]), left = HashRing([("a", 1), ("b", 1), ("c", 2)])
+        let all = Rendezvous([("a", 1), ("b", 1), ("c", 2), ("d", 5)]), left = Rendezvous([("a", 1), ("b", 1), ("c", 2)])
         for number in 0..<4_000 {
-            let key = HashRing.hash("k\(number)"), before = all.server(for: key) { _ in true }
+            let key = Rendezvous.hash("k\(number)"), before = all.server(for: key) { _ in true }
             if before != 3 { #expect(left.server(for: key) { _ in true } == before) }
         }
     }
 
+    /// Also where weights are written as percentages: a table of points that has a bound is made anew by one server more.
+    @Test func largeWeightsMoveNoMore() {
+        func servers(_ count: Int) -> Rendezvous { Rendezvous((0..<count).map { ("10.0.0.\($0):80", 100) }) }
+        let five = servers(5), four = servers(4)
+        let keys = (0..<4_000).map { Rendezvous.hash("k\($0)") }
+        let strays = keys.count { key in
+            let before = five.server(for: key) { _ in true }
+            return before != 4 && four.server(for: key) { _ in true } != before
+        }
+        #expect(strays == 0, "only what the fifth had moves")
+    }
+
+    @Test func sharesAreExact() {
+        let owners = Rendezvous([("a", 1), ("b", 2), ("c", 3), ("d", 10)])
+        var counts = [0, 0, 0, 0]
+        for number in 0..<64_000 { counts[owners.server(for: Rendezvous.hash("k\(number)")) { _ in true } ?? 0] += 1 }
+        for (count, weight) in zip(counts, [1, 2, 3, 10]) { #expect(abs(count - weight * 4_000) < weight * 400, "\(counts)") }
+    }
+
     @Test func weightsCount() {
-        let ring = HashRing([("a", 3), ("b", 1)])
-        let heavy = (0..<8_000).count { ring.server(for: HashRing.hash("k\($0)")) { _ in true } == 0 }
+        let owners = Rendezvous([("a", 3), ("b", 1)])
+        let heavy = (0..<8_000).count { owners.server(for: Rendezvous.hash("k\($0)")) { _ in true } == 0 }
         #expect((5_000...7_000).contains(heavy), "about three quarters: \(heavy)")
     }
 
@@ -251,7 +270,7 @@ import Testing
         try world.serve(origins.map { world.plain($0) }) { $0.balance = .hash }
         for key in 0..<8 {
             var served: Set<Int> = []
-            for _ in 0..<3 { served.insert(try world.run { $0.balanceKey = HashRing.hash("u\(key)") }.origin.server) }
+            for _ in 0..<3 { served.insert(try world.run { $0.balanceKey = Rendezvous.hash("u\(key)") }.origin.server) }
             #expect(served.count == 1)
         }
         try world.end()
@@ -276,7 +295,7 @@ import Testing
         #expect(cookie.hasPrefix("srv=") && cookie.hasSuffix("; Path=/"))
         let value = String(cookie.dropFirst(4).prefix { $0 != ";" })
         for _ in 0..<6 {
-            let again = try world.run { $0.balanceKey = HashRing.hash(value) }
+            let again = try world.run { $0.balanceKey = Rendezvous.hash(value) }
             #expect(again.origin.server == first.origin.server)
             #expect(world.set?.stickyCookie(for: again) == nil)
         }

@@ -46,11 +46,12 @@ extension Schema {
         SchemaKey("failures", .integer(0...1_000), "Failures in a row that take a server out: resets, time limits, broken answers, statuses 502 to 504. 0: never. Default 5."),
         SchemaKey("time", .time, "For how long; as much more each time it happens again, at most 5m, and less by as much for each such time in service. Default 10s."),
         SchemaKey("max", .percent, "Share of the servers that may be out for this reason; one always may. Default 50%."),
+        SchemaKey("grpc_status", .oneOrMany(.choice(GRPCStatus.names)), "Statuses of gRPC calls that are failures too, with no message or behind the last one; `[]`: none. Default unavailable and deadline_exceeded, which stand for 503 and 504. A deadline that the client set (`grpc-timeout`) and that is over is nobody's failure."),
     ])
 
     static let retry = SchemaObject(title: "`retry`", keys: [
         SchemaKey("tries", .integer(1...10), "Attempts in all, the first one included. Default 2."),
-        SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect`, `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
+        SchemaKey("on", .oneOrMany(.text(maximum: 16)), "`connect` (also what an HTTP/2 server refused without a look: another one gets it), `reset`, `timeout`, and statuses from 400 to 599. Default connect."),
         SchemaKey("grpc_status", .oneOrMany(.choice(GRPCStatus.names)), "Calls of gRPC that fail at once, with this status and no message: they are repeated although each is a POST, after what `grpc-retry-pushback-ms` says, at most 1s. Default: none."),
         SchemaKey("budget", .percent, "Retries per hundred requests of the upstream, beyond a reserve of ten. Failed connections do not count. Default 20%."),
         SchemaKey("per_try", .time, "From the sent request to the first byte of its answer, for each attempt. Default: `timeouts.first_byte`."),

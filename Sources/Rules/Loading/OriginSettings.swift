@@ -11,13 +11,19 @@ struct OriginSettings {
         policy.perTry = object["per_try"]?.integer ?? 0
         policy.anyMethod = object["methods"]?.text == "any"
         policy.bodyBytes = min(object["body"]?.integer ?? policy.bodyBytes, 16 << 20)
-        for name in object["grpc_status"]?.list ?? [] {
-            if let status = name.text.flatMap({ GRPCStatus.number(of: $0) }) { policy.add(grpcStatus: status) }
-        }
+        policy.grpcStatuses = statuses(object["grpc_status"]) ?? policy.grpcStatuses
         guard let on = object["on"] else { return policy }
         policy.conditions = []
         for condition in on.list { add(condition, to: &policy) }
         return policy
+    }
+
+    /// The statuses of gRPC that are named; nil: the key is not there.
+    private func statuses(_ names: Parsed?) -> GRPCStatusSet? {
+        guard let names else { return nil }
+        var set = GRPCStatusSet()
+        for name in names.list { set.insert(name.text.flatMap { GRPCStatus.number(of: $0) } ?? 0) }
+        return set
     }
 
     private func add(_ condition: Parsed, to policy: inout RetryPolicy) {
@@ -113,6 +119,7 @@ struct OriginSettings {
         ejection.failures = object["failures"]?.integer ?? ejection.failures
         ejection.time = object["time"]?.integer ?? ejection.time
         ejection.maximumPercent = object["max"]?.integer ?? ejection.maximumPercent
+        ejection.grpcStatuses = statuses(object["grpc_status"]) ?? ejection.grpcStatuses
         return ejection
     }
 }

@@ -2,7 +2,7 @@
 public enum LogField: String, Sendable, CaseIterable {
     /// Seconds since 1970; as in RFC 3339; as in the combined format. All of the request's begin, in UTC.
     case time, timeUTC = "time_utc", timeCLF = "time_clf"
-    case id, client, clientPort = "client_port", scheme, method, host, path, query, target, status
+    case id, client, clientPort = "client_port", scheme, method, host, path, query, target, status, grpcStatus = "grpc_status"
     case protocolName = "protocol"
     case bytesIn = "bytes_in", bytesOut = "bytes_out", duration = "duration_ms"
     case site, rules, generation

@@ -141,6 +141,8 @@ public struct Ejection: Sendable, Equatable {
     /// Milliseconds.
     public var time = 10_000
     public var maximumPercent = 50
+    /// Of gRPC calls that an origin answered with 200, these are failures too: what maps to 503 and 504.
+    public var grpcStatuses = GRPCStatusSet(GRPCStatus.deadlineExceeded, GRPCStatus.unavailable)
 
     public init() {}
 }
