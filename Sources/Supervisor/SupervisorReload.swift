@@ -48,8 +48,14 @@ extension Supervisor {
     static let answerLimit: UInt64 = 10_000
 
     func requestReload() {
-        guard phase == .serving else {
+        guard phase != .draining else {
             return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
+        }
+        if phase == .starting {
+            // The files may have been read before the change that it is about.
+            log.info("reload", "a reload is asked for while the gateway starts: it follows the start")
+            reload.wantedAgain = true
+            return
         }
         guard !reload.isUnderWay, !upgrade.isUnderWay else {
             reload.wantedAgain = true
@@ -88,7 +94,8 @@ extension Supervisor {
         if let timer = reload.timer { reactor.cancel(timer) }
         reload.pending = nil
         while !reload.waiting.isEmpty || !reload.waitingForNext.isEmpty {
-            tell(ReloadReport(result: .refused, generation: current.number, text: "the gateway is stopping"))
+            let why = upgrade.isHandedOver ? "another process serves in the place of this one; it was told to reload" : "the gateway is stopping"
+            tell(ReloadReport(result: .refused, generation: current.number, text: why))
         }
     }
 
@@ -227,6 +234,11 @@ extension Supervisor {
         if let timer = reload.timer { reactor.cancel(timer) }
         ServiceManager.serving(generation: current.number)
         if upgrade.wanted != nil { return startWantedUpgrade() }
+        reloadIfWanted()
+    }
+
+    /// Begins what was put off until a start, a reload or an upgrade had ended.
+    func reloadIfWanted() {
         guard reload.wantedAgain else { return }
         reload.wantedAgain = false
         requestReload()

@@ -1,5 +1,6 @@
 """A new process takes a gateway's place; sockets of a service manager; times to drain; what a crash leaves behind."""
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -80,6 +81,43 @@ def test_a_program_that_does_not_come_up_changes_nothing(start, tmp_path, script
     assert counter(gateway, "sluice_upgrades_failed_total") == 1
     gateway.upgrade()
     assert gateway.fetch("http1", "GET", "/version").body == b"one"
+
+
+def test_a_reload_during_an_upgrade_that_fails_is_answered(start, tmp_path, certificates, origin):
+    """It follows the upgrade, and whoever asked hears of that one and not of the next."""
+    gateway = start(request=respond("one"))
+    gate, slow = tmp_path / "gate", tmp_path / "slow"
+    os.mkfifo(gate)
+    slow.write_text(f"#!/bin/sh\nread line < {gate}\nexit 3\n")
+    slow.chmod(0o755)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        upgrade = pool.submit(gateway.command, "upgrade", "--program", str(slow), "--seconds", "55")
+        with gate.open("w"):
+            gateway.wait_log("to take this gateway's place")
+            gateway.file.write_text(rule_file(gateway.ports, certificates, origin.port, request=respond("two")))
+            reload = pool.submit(gateway.command, "reload")
+            gateway.wait_log("asks for /v1/reload")
+            assert not reload.done() and not upgrade.done()
+        assert upgrade.result(BOUND).returncode == 1
+        done = reload.result(BOUND)
+    assert done.returncode == 0 and "generation 2" in done.stdout, done.stdout + done.stderr
+    assert gateway.fetch("http1", "GET", "/version").body == b"two"
+
+
+def test_an_old_process_that_is_told_to_stop_finishes_its_requests_first(start, origin):
+    """It leaves already; the first signal takes nothing from what runs, the second one does."""
+    gateway = start()
+    with gateway.http1() as first, gateway.http1() as second:
+        first.send(b"GET /slow/1500 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        second.send(b"GET /slow/3600000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(origin.requests) == 2, "both requests are at the origin")
+        gateway.upgrade()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert first.response().status == 200
+        gateway.wait_log("the last requests have up to")
+        gateway.process.send_signal(signal.SIGTERM)
+        assert second.is_closed()
+    assert gateway.process.wait(BOUND) == 0
 
 
 def test_a_new_version_that_refuses_the_configuration_says_so_and_the_old_one_serves(start):

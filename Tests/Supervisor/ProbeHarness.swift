@@ -90,6 +90,12 @@ final class Gateway {
         return true
     }
 
+    /// Takes in what it says for so long: for times that must pass.
+    func listen(for seconds: Double) {
+        let end = Date().addingTimeInterval(seconds)
+        while (try? readMore(until: end)) == true {}
+    }
+
     /// Waits until it ended.
     func end() throws -> ProcessEnd {
         let end = Date().addingTimeInterval(Gateway.patience)

@@ -62,6 +62,7 @@ private final class ProbeControl: WorkerControl {
     weak var worker: ProbeWorker?
 
     override func configure(generation: UInt64, bundle: ConfigurationBundle) {
+        ProbeConfiguration.passGate(bundle)
         if ProbeConfiguration.has("refuse", bundle) { return refuse(generation: generation, reason: "told to refuse") }
         worker?.generation = generation
         ready(generation: generation)
