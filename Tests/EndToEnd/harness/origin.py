@@ -109,9 +109,11 @@ class Origin:
         async def end() -> None:
             self.server.close()
             self.release.set()
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            # Again and again: what a script waits for with a limit may come in the very turn in which it is cancelled, and it goes on.
+            while self.tasks:
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.wait(set(self.tasks), timeout=0.1)
             self.loop.stop()
 
         asyncio.run_coroutine_threadsafe(end(), self.loop)
