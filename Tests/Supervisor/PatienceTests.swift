@@ -51,6 +51,18 @@ import Testing
         #expect(!gateway.events.contains { ($0["message"] as? String ?? "").contains("died") })
     }
 
+    @Test func aWorkerThatServesMayBeLateWithItsAnswerToAReload() throws {
+        let gateway = try Gateway(Gateway.plain, workers: 1)
+        let port = try #require(gateway.knownPorts["public"])
+        let before = try #require(try Client(port).ask("who")).split(separator: " ")
+        // Longer than the supervisor waits for one that does not turn.
+        try gateway.configure(Gateway.plain + "late 11000\n")
+        gateway.signal(.hangup)
+        try gateway.wait("reload", "generation 2 is in use (1 workers")
+        let after = try #require(try Client(port).ask("who")).split(separator: " ")
+        #expect(after[0] == "2" && after[2] == before[2], "the same worker has it")
+    }
+
     @Test func aReloadThatIsAskedForWhileItStartsFollowsTheStart() throws {
         let gate = NSTemporaryDirectory() + "sluice-gate-" + UUID().uuidString
         // SAFETY: mkfifo reads the path that the string lends it.

@@ -35,6 +35,13 @@ enum ProbeConfiguration {
         }
     }
 
+    /// Milliseconds after which workers answer to a reload, while they go on serving.
+    static func late(_ bundle: ConfigurationBundle) -> UInt64 {
+        let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("late ") }
+        return line.flatMap { UInt64($0.dropFirst(5)) } ?? 0
+    }
+
     static func has(_ word: String, _ bundle: ConfigurationBundle) -> Bool {
         let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
         return text.split(separator: "\n").contains { $0 == word }
