@@ -1,7 +1,9 @@
 // One thread that stops scripts. While a turn is open it looks at the worker thread's CPU clock each millisecond; while
 // turns come and go, and none lasts from one look to the next, each four milliseconds: its waking takes the core from the
 // worker for some microseconds. With nothing to watch for a while it sleeps on a futex. A wall clock alone would punish a script for other
-// people's load, and asking for the CPU clock on the worker costs 0.5 us per call.
+// people's load, and asking for the CPU clock on the worker costs 0.5 us per call. So the worker asks once in a millisecond at most; what a
+// stretch used, that the watchdog met late or not at all, is never taken for more than its thread had since such a moment before it: on a
+// busy machine both threads wait for a processor, longer than a script may run.
 //
 // A slot belongs to one worker thread. Its state is (sequence << 2 | phase). The worker arms with one store and
 // disarms with one compare-and-swap. The watchdog touches the isolate only in phase `firing`, which it enters from
@@ -16,6 +18,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace cv8 {
 namespace {
@@ -38,8 +42,8 @@ struct Slot {
   // The watchdog's notes on the sequence it is watching. The worker reads them at the end of a turn.
   std::atomic<uint64_t> seen{0}, base_cpu{0}, missed{0};
   uint64_t last_state = 0, fired_at = 0, fired_cpu = 0, repeated_at = 0;
-  // The worker's own.
-  uint64_t sequence = 0;
+  // The worker's own. What its CPU clock said at some moment before the stretch that runs.
+  uint64_t sequence = 0, sampled_at = 0, sampled_cpu = 0;
   cv8_isolate *current = nullptr;
 };
 
@@ -83,6 +87,7 @@ Slot *take_slot() {
     slot.clock.store(clock, std::memory_order_relaxed);
     slot.sequence = slot.state.load(std::memory_order_relaxed) / kOneSequence;
     slot.current = nullptr;
+    slot.sampled_at = 0;  // of another thread
     const size_t count = static_cast<size_t>(&slot - slots) + 1;
     size_t known = slots_in_use.load();
     while (known < count && !slots_in_use.compare_exchange_weak(known, count)) {
@@ -203,11 +208,32 @@ void *watch(void *) {
 
 // MARK: the worker's side
 
+/// Notes what the thread's CPU clock says. False: it cannot be asked.
+bool sample(Slot *slot, uint64_t now) {
+  slot->sampled_at = now;
+  return cpu_ns(CLOCK_THREAD_CPUTIME_ID, &slot->sampled_cpu);
+}
+
+/// Processor time of a stretch that took `elapsed` on the clock.
+uint64_t used_by(Slot *slot, uint64_t sequence, uint64_t elapsed, uint64_t now) {
+  const bool seen = slot->seen.load(std::memory_order_acquire) == sequence;
+  if (!seen && elapsed <= kMillisecond) return elapsed;
+  const uint64_t before = slot->sampled_cpu;
+  if (!sample(slot, now)) return elapsed;
+  uint64_t used = std::min(elapsed, slot->sampled_cpu - before);
+  if (seen) {
+    const uint64_t base = slot->base_cpu.load(std::memory_order_relaxed), missed = slot->missed.load(std::memory_order_relaxed);
+    used = std::min(used, slot->sampled_cpu - base + missed);
+  }
+  return used;
+}
+
 /// Starts (or goes on with) a stretch of the isolate's turn.
 void arm(Slot *slot, cv8_isolate *isolate, uint64_t now) {
   Turn &turn = isolate->turn;
   const uint64_t left = turn.cpu_budget > turn.cpu ? turn.cpu_budget - turn.cpu : 0;
   turn.resumed_at = now;
+  if (now - slot->sampled_at >= kMillisecond) sample(slot, now);
   turn.sequence = ++slot->sequence * kOneSequence;
   slot->isolate.store(isolate, std::memory_order_relaxed);
   slot->cpu_budget.store(left, std::memory_order_relaxed);
@@ -227,13 +253,8 @@ void disarm(Slot *slot, cv8_isolate *isolate, uint64_t now) {
     if (slot->state.compare_exchange_weak(state, turn.sequence | kIdle, std::memory_order_acq_rel)) break;
   }
   const uint64_t elapsed = now - turn.resumed_at;
-  uint64_t used = elapsed, cpu = 0;
-  if (slot->seen.load(std::memory_order_acquire) == turn.sequence && cpu_ns(CLOCK_THREAD_CPUTIME_ID, &cpu)) {
-    used = cpu - slot->base_cpu.load(std::memory_order_relaxed) + slot->missed.load(std::memory_order_relaxed);
-    if (used > elapsed) used = elapsed;
-  }
   turn.elapsed += elapsed;
-  turn.cpu += used;
+  turn.cpu += used_by(slot, turn.sequence, elapsed, now);
 }
 
 }  // namespace

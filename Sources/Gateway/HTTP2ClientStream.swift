@@ -29,6 +29,8 @@ final class HTTP2ClientStream: ClientStream {
     /// nil for a plain CONNECT.
     private var webSocketKey: WebSocketKey?
     private var awaitsContinue = false
+    /// The head says that no body follows, and the stream goes on: what comes may belie it.
+    private var awaitsEnd = false
     /// What the client sent before the origin agreed to a tunnel. Bounded by the stream's window.
     private var early = Chain()
     private var progress = StreamProgress()
@@ -55,6 +57,7 @@ final class HTTP2ClientStream: ClientStream {
         tunnel = .none
         webSocketKey = nil
         awaitsContinue = false
+        awaitsEnd = false
         progress = StreamProgress()
         originProgress = StreamProgress()
     }
@@ -73,7 +76,9 @@ final class HTTP2ClientStream: ClientStream {
         ended = endOfStream
         if runner.request.method == .connect { return connect(runner, stream, connection) }
         awaitsContinue = !endOfStream && runner.request.contains(.expect)
-        runner.begin()
+        // An origin that has this head has a whole request, and a malformed one must not be passed on (RFC 9113 section 8.1.1).
+        awaitsEnd = !endOfStream && runner.request.body == .none
+        if !awaitsEnd { runner.begin() }
     }
 
     /// Extended CONNECT becomes the upgrade that HTTP/1.1 has for it; rules see a GET, as there.
@@ -129,6 +134,10 @@ final class HTTP2ClientStream: ClientStream {
         guard let runner, tunnel != .asked else { return }
         runner.acceptTrailers(trailers)
         runner.requestBodyEnded = true
+        if awaitsEnd {
+            awaitsEnd = false
+            return runner.begin()
+        }
         runner.requestBodyArrived()
         endIfComplete()
     }
@@ -323,9 +332,13 @@ final class HTTP2ClientStream: ClientStream {
             return streamClosed(.cancel)
         }
         guard let runner, tunnel == .none else { return }
-        let awaited = !ended && !finished && stream.isAwaited && runner.requestBody.isEmpty && !runner.isStreamingCall
+        let awaited = !ended && !finished && stream.isAwaited && runner.requestBody.isEmpty && (awaitsEnd || !runner.isStreamingCall)
         guard progress.bodyGoesOn(now, limits, awaited: awaited, received: stream.receivedBytes) else {
             stream.owner?.worker.metrics.add(.timeoutsBody)
+            if awaitsEnd {
+                awaitsEnd = false
+                return runner.refuse(.requestTimeout, note: "the stream of a request without a body did not end")
+            }
             return runner.clientFailed(.requestTimeout, note: "the request body made no progress")
         }
     }

@@ -26,10 +26,10 @@ extension HTTP2Connection {
         if timer.deadline > worker.now + limit { worker.schedule(timer, after: limit) }
     }
 
-    /// How often streams are looked at.
+    /// How often streams are looked at, and soon enough afterwards for a connection that idles.
     private var pace: UInt64 {
         let limits = listener.limits
-        return UInt64(max(10, min(limits.headTimeout, limits.bodyRateTime, limits.writeStall)))
+        return UInt64(max(10, min(limits.headTimeout, limits.bodyRateTime, limits.writeStall, limits.keepAlive)))
     }
 
     func timeIsUp() {

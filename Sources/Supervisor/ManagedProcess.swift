@@ -169,6 +169,8 @@ final class WorkerProcess: ManagedProcess {
     let crash: CrashMemory
     /// A call seen past its deadline; it is killed when it is seen a second time.
     var suspect: Suspicion?
+    /// Its loop was found not to have turned for long.
+    var stillness: Stillness?
 
     init(index: Int, supervisor: Supervisor, arguments: [String]) throws(SystemError) {
         self.index = index

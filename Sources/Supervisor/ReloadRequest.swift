@@ -30,13 +30,14 @@ struct ReloadReport {
 
 extension Supervisor {
     /// Asks for a reload and says how it ended. A reload that is under way does not count: it may have read the files before
-    /// the caller's change, so one more follows it, and that one's end is reported.
+    /// the caller's change, so one more follows it, and that one's end is reported. The same holds for a start; an upgrade is
+    /// none, and what follows it is the first one.
     func requestReload(reporting report: @escaping (ReloadReport) -> Void) {
-        guard phase == .serving else {
+        guard phase != .draining else {
             return report(ReloadReport(
                 result: .refused, generation: current.number, text: "the gateway is \(phase.rawValue); it reloads only while it serves"))
         }
-        if reload.isUnderWay || upgrade.isUnderWay { reload.waitingForNext.append(report) } else { reload.waiting.append(report) }
+        if reload.isUnderWay { reload.waitingForNext.append(report) } else { reload.waiting.append(report) }
         requestReload()
     }
 

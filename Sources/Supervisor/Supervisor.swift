@@ -67,6 +67,11 @@ public final class Supervisor {
     private var pollTimer: PollTimer?
     private(set) lazy var certificates = CertificateWatch(self)
     private var drainTimer: DrainTimer?
+    /// By a signal, for the first time.
+    private var isToldToStop = false
+    /// Milliseconds beyond the time to drain: workers keep that themselves, and take a second to say goodbye; this is for one
+    /// that cannot.
+    private static let drainSpare: UInt64 = 2_000
     let startedAt: String
 
     /// Runs until told to stop.
@@ -196,6 +201,7 @@ public final class Supervisor {
             [("workers", .number(options.workers)), ("pid", .number(Int(ProcessSetup.pid)))])
         ServiceManager.serving(generation: current.number)
         if let takeover { takePlace(takeover) }
+        reloadIfWanted()
     }
 
     /// All workers serve beside those of the process before: it may leave.
@@ -225,7 +231,7 @@ public final class Supervisor {
             if signal == .hangup || signal == .user1 { return }
         }
         switch signal {
-        case .terminate, .interrupt: phase == .draining ? stopAtOnce() : beginDraining(signal)
+        case .terminate, .interrupt: stop(signal)
         case .hangup: requestReload()
         case .user1: reopenLogs()
         default: break
@@ -235,6 +241,19 @@ public final class Supervisor {
     func reopenLogs() {
         log.info("logs", "reopening log files")
         for worker in workers { worker?.send(.reopenLogs) }
+    }
+
+    /// Once: requests are finished; twice: at once.
+    private func stop(_ signal: Signal) {
+        guard phase != .draining || upgrade.isHandedOver && !isToldToStop else { return stopAtOnce() }
+        isToldToStop = true
+        guard let drainTimer, phase == .draining else { return beginDraining(signal) }
+        // It leaves because of an upgrade, and may have had longer for that.
+        let time = drainTimes.stop + Supervisor.drainSpare
+        log.info("draining", "\(Signal.name(signal.rawValue)): the last requests have up to \(PrometheusText.seconds(drainTimes.stop * 1000)) s")
+        guard drainTimer.deadline > reactor.now + time else { return }
+        reactor.cancel(drainTimer)
+        reactor.schedule(drainTimer, after: time)
     }
 
     private func beginDraining(_ signal: Signal) {
@@ -263,8 +282,7 @@ public final class Supervisor {
         listeners.closeAll()
         let timer = DrainTimer(supervisor: self)
         drainTimer = timer
-        // Workers keep the time themselves, and take a second to say goodbye; this is for one that cannot.
-        reactor.schedule(timer, after: time + 2000)
+        reactor.schedule(timer, after: time + Supervisor.drainSpare)
         stopIfEmpty()
     }
 

@@ -44,12 +44,19 @@ struct PendingReload {
 
 /// SIGHUP: examine, hand out, collect answers. Either every worker changes or none does.
 extension Supervisor {
-    /// Milliseconds for the workers' answers.
-    static let answerLimit: UInt64 = 10_000
+    /// Milliseconds for the workers' answers; for one whose loop turns, or that is only starting, several times as long: on a busy
+    /// machine it makes the configuration ready beside its requests, and these are worth more than a fast reload.
+    static let answerLimit: UInt64 = 10_000, answerPatience: UInt64 = 55_000
 
     func requestReload() {
-        guard phase == .serving else {
+        guard phase != .draining else {
             return log.warning("reload", "reload ignored: the gateway is \(phase.rawValue)")
+        }
+        if phase == .starting {
+            // The files may have been read before the change that it is about.
+            log.info("reload", "a reload is asked for while the gateway starts: it follows the start")
+            reload.wantedAgain = true
+            return
         }
         guard !reload.isUnderWay, !upgrade.isUnderWay else {
             reload.wantedAgain = true
@@ -76,10 +83,18 @@ extension Supervisor {
     func reloadTimeIsUp() {
         if let scratch = reload.scratch { return scratch.timeIsUp() }
         guard let pending = reload.pending else { return }
+        let isOver = reactor.now - pending.beganAt >= Supervisor.answerPatience
+        var late = 0
         // A worker that does not answer is replaced; the replacement starts with the new generation.
         for case let worker? in workers where pending.waiting.contains(worker.pid) {
-            worker.kill(because: "it did not answer to generation \(current.number)")
+            if !isOver, isAtWork(worker) { late += 1 } else { worker.kill(because: "it did not answer to generation \(current.number)") }
         }
+        if late > 0 { startReloadTimer(Supervisor.answerLimit) }
+    }
+
+    private func isAtWork(_ worker: WorkerProcess) -> Bool {
+        let beat = shared.heartbeat(worker: worker.slot)
+        return worker.state == .starting || reactor.nowNanoseconds < beat &+ Supervisor.answerLimit * 1_000_000
     }
 
     func cancelReload() {
@@ -88,7 +103,8 @@ extension Supervisor {
         if let timer = reload.timer { reactor.cancel(timer) }
         reload.pending = nil
         while !reload.waiting.isEmpty || !reload.waitingForNext.isEmpty {
-            tell(ReloadReport(result: .refused, generation: current.number, text: "the gateway is stopping"))
+            let why = upgrade.isHandedOver ? "another process serves in the place of this one; it was told to reload" : "the gateway is stopping"
+            tell(ReloadReport(result: .refused, generation: current.number, text: why))
         }
     }
 
@@ -227,6 +243,11 @@ extension Supervisor {
         if let timer = reload.timer { reactor.cancel(timer) }
         ServiceManager.serving(generation: current.number)
         if upgrade.wanted != nil { return startWantedUpgrade() }
+        reloadIfWanted()
+    }
+
+    /// Begins what was put off until a start, a reload or an upgrade had ended.
+    func reloadIfWanted() {
         guard reload.wantedAgain else { return }
         reload.wantedAgain = false
         requestReload()

@@ -177,9 +177,7 @@ extension Supervisor {
         let message = "the upgrade failed: \(reason)"
         log.error("upgrade", "\(message); this process (version \(options.version)) goes on serving")
         tellUpgrade(UpgradeReport(successor: nil, text: message))
-        guard reload.wantedAgain else { return }
-        reload.wantedAgain = false
-        requestReload()
+        reloadIfWanted()
     }
 
     /// Told to stop: nobody takes over.

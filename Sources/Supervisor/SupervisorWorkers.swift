@@ -5,8 +5,6 @@ import Telemetry
 extension Supervisor {
     /// A hook call may run this long past its deadline before it costs its worker the life.
     static let hookGrace: UInt64 = 250_000_000
-    /// Milliseconds a worker may take from birth to its first `ready`.
-    static let startLimit: UInt64 = 30_000
 
     // MARK: Start
 
@@ -126,12 +124,18 @@ extension Supervisor {
     }
 
     private func lookAtLoop(of worker: WorkerProcess, _ now: UInt64) {
+        let stall = options.stallMilliseconds * 1_000_000
+        let used = { ProcessSetup.processorTime(ofFirstThread: worker.pid) }
         if worker.state == .starting {
-            if reactor.now > worker.startedAt + Supervisor.startLimit { worker.kill(because: "it was not ready in time") }
-            return
+            let isLate = StartPatience.isOver(after: reactor.now - worker.startedAt, used)
+            return isLate ? worker.kill(because: "it was not ready in time") : ()
         }
         let beat = shared.heartbeat(worker: worker.slot)
-        if beat != 0, now > beat &+ options.stallMilliseconds * 1_000_000 { worker.kill(because: "its loop stood still") }
+        guard beat != 0, now > beat &+ stall else { return worker.stillness = nil }
+        guard let stillness = worker.stillness, stillness.beat == beat else {
+            return worker.stillness = Stillness(beat: beat, since: now, processorTime: used())
+        }
+        if stillness.isProved(now, used(), stall: stall) { worker.kill(because: "its loop stood still") }
     }
 
     // MARK: Death

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness.dns import Nameserver  # noqa: E402
 from harness.gateway import ROOT, Gateway, Ports, binary, rule_file  # noqa: E402
 from harness.origin import Origin  # noqa: E402
+from harness.waiting import holding  # noqa: E402
 
 PROTOCOLS = ["http1", "http1-tls", "http2"]
 
@@ -23,6 +24,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes tens of seconds")
     if not binary().exists():
         raise pytest.UsageError(f"no binary {binary()}: run scripts/test, or swift build first")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ports_of_a_file() -> Iterator[None]:
+    """Autouse fixtures come first and go last: a port is kept as long as the gateway or origin that it was meant for."""
+    with holding():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def ports_of_a_test() -> Iterator[None]:
+    with holding():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """A client, rules, hooks in both phases, an origin: the main road, over every protocol."""
 import json
+import socket
 import subprocess
 
 import pytest
+
+from harness.waiting import accepts, free_ports, holding
 
 FUNCTIONS = """\
 mark_request: {file: hooks/request.js}
@@ -145,3 +148,18 @@ def test_forwarding_headers_tell_the_origin_who_asked(gateway, shared_origin, pr
     assert fields["x-forwarded-proto"] == ("http" if protocol == "http1" else "https")
     assert "via" in fields
     assert fields["host"] == "localhost"
+
+
+# What the tests stand on
+
+def test_a_port_is_kept_for_whom_it_is_meant():
+    with holding():
+        [port] = free_ports(1)
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(("127.0.0.1", port))
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)):
+            assert accepts(port)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))

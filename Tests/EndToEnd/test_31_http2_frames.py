@@ -190,15 +190,42 @@ def test_trailers_smuggle_nothing(gateway, shared_origin, trailer):
         assert not each.complete or (each.body, each.trailers) == (b"hello", [])
 
 
+@pytest.mark.parametrize("warm", [True, False], ids=["origin-connected", "origin-unconnected"])
 @pytest.mark.parametrize("length,sent", [(5, 4), (5, 6), (0, 1)])
-def test_body_that_belies_its_length_is_a_stream_error(gateway, shared_origin, length, sent):
-    before = len(shared_origin.requests)
+def test_body_that_belies_its_length_is_a_stream_error(start, origin, length, sent, warm):
+    """Whether or not a connection to the origin waits, which takes a request at once."""
+    gateway = start()
+    if warm:
+        assert gateway.fetch("http1", "GET", "/bytes/1").status == 200
     with gateway.http2_raw() as client:
         block = client.fields("/up", "POST", [("content-length", str(length))])
         client.send(frame(HEADERS, END_HEADERS, 1, block), frame(DATA, END_STREAM, 1, bytes(sent)))
         assert client.verdict() == ("reset", PROTOCOL_ERROR)
         assert client.is_alive()
-    assert not any(request.complete for request in shared_origin.requests[before:])
+    assert gateway.fetch("http1", "GET", "/bytes/2").status == 200
+    assert not any(request.complete for request in origin.requests if request.method == "POST")
+
+
+@pytest.mark.parametrize("more", ["nothing", "a byte", "trailers"])
+def test_a_request_without_a_body_goes_on_when_its_stream_ends(start, origin, more):
+    """The head alone is a whole request to an origin: it may have it only when nothing can belie it any more."""
+    gateway = start()
+    assert gateway.fetch("http1", "GET", "/bytes/1").status == 200
+    with gateway.http2_raw() as client:
+        client.send(frame(HEADERS, END_HEADERS, 1, client.fields("/up", "POST", [("content-length", "0")])))
+        assert client.is_alive()
+        assert gateway.fetch("http1", "GET", "/bytes/2").status == 200
+        assert not any(request.method == "POST" for request in origin.requests)
+        if more == "a byte":
+            client.send(frame(DATA, END_STREAM, 1, b"x"))
+            assert client.verdict() == ("reset", PROTOCOL_ERROR)
+        else:
+            trailers = frame(HEADERS, END_STREAM | END_HEADERS, 1, client.encoder.encode([("x-sum", "1")]))
+            client.send(frame(DATA, END_STREAM, 1) if more == "nothing" else trailers)
+            assert client_status(client.until(HEADERS, 1)[3]) == 200
+    assert gateway.fetch("http1", "GET", "/bytes/3").status == 200
+    seen = [request for request in origin.requests if request.method == "POST"]
+    assert [(each.header("content-length"), each.complete) for each in seen] == ([] if more == "a byte" else [("0", True)])
 
 
 # name: frames on a stream that is open; the verdict is a reset (or the end of the connection) with one of the codes

@@ -195,14 +195,19 @@ def test_a_reader_that_takes_too_little_is_a_stalled_one(strict):
         assert got and int.from_bytes(got[3], "big") == CANCEL
 
 
-def test_a_request_body_that_makes_no_progress_is_408(strict, origin):
+@pytest.mark.parametrize("fields, told", [
+    ([], (":status", "408")), ([("content-length", "0")], (":status", "408")),
+    ([("content-length", "0"), ("content-type", "application/grpc")], ("grpc-message", "408 Request Timeout"))], ids=["body", "no body", "grpc without a body"])
+def test_a_request_that_makes_no_progress_is_408(strict, origin, fields, told):
+    """Be it that its body stops or that its stream does not end."""
     gateway = strict("body_rate_time: 300ms, body_rate_bytes: 1KiB")
     with gateway.http2_raw() as client:
-        client.send(post(client), frame(DATA, 0, 1, b"a little"))
+        client.send(post(client, 1, fields), *([] if fields else [frame(DATA, 0, 1, b"a little")]))
         import hpack
-        assert (":status", "408") in hpack.Decoder().decode(client.until(HEADERS, 1)[3])
+        assert told in hpack.Decoder().decode(client.until(HEADERS, 1)[3])
         assert client.is_alive()
     wait_until(lambda: gateway.metric("sluice_timeouts_total", kind="body") == 1, "it is counted")
+    assert not fields or not origin.requests
 
 
 def test_a_grpc_call_may_rest(strict, origin):

@@ -291,7 +291,8 @@ def http2_answer(number: int, stream: int) -> bytes:
 @pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize("fault", ["cut", "changed"])
 def test_http2_origins_that_break_at_every_byte(start, kind, fault):
-    origin2 = Origin2()
+    """Several at a time, each with its client: most of them end by a time limit."""
+    origins = [Origin2() for _ in range(6)]
     chance = random.Random(45)
 
     async def broken(stream: Stream) -> None:
@@ -306,24 +307,32 @@ def test_http2_origins_that_break_at_every_byte(start, kind, fault):
         else:
             stream.connection.raw(answer)
 
-    origin2.script = broken
+    for each in origins:
+        each.script = broken
     try:
-        gateway = start(upstreams=f'two:\n  servers: ["h2c://127.0.0.1:{origin2.port}"]\n  timeouts: {{connect: 2s, first_byte: 300ms, idle: 300ms}}\n'
-                                  "  ejection: {failures: 0}\n", request="- {name: two, do: [{route: two}]}")
+        gateway = start(
+            upstreams="".join(f'two{lane}:\n  servers: ["h2c://127.0.0.1:{each.port}"]\n  timeouts: {{connect: 2s, first_byte: 300ms, idle: 300ms}}\n'
+                              "  ejection: {failures: 0}\n" for lane, each in enumerate(origins)),
+            request="\n".join(f'- {{name: two{lane}, when: path starts_with "/{lane}/", do: [{{route: two{lane}}}]}}' for lane in range(len(origins))))
         before = descriptors(gateway)
         length = len(http2_answer(40_000, 1)) + 1
         faults = [Fault(40_000 + number, http2_answer(40_000 + number, 1), 10_000 if fault == "changed" else None) for number in range(2 * length)]
 
-        def check(client: object, each: Fault) -> None:
-            outcome = client.ask(f"/{each.number}", b"")
+        def check(client: object, lane: int, each: Fault) -> None:
+            outcome = client.ask(f"/{lane}/{each.number}", b"")
             if isinstance(outcome, bytes) or outcome.status >= 500:
                 return
             assert outcome.body == body_of(each.number) or fault == "changed" and len(outcome.body) == len(body_of(each.number)), (each, outcome)
 
-        client = CLIENTS[kind](gateway)
-        for each in faults:
-            check(client, each)
-        client.close()
+        def play(lane: int) -> None:
+            client = CLIENTS[kind](gateway)
+            for each in faults[lane::len(origins)]:
+                check(client, lane, each)
+            client.close()
+
+        with ThreadPoolExecutor(len(origins)) as pool:
+            list(pool.map(play, range(len(origins))))
         all_is_back(gateway, before)
     finally:
-        origin2.stop()
+        for each in origins:
+            each.stop()

@@ -290,3 +290,36 @@ def test_worker_that_waits_for_a_processor_is_not_taken_for_one_that_hangs(start
             os.kill(worker, signal.SIGCONT)
         assert waiting.result().body == b"done"
     assert gateway.worker_pids() == [worker]
+
+
+def test_time_without_a_processor_is_not_counted_as_processor_time(start):
+    """A worker that is held up in the first moments of a call, before its watchdog has looked: the script has used nothing of its limit."""
+    gateway = one(start, "lane: inline", """export default { async onRequest() {
+        for (let i = 0; i < 4; i++) {
+          for (let j = 0; j < 1e6; j++);
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+        return new Response('done');
+      } };""", limits="{cpu: 25ms, wall: 60s}")
+    [worker] = gateway.worker_pids()
+    statuses, stopping = [], threading.Event()
+
+    def ask() -> None:
+        with gateway.http1() as client:
+            while not stopping.is_set():
+                statuses.append(client.request("GET", "/f").status)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        for _ in range(40):
+            wait_until(lambda seen=len(statuses): len(statuses) > seen + 3, "requests are served")
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                assert not threading.Event().wait(0.05), "longer than its limit"
+            finally:
+                os.kill(worker, signal.SIGCONT)
+        stopping.set()
+        for each in asking:
+            each.result()
+    assert set(statuses) == {200}, {status: statuses.count(status) for status in set(statuses)}
+    assert gateway.metric("sluice_hook_failures_total", kind="cpu") == 0

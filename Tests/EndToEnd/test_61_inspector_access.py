@@ -13,7 +13,7 @@ from harness.devtools import DevTools, look
 from harness.gateway import Gateway, binary, rule_file
 from harness.http1 import Connection
 from harness.inspected import FUNCTIONS, HOOKS, KEY, REQUEST, address, addresses, breakpoint_at, make_gateway, signed, target
-from harness.waiting import BOUND, free_ports, wait_until
+from harness.waiting import BOUND, free_ports, ports_in_a_row, wait_until
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_each_worker_has_a_listener(tmp_path, certificates, origin):
 
 def test_every_worker_lists_the_functions_of_all(tmp_path, certificates, origin):
     """Whoever asks one port finds each function of each worker, at its address; and is told when a request came elsewhere."""
-    base = next(port for port in iter(lambda: free_ports(1)[0], None) if is_free(port + 1))
+    base = ports_in_a_row(2)
     gateway = make_gateway(tmp_path, certificates, origin, workers=2, endpoint=f"127.0.0.1:{base}")
     wait_until(lambda: len(addresses(gateway)) == 2, "both listen")
     lists = [look(f"127.0.0.1:{port}", "/json/list") for port in (base, base + 1)]
@@ -109,15 +109,6 @@ def test_every_worker_lists_the_functions_of_all(tmp_path, certificates, origin)
             return any("came to worker 1, where nobody looks into function greet" in line for line in gateway.output)
         wait_until(missed, "a request comes to the other worker")
     assert gateway.stop() == 0
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as one:
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def test_an_address_that_is_not_loopback_is_warned_of(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -118,10 +119,23 @@ def test_its_default_configuration_is_good_and_its_man_page_names_every_command(
         assert f".SS sluice {command}\n" in page
 
 
-def test_the_same_inputs_make_the_same_package(package, tmp_path):
+@pytest.fixture
+def memory():
+    """A folder on a disk of another kind, where the same files take another number of blocks."""
+    folder = tempfile.mkdtemp(prefix="sluice-", dir="/dev/shm")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_same_inputs_make_the_same_package(package, tmp_path, memory):
+    """Wherever and by whomever it is made: on another disk, and under a umask that lets nobody else read."""
     made, _ = package
-    subprocess.run([str(ROOT / "scripts/package"), "--output", str(tmp_path), "--binary", str(binary().resolve())], check=True,
-                   capture_output=True, timeout=300)
+    done = subprocess.run([str(ROOT / "scripts/package"), "--output", str(tmp_path), "--binary", str(binary().resolve())],
+                          capture_output=True, text=True, timeout=300, umask=0o077, env={**os.environ, "TMPDIR": memory})
+    assert done.returncode == 0, done.stderr
+    fields, contents = ([subprocess.run(["dpkg-deb", option, str(each)], capture_output=True, text=True, check=True).stdout
+                         for each in (made, tmp_path / made.name)] for option in ("--field", "--contents"))
+    assert fields[0] == fields[1] and contents[0] == contents[1]
     assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
 

@@ -1,12 +1,12 @@
-"""A new process takes a gateway's place; sockets of a service manager; times to drain; what a crash leaves behind."""
+"""A new process takes a gateway's place; sockets of a service manager; times to drain."""
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import os
 import signal
 import socket
 import ssl
-import stat
 import subprocess
 import sys
 import threading
@@ -65,7 +65,7 @@ def test_upgrades_can_follow_each_other_and_reload_goes_on(start, certificates, 
 
 @pytest.mark.parametrize("script, why", [
     ("exit 3", "exit status 3"),
-    ("sleep 60 & exec sleep 60", "did not serve in time"),
+    ("sleep 60 >/dev/null 2>&1 & exec sleep 60", "did not serve in time"),
     ("kill -SEGV $$", "SIGSEGV"),
 ], ids=["ends", "hangs", "crashes"])
 def test_a_program_that_does_not_come_up_changes_nothing(start, tmp_path, script, why):
@@ -80,6 +80,43 @@ def test_a_program_that_does_not_come_up_changes_nothing(start, tmp_path, script
     assert counter(gateway, "sluice_upgrades_failed_total") == 1
     gateway.upgrade()
     assert gateway.fetch("http1", "GET", "/version").body == b"one"
+
+
+def test_a_reload_during_an_upgrade_that_fails_is_answered(start, tmp_path, certificates, origin):
+    """It follows the upgrade, and whoever asked hears of that one and not of the next."""
+    gateway = start(request=respond("one"))
+    gate, slow = tmp_path / "gate", tmp_path / "slow"
+    os.mkfifo(gate)
+    slow.write_text(f"#!/bin/sh\nread line < {gate}\nexit 3\n")
+    slow.chmod(0o755)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        upgrade = pool.submit(gateway.command, "upgrade", "--program", str(slow), "--seconds", "55")
+        with gate.open("w"):
+            gateway.wait_log("to take this gateway's place")
+            gateway.file.write_text(rule_file(gateway.ports, certificates, origin.port, request=respond("two")))
+            reload = pool.submit(gateway.command, "reload")
+            gateway.wait_log("asks for /v1/reload")
+            assert not reload.done() and not upgrade.done()
+        assert upgrade.result(BOUND).returncode == 1
+        done = reload.result(BOUND)
+    assert done.returncode == 0 and "generation 2" in done.stdout, done.stdout + done.stderr
+    assert gateway.fetch("http1", "GET", "/version").body == b"two"
+
+
+def test_an_old_process_that_is_told_to_stop_finishes_its_requests_first(start, origin):
+    """It leaves already; the first signal takes nothing from what runs, the second one does."""
+    gateway = start()
+    with gateway.http1() as first, gateway.http1() as second:
+        first.send(b"GET /slow/1500 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        second.send(b"GET /slow/3600000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(origin.requests) == 2, "both requests are at the origin")
+        gateway.upgrade()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert first.response().status == 200
+        gateway.wait_log("the last requests have up to")
+        gateway.process.send_signal(signal.SIGTERM)
+        assert second.is_closed()
+    assert gateway.process.wait(BOUND) == 0
 
 
 def test_a_new_version_that_refuses_the_configuration_says_so_and_the_old_one_serves(start):
@@ -352,46 +389,3 @@ def test_sockets_of_the_service_manager_are_used_by_address_and_by_name(tmp_path
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: not is_running(pid), "the new process ends")
     early.close()
-
-
-# What a crash leaves behind
-
-def test_a_crash_report_names_the_hook_the_request_and_where_it_was(start):
-    gateway = start(functions="f: {file: hooks/f.js, lane: inline, limits: {cpu: 5s, wall: 20s}}\n",
-                    request="- {name: spin, match: {path: /f}, do: [{run: {function: f}}]}",
-                    hooks={"f.js": "export default { onRequest() { for (;;); } };"})
-    victim = gateway.worker_pids()[0]
-    with gateway.http1() as client:
-        client.send(b"GET /f?secret=hunter2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: hunter2\r\n\r\n")
-        wait_until(lambda: any("running" in each for each in status(gateway)["workers"]), "the hook runs")
-        os.kill(victim, signal.SIGSEGV)
-        gateway.wait_log("crash report")
-    folder = Path(gateway.environment["RUNTIME_DIRECTORY"]) / "crashes"
-    file = next(folder.glob("crash-*.json"))
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and stat.S_IMODE(file.stat().st_mode) == 0o600
-    report = json.loads(file.read_text())
-    assert report["hook"]["function"] == "f" and report["hook"]["rule"] == "test/spin" and len(report["hook"]["request"]) == 32
-    assert report["pid"] == victim and "SIGSEGV" in report["end"] and report["signal"].startswith("signal 11")
-    assert any("sluice" in line for line in report["backtrace"])
-    assert "hunter2" not in file.read_text()
-    shown = gateway.command("status").stdout
-    assert "1 of workers" in shown and "f: 1 of workers" in shown and str(folder) in shown
-
-
-def test_crash_reports_are_bounded_and_can_be_switched_off(start, tmp_path):
-    folder = tmp_path / "reports"
-    gateway = start(arguments=["--crash-reports", str(folder)])
-    folder.mkdir(mode=0o700)
-    for number in range(60):
-        (folder / f"crash-2000010100000000{number:02}-1.json").write_text("{}")
-    os.kill(gateway.worker_pids()[0], signal.SIGABRT)
-    gateway.wait_log("crash report")
-    names = sorted(each.name for each in folder.iterdir())
-    assert len(names) == 50 and not names[-1].startswith("crash-2000")
-    report = json.loads((folder / names[-1]).read_text())
-    assert "hook" not in report and len(report["backtrace"]) > 3 and any("epoll_wait" in line for line in report["backtrace"])
-    gateway = start(arguments=["--crash-reports", "off"])
-    os.kill(gateway.worker_pids()[0], signal.SIGABRT)
-    gateway.wait_log("worker 0 .* died")
-    wait_until(lambda: len(gateway.worker_pids()) == 1, "there is a new worker")
-    assert "crash report" not in gateway.text

@@ -38,6 +38,12 @@ final class Gateway {
 
     deinit {
         process.send(.kill)
+        // Whoever waits for the processes of exit tests looks at the first dead child: one that stayed unburied would be that one
+        // for ever, and those tests would never end.
+        var poller = pollfd(fd: process.pidDescriptor.number, events: Int16(POLLIN), revents: 0)
+        // SAFETY: one pollfd, as the count says.
+        _ = unsafe poll(&poller, 1, Int32(Gateway.patience * 1000))
+        _ = process.reap()
         close(log)
         try? FileManager.default.removeItem(atPath: directory)
     }
@@ -88,6 +94,12 @@ final class Gateway {
             unread.append(object)
         }
         return true
+    }
+
+    /// Takes in what it says for so long: for times that must pass.
+    func listen(for seconds: Double) {
+        let end = Date().addingTimeInterval(seconds)
+        while (try? readMore(until: end)) == true {}
     }
 
     /// Waits until it ended.

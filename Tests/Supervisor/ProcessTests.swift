@@ -258,6 +258,15 @@ import Testing
         while (try? Client(port)) != nil { try #require(Date() < end, "somebody still listens") }
     }
 
+    @Test func aTestLeavesNoDeadChildBehind() throws {
+        let pid = try {
+            let gateway = try Gateway(Gateway.plain)
+            _ = gateway.knownPorts
+            return gateway.pid
+        }()
+        #expect(!FileManager.default.fileExists(atPath: "/proc/\(pid)"))
+    }
+
     @Test func theAdminAddressAnswersItsPagesAndRefusesTheRest() throws {
         let gateway = try Gateway(Gateway.plain)
         _ = gateway.knownPorts

@@ -9,6 +9,8 @@ import Supervisor
 ///
 /// The configuration has one word list per line:
 ///     listener NAME ADDRESS PORT | admin ADDRESS:PORT | function NAME FINGERPRINT
+///     late MILLISECONDS (workers answer to a reload after that)
+///     gate PIPE (workers take it when the pipe was opened for writing and closed)
 ///     broken TEXT (rejected) | crash (traps while being examined) | refuse (workers refuse it)
 @main
 struct Probe {

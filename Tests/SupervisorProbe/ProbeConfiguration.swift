@@ -27,6 +27,21 @@ enum ProbeConfiguration {
         return ""
     }
 
+    /// Waits, like one that is slow, until somebody opens the pipe for writing and closes it again.
+    static func passGate(_ bundle: ConfigurationBundle) {
+        let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
+        for line in text.split(separator: "\n") where line.hasPrefix("gate ") {
+            _ = try? FileHandle(forReadingAtPath: String(line.dropFirst(5)))?.readToEnd()
+        }
+    }
+
+    /// Milliseconds after which workers answer to a reload, while they go on serving.
+    static func late(_ bundle: ConfigurationBundle) -> UInt64 {
+        let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("late ") }
+        return line.flatMap { UInt64($0.dropFirst(5)) } ?? 0
+    }
+
     static func has(_ word: String, _ bundle: ConfigurationBundle) -> Bool {
         let text = String(decoding: bundle.file(bundle.mainFile) ?? [], as: UTF8.self)
         return text.split(separator: "\n").contains { $0 == word }

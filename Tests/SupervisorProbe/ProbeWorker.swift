@@ -60,11 +60,17 @@ final class ProbeWorker {
 
 private final class ProbeControl: WorkerControl {
     weak var worker: ProbeWorker?
+    private var timer: AnswerTimer?
 
     override func configure(generation: UInt64, bundle: ConfigurationBundle) {
+        ProbeConfiguration.passGate(bundle)
         if ProbeConfiguration.has("refuse", bundle) { return refuse(generation: generation, reason: "told to refuse") }
         worker?.generation = generation
-        ready(generation: generation)
+        let late = ProbeConfiguration.late(bundle)
+        guard late > 0, generation > 1, let worker else { return ready(generation: generation) }
+        let timer = AnswerTimer(self, generation)
+        self.timer = timer
+        worker.reactor.schedule(timer, after: late)
     }
 
     override func openListener(_ listener: InheritedListener) { try? worker?.accept(listener) }
@@ -78,6 +84,18 @@ private final class ProbeControl: WorkerControl {
     }
 
     override func supervisorGone() { exit(0) }
+}
+
+private final class AnswerTimer: Timer {
+    private unowned let control: ProbeControl
+    private let generation: UInt64
+
+    init(_ control: ProbeControl, _ generation: UInt64) {
+        self.control = control
+        self.generation = generation
+    }
+
+    override func fire() { control.ready(generation: generation) }
 }
 
 private final class PublishTimer: Timer {

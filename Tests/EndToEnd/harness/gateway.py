@@ -117,7 +117,10 @@ class Gateway:
                 raise AssertionError(f"the gateway ended with status {self.process.returncode}:\n{self.text}")
             return any(re.search(r'[ "]ready: ', line) for line in self.output) and len(self.worker_pids()) >= workers
 
-        wait_until(ready, "the gateway says that it is ready")
+        try:
+            wait_until(ready, "the gateway says that it is ready")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; workers {self.worker_pids()}; it said:\n{self.text}") from None
         return self
 
     # Processes

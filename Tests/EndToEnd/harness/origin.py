@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .waiting import free_ports
+
 PATTERN = bytes(range(256)) * 256  # 64 KiB
 
 
@@ -57,14 +59,14 @@ Script = Callable[[Exchange], Awaitable[None]]
 
 
 class Origin:
-    """Serves on a port of the kernel's choice from a thread of its own. Default answers, by path:
+    """Serves on a port of `free_ports`, which stays its own when it listens no more, from a thread of its own. Default answers, by path:
 
     /bytes/N  N bytes of a known pattern       /chunked/N  the same, chunked        /status/N  that status, empty
     /slow/MS  echo after so many milliseconds  /trailers   chunked with a trailer   others     a JSON echo
     """
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
-        self.address, self.port = address, port
+        self.address, self.port = address, port or free_ports(1)[0]
         self.received: list[bytearray] = []  # raw bytes of each connection, in order of arrival
         self.requests: list[Request] = []
         # False: requests and raw bytes are forgotten, for loads that go on for long.
@@ -93,7 +95,6 @@ class Origin:
 
         async def listen() -> None:
             self.server = await asyncio.start_server(self._serve, self.address, self.port, backlog=1024)
-            self.port = self.server.sockets[0].getsockname()[1]
             started.set()
 
         self.loop.run_until_complete(listen())
@@ -108,9 +109,11 @@ class Origin:
         async def end() -> None:
             self.server.close()
             self.release.set()
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            # Again and again: what a script waits for with a limit may come in the very turn in which it is cancelled, and it goes on.
+            while self.tasks:
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.wait(set(self.tasks), timeout=0.1)
             self.loop.stop()
 
         asyncio.run_coroutine_threadsafe(end(), self.loop)

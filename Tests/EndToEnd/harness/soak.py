@@ -234,8 +234,9 @@ def worst(seconds: float, folder: Path, say: Say, untrusted: bool = True, worker
                       "others p99, ms": others.milliseconds(0.99), "others slowest, ms": others.milliseconds(1)}
     if untrusted and soak.workers_lost:
         result.complaints.append(f"{soak.workers_lost} workers were lost")
-    # Those in flight of the first strike: one of each client at most. Each worker may be inside of it before it hears of the other's.
-    allowed = 0 if untrusted else len(others.threads)
+    # Each worker may be inside of it before it hears of the other's death: until then its clients, and those that came over from the
+    # other one, have one request each in flight.
+    allowed = 0 if untrusted else len(others.threads) * soak.workers_lost
     if len(others.failures) > allowed or not untrusted and soak.workers_lost > workers:
         result.complaints.append(f"{len(others.failures)} requests of others failed, {allowed} may; {soak.workers_lost} workers were lost")
         result.complaints += [f"{what} at {at - soak.began:.1f} s" for at, what in others.failures]
