@@ -38,27 +38,22 @@ extension HookFunction {
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
         }
-        return start(call, isolate, binding.index, phase)
+        return start(call, isolate, binding.index, phase, exchange)
     }
 
     /// A function of its own: the isolate that it is lent needs no retain around each of its calls.
     @inline(never)
-    private func start(_ call: HookCall, _ isolate: LoadedIsolate, _ binding: Int32, _ phase: HookPhase) -> HookStart {
+    private func start(_ call: HookCall, _ isolate: LoadedIsolate, _ binding: Int32, _ phase: HookPhase, _ exchange: Exchange) -> HookStart {
         if source.isolation == .request, !giveWorld(to: call, isolate) {
             tally.countFailure(.unavailable)
             return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         beginTurn(call, isolate)
-        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding)
+        let result = run(call, isolate, binding, phase, exchange)
         endTurn(call, isolate, settled: true)
         call.progress.starting = false
-        if let outcome = takeOutcome(of: call) {
-            deliver()
-            return .finished(outcome)
-        }
-        if case .int(let code) = code, code & ~HookCode.tail != HookCode.pending {
-            let outcome = settle(call, code)
+        if let outcome = takeOutcome(of: call) ?? outcome(of: call, result, isolate) {
             deliver()
             return .finished(outcome)
         }
@@ -107,7 +102,7 @@ extension HookFunction {
     }
 
     /// The outcome that operations reported while `start` ran.
-    private func takeOutcome(of call: HookCall) -> HookOutcome? {
+    func takeOutcome(of call: HookCall) -> HookOutcome? {
         if startOutcome != nil {
             call.progress.resultWaits = false
             return startOutcome.take()

@@ -65,12 +65,13 @@ struct StagedEdits: ~Copyable {
     }
 
     /// The same for a name that was looked at before.
-    /// - Precondition: `name` is a token, and `id` matches it.
+    /// - Precondition: `name` is a token, and `id` matches it. With `isKnown` the value is one that a field had.
     mutating func add(
-        _ action: Action, _ side: HookSide, _ id: FieldName, token name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>
+        _ action: Action, _ side: HookSide, _ id: FieldName, token name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>,
+        isKnown: Bool = false
     ) -> Verdict {
         touched = true
-        guard isFieldValue(value) else { return .malformed }
+        guard isKnown || isFieldValue(value) else { return .malformed }
         if id.isFraming || (id == .host && side == .request) { return .refused }
         append(Edit(side: side, action: action, id: id, name: arena.append(name), value: arena.append(value)))
         return .taken
