@@ -254,8 +254,8 @@ public final class HookFunction {
         if call.world >= 0 { takeWorld(from: call) }
         call.values.exchange = nil
         call.edits.reset()
-        if call.streams.isBusy { call.streams.rest() }
-        if call.socket.isOpen { call.socket.isOpen = false }
+        if call.isBusyStreaming { call.streams.rest() }
+        if call.hasOpenSocket { call.socket.isOpen = false }
         if call.hasLinks { call.links.removeAll() }
     }
 

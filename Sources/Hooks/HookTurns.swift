@@ -71,23 +71,13 @@ extension HookFunction {
         call.values.binding = binding.index
         call.values.cpu = 0
         call.uses &+= 1
-        if !call.laterFields.isEmpty { call.laterFields = [] }
-        if call.progress.nextSubrequest != 1 { call.closeSubrequests() }
+        call.renew()
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.
         progress.starting = true
         call.progress = progress
         lastUsed = progress.started
-        if call.streams.bytes != 0 || call.streams.parts != 0 {
-            call.streams = StreamProgress()
-            call.requestOutput.removeAll()
-            call.responseOutput.removeAll()
-        }
-        if call.socket.renewed != 0 {
-            call.socket = SocketProgress()
-            call.socketActions.removeAll()
-        }
     }
 
     /// The prelude says what a call came to. Mostly that is within its `start`, and no event has to be made of it.
@@ -265,7 +255,7 @@ extension HookFunction {
     }
 
     private func cancelSubrequests(_ call: HookCall) {
-        guard !call.openSubrequests.isEmpty else { return }
+        guard call.hasOpenSubrequests else { return }
         for id in call.openSubrequests { events.append(.cancelSubrequest(call, id)) }
         call.closeSubrequests()
     }
@@ -379,9 +369,7 @@ extension HookCall {
             return .respond(edits.responseBody)
         default:
             if phase == .webSocket { return .proceed(.unchanged) }
-            edits.applyRequest(&exchange.request)
-            if phase == .response { edits.applyResponse(&exchange.response) }
-            return .proceed(phase == .response ? edits.responseBody : edits.requestBody)
+            return .proceed(edits.apply(phase, exchange))
         }
     }
 }
