@@ -204,6 +204,7 @@ static void lazy_global(const Arguments &info) {
 }
 
 static const Builtin own_builtins[] = {
+    {"answerBox", answer_box},
     {"lazyGlobal", lazy_global},
     {"takeRejections", take_rejections},
     {"transfer", transfer},

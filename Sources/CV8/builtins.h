@@ -60,6 +60,9 @@ class Resource {
   size_t bytes_ = 0;
   v8::Global<v8::Object> object_;
 };
+// texts.cc
+void answer_box(const Arguments &info);
+
 enum { kDecoder = 1, kZip = 2, kKey = 3 };
 
 // One list per file; `all` joins them.

@@ -5,6 +5,7 @@
 #include "CV8.h"
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,25 @@ struct World {
   v8::Global<v8::Context> context;
   std::vector<v8::Global<v8::Value>> handles;
   std::vector<int32_t> free_handles;
+};
+
+/// Strings of texts that came more than once (texts.cc), each where its hash says.
+class TextShelf {
+ public:
+  static constexpr size_t kPlaces = 64, kLongest = 256;
+  struct Place {
+    uint64_t seen = 0;  // the hash of what came last and was not here
+    size_t count = 0;
+    std::unique_ptr<uint8_t[]> bytes;
+    v8::Global<v8::String> text;
+    bool holds(cv8_bytes wanted) const;
+  };
+  Place &place(uint64_t hash);
+  /// Keeps its text: a call has it under way.
+  const Place *brought = nullptr;
+
+ private:
+  Place places_[kPlaces];
 };
 
 struct Rejection {
@@ -127,6 +147,11 @@ struct cv8_isolate {
   // The entries come first, then what Swift keeps. `free_handles` are holes.
   std::vector<v8::Global<v8::Value>> handles;
   std::vector<int32_t> free_handles;
+  // What calls answer with, beside a number, and the strings of texts that scripts were given more than once (texts.cc).
+  int32_t box[2] = {0, 0};
+  uint8_t answer[CV8_LONGEST_ANSWER];
+  size_t answer_count = 0;
+  std::unique_ptr<cv8::TextShelf> texts;
   // By number; the one the isolate is in stands empty here.
   std::vector<cv8::World> worlds;
   int32_t world = 0;
@@ -320,6 +345,8 @@ v8::MaybeLocal<v8::String> latin1_string(v8::Isolate *isolate, cv8_bytes bytes);
 v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes bytes);
 int32_t kind_of(v8::Local<v8::Value> value);
 int32_t keep(cv8_isolate *isolate, v8::Local<v8::Value> value);
+/// A small integer is its own value, and a handle is the place of a value: one of the caller's serves, and V8 is not asked for one.
+v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word);
 cv8_status invoke(cv8_isolate *isolate, v8::Local<v8::Context> context, int32_t callee, v8::Local<v8::Value> *arguments,
                   size_t count, bool keep_it, cv8_value *result, v8::TryCatch *caught, cv8_error **error);
 char *to_text(v8::Isolate *isolate, v8::Local<v8::String> string, size_t limit, size_t *count);
@@ -344,6 +371,15 @@ void drain_microtasks(cv8_isolate *isolate);
 
 /// Empties the microtask queue after a stop, so that the script's continuations do not run in another turn.
 void drop_microtasks(cv8_isolate *isolate);
+
+/// A handle is the place of a value, and what is kept has one: V8 need not be asked for another. Not beyond what is kept.
+template <class T>
+v8::Local<T> lent(const v8::Global<T> &kept) {
+  v8::Local<T> local;
+  static_assert(sizeof local == sizeof kept, "both are one address");
+  memcpy(static_cast<void *>(&local), static_cast<const void *>(&kept), sizeof local);
+  return local;
+}
 
 inline bool is_string(v8::Local<v8::Value> value) { return !value.IsEmpty() && value->IsString(); }
 

@@ -96,8 +96,7 @@ static v8::Local<v8::Value> handle_value(cv8_isolate *isolate, int32_t handle) {
   return isolate->handles[static_cast<size_t>(handle)].Get(isolate->v8);
 }
 
-/// A small integer is its own value, and a handle is the place of a value: one of the caller's serves, and V8 is not asked for one.
-static v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word) {
+v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word) {
   using v8::internal::Internals;
   if (!Internals::IsValidSmi(integer)) return v8::Int32::New(isolate, integer);
   *word = Internals::IntToSmi(integer);
@@ -172,24 +171,18 @@ cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_val
   return cv8::invoke(isolate, entered.context, callee, values.data(), count, keep_result, result, &caught, error);
 }
 
-cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
-                             bool then_microtasks, cv8_value *result, cv8_error **error) {
+cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count, cv8_value *result,
+                             cv8_error **error) {
   if (cv8::stopped(isolate)) return CV8_TERMINATED;
   cv8::Reaper reaper{isolate};
-  // V8 enters the context itself for a call, and for each microtask.
+  // V8 enters the context itself for a call.
   cv8::EnteredIsolate entered(isolate);
   v8::TryCatch caught(isolate->v8);
   v8::internal::Address words[8];
   v8::Local<v8::Value> values[8];
   count = std::min<size_t>(count, 8);
   for (size_t i = 0; i < count; i++) values[i] = cv8::integer_value(isolate->v8, arguments[i], &words[i]);
-  const cv8_status status =
-      cv8::invoke(isolate, entered.context, callee, values, count, false, result, &caught, error);
-  if (!then_microtasks || status == CV8_TERMINATED) return status;
-  cv8::drain_microtasks(isolate);
-  if (!cv8::stopped(isolate) && !caught.HasTerminated()) return status;
-  cv8_error_free(*error);
-  return cv8::conclude(isolate, entered.context, &caught, error);
+  return cv8::invoke(isolate, entered.context, callee, values, count, false, result, &caught, error);
 }
 
 cv8_status cv8_get_property(cv8_isolate *isolate, int32_t object, cv8_bytes name, cv8_value *result, cv8_error **error) {

@@ -105,7 +105,7 @@ extension ExchangeRunner {
         if station == .requestRules || station == .origin { keepState(of: call) }
         let cpu = call.cpuNanoseconds
         workerHooks.giveBack(call)
-        if !call.laterFields.isEmpty { keepLaterFields(call, outcome) }
+        if call.hasLaterFields { keepLaterFields(call, outcome) }
         return settle(outcome, of: call, bound, cpu: cpu, fromOrigin: fromOrigin)
     }
 

@@ -52,8 +52,7 @@ extension HookCall {
 }
 
 extension HookOperations {
-    static let stagedTooMuch = NativeFailure.rangeError(
-        "one call hands the gateway more than \(HeldLimits.text >> 10) KiB of headers, URLs, variables and state")
+    static let stagedTooMuch = NativeFailure.rangeError(stagedTooMuchText)
 
     /// Refuses text beyond what one call may hand over.
     func stage(_ count: Int, _ call: HookCall) throws(NativeFailure) {

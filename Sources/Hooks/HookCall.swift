@@ -15,7 +15,8 @@ open class HookCall {
     /// (docs/decisions/0004-exclusivity-without-a-price.md). Lists and edits stand apart for that reason.
     final var values = CallValues()
     final var progress = CallProgress()
-    final var openSubrequests: [Int32] = []
+    final var openSubrequests: [Int32] = [] { didSet { hasOpenSubrequests = !openSubrequests.isEmpty } }
+    final private(set) var hasOpenSubrequests = false
     /// Those among them whose answer's head is there and whose body is on its way, and those of which the hook wants a chunk.
     final var flowing: [Int32] = []
     final var partsWanted: [Int32] = []
@@ -31,15 +32,19 @@ open class HookCall {
     final var uses: UInt64 = 0
     /// Fields for the client's answer, as "name\nvalue\n" each: what a request hook wants of an answer that is not there yet.
     /// Of a call that did not fail.
-    public internal(set) final var laterFields: [UInt8] = []
+    public internal(set) final var laterFields: [UInt8] = [] { didSet { hasLaterFields = !laterFields.isEmpty } }
+    public private(set) final var hasLaterFields = false
     /// Set while the call runs in a cordon.
     final var remote = RemotePlace()
     /// With `isolation: request`; -1: that of the function.
     final var world: Int32 = -1
     /// In the phase `webSocket`.
     public final var message: HookMessage?
-    final var streams = StreamProgress()
-    final var socket = SocketProgress()
+    /// What few calls have to do with; asking each call costs an access that is checked, asking whether it was touched none.
+    final var streams = StreamProgress() { didSet { hasStreamed = true } }
+    final var socket = SocketProgress() { didSet { hasHadSocket = true } }
+    final private var hasStreamed = false
+    final private var hasHadSocket = false
     /// What the hook did with its WebSocket and the gateway has not taken yet.
     final var socketActions: [(socket: Int32, action: HookSocketAction)] = []
     /// WebSockets to upstreams, by the number of their sub-request.
@@ -72,6 +77,30 @@ open class HookCall {
 
     /// True when the object may be given to `HookRuntime.start`.
     public final var isIdle: Bool { slot < 0 && remote.owner == nil }
+
+    final var isBusyStreaming: Bool { hasStreamed && streams.isBusy }
+    final var hasOpenSocket: Bool { hasHadSocket && socket.isOpen }
+    /// What the call may use more of the processor, for what streamed; CPU time that is not counted against its limit any more.
+    final var streamedMiB: UInt64 { hasStreamed ? streams.bytes >> 20 : 0 }
+    final var socketCPUBefore: UInt64 { hasHadSocket ? socket.cpuBefore : 0 }
+    /// The hook produces a body after its result: `bodyRoom` makes it go on.
+    public final var isStreaming: Bool { hasStreamed && streams.outputs != 0 }
+
+    /// A call begins: nothing of the one before is left.
+    final func renew() {
+        if hasLaterFields { laterFields = [] }
+        if progress.nextSubrequest != 1 { closeSubrequests() }
+        if hasStreamed, streams.bytes != 0 || streams.parts != 0 {
+            streams = StreamProgress()
+            requestOutput.removeAll()
+            responseOutput.removeAll()
+            hasStreamed = false
+        }
+        guard hasHadSocket, socket.renewed != 0 else { return }
+        socket = SocketProgress()
+        socketActions.removeAll()
+        hasHadSocket = false
+    }
 
     /// Around every turn of this call: `HookHost.willRun` and `didRun`, for a subclass that knows at once what they look up.
     @discardableResult

@@ -27,6 +27,9 @@ public final class HookFunction {
 
     private var slots = SlotTable()
     var names = NameTable()
+    var expectations = (request: Expectation(), response: Expectation())
+    /// Texts of fields may stay in its isolate for calls to come: not where no call may see anything of another.
+    let keepsTexts: Bool
     public var callsUnderWay: Int { slots.inUse }
     /// Bodies and values of its calls that wait in the gateway as a whole.
     var heldBytes: Int { slots.all.reduce(0) { $0 + $1.heldBytes } }
@@ -46,6 +49,7 @@ public final class HookFunction {
         self.source = source
         self.runtime = runtime
         host = runtime.host
+        keepsTexts = source.isolation == .worker
     }
 
     func load() throws(HookLoadError) { loaded = try makeIsolate() }
@@ -143,7 +147,7 @@ public final class HookFunction {
         let variables = source.variables.merging(source.secrets) { $1 }.map { "\(jsonText($0.key)):\(jsonText($0.value))" }.joined(separator: ",")
         return """
             {"heldBack":[\(source.heldBack.map(jsonText).joined(separator: ","))],\
-            "outside":\(source.reachesOutside),"variables":{\(variables)},\
+            "outside":\(source.reachesOutside),"answers":\(keepsTexts),"variables":{\(variables)},\
             "upstreams":[\(source.upstreams.map(jsonText).joined(separator: ","))],\
             "keys":{\(source.keys.map { "\(jsonText($0.key)):\($0.value)" }.joined(separator: ","))},\
             "stores":[\(source.stores.map { jsonText($0.name) }.joined(separator: ","))]}
@@ -250,8 +254,8 @@ public final class HookFunction {
         if call.world >= 0 { takeWorld(from: call) }
         call.values.exchange = nil
         call.edits.reset()
-        if call.streams.isBusy { call.streams.rest() }
-        if call.socket.isOpen { call.socket.isOpen = false }
+        if call.isBusyStreaming { call.streams.rest() }
+        if call.hasOpenSocket { call.socket.isOpen = false }
         if call.hasLinks { call.links.removeAll() }
     }
 

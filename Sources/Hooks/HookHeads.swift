@@ -15,35 +15,44 @@ extension HookOperations {
     /// standard does; null when absent. The number is the name's in the function's table.
     func header(_ native: borrowing NativeCall) throws(NativeFailure) {
         let (slot, epoch, code) = try native.triple()
-        guard let exchange = function.call(slot, epoch)?.exchange else { throw HookOperations.ended }
-        if code & 1 == HookSide.request.rawValue {
-            try named(code >> 1, in: exchange.request, native)
-        } else {
-            try named(code >> 1, in: exchange.response, native)
-        }
+        guard let call = function.call(slot, epoch), let exchange = call.values.exchange else { throw HookOperations.ended }
+        let cameBefore = code & 1 == HookSide.request.rawValue
+            ? try named(code >> 1, in: exchange.request, native) : try named(code >> 1, in: exchange.response, native)
+        if cameBefore { function.learn(code, call.values.phase) }
     }
 
-    private func named(_ number: Int32, in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) {
+    /// - Returns: whether the text came before and the name has a number.
+    private func named(_ number: Int32, in head: borrowing Head, _ native: borrowing NativeCall) throws(NativeFailure) -> Bool {
         if native.argumentCount == 3 {
-            let found: Void? = try function.names.withName(number) { (id, name) throws(NativeFailure) in
+            let found = try function.names.withName(number) { (id, name) throws(NativeFailure) in
                 try value(of: id, name, in: head, native)
             }
-            if found != nil { return }
+            if let found { return found }
         }
         let name = try native.latin1(3)
-        try value(of: FieldName(matching: name), name, in: head, native)
+        _ = try value(of: FieldName(matching: name), name, in: head, native)
+        return false
     }
 
+    /// - Returns: whether the text came before.
     private func value(
         of id: FieldName, _ name: borrowing Span<UInt8>, in head: borrowing Head, _ native: borrowing NativeCall
-    ) throws(NativeFailure) {
+    ) throws(NativeFailure) -> Bool {
         guard let first = head.firstIndex(of: id, named: name) else {
             // HTTP/2 names the host outside the fields.
-            guard id == .host, !head.authority.isEmpty else { return native.returnNull() }
-            return try native.returnLatin1(head.bytes(head.authority))
+            guard id == .host, !head.authority.isEmpty else {
+                native.returnNull()
+                return false
+            }
+            try native.returnLatin1(head.bytes(head.authority))
+            return false
         }
         guard head.firstIndex(of: id, named: name, from: first + 1) != nil else {
-            return try native.returnLatin1(head.bytes(head.fields[first].value))
+            guard function.keepsTexts, !id.isSecret else {
+                try native.returnLatin1(head.bytes(head.fields[first].value))
+                return false
+            }
+            return try native.returnRepeated(head.bytes(head.fields[first].value))
         }
         var joined = ByteArena(capacity: 512)
         let separator: StaticString = id == .cookie ? "; " : ", "
@@ -54,6 +63,7 @@ extension HookOperations {
             index = head.firstIndex(of: id, named: name, from: at + 1)
         }
         try native.returnLatin1(joined[joined.range(since: 0)])
+        return false
     }
 
     /// `headers(slot, epoch, side)`: all fields as "name\nvalue\n..."; neither can hold a line break.
@@ -144,17 +154,12 @@ extension HookOperations {
         else { throw .typeError("not an edit") }
         let value = try native.latin1(3)
         try stage(value.count, call)
-        var verdict: StagedEdits.Verdict?
-        if code >> 3 > 0 {
-            verdict = try function.names.withName(code >> 3 - 1) { (id, name) throws(NativeFailure) in
-                call.edits.add(action, side, id, token: name, value)
-            }
-        }
+        var verdict = function.stage(code, value, call)
         if verdict == nil { verdict = call.edits.add(action, side, try native.latin1(4), value) }
         switch verdict {
         case .taken?, nil: return
         case .refused?: function.tally.fieldsRefused += 1
-        case .malformed?: throw .typeError("a header has a name or value that HTTP does not allow: \"\(value.text())\"")
+        case .malformed?: throw .typeError(HookOperations.malformed(value))
         }
     }
 
@@ -227,6 +232,11 @@ extension HookOperations {
         let bytes = Array(json.utf8)
         try native.returnJSON(bytes.span)
     }
+}
+
+extension FieldName {
+    /// What it holds is a caller's own and secret: no copy of it stays in an isolate for later.
+    fileprivate var isSecret: Bool { self == .authorization || self == .cookie || self == .proxyAuthorization }
 }
 
 /// All fields as "name\nvalue\n...".

@@ -118,12 +118,6 @@ final class HookOperations: NativeOperations {
 
     // MARK: Results
 
-    private func finish(_ native: borrowing NativeCall) throws(NativeFailure) {
-        let call = try call(native)
-        guard call.exchange != nil else { throw HookOperations.ended }
-        function.finish(call, try native.int32(2))
-    }
-
     private func fail(_ native: borrowing NativeCall) throws(NativeFailure) {
         let call = try call(native)
         guard call.exchange != nil else { throw HookOperations.ended }

@@ -39,7 +39,7 @@ extension HookCall {
     public final var isSocketOpen: Bool { socket.isOpen }
 
     /// The call stays after its result: it makes a body, or has a WebSocket.
-    final var isHeld: Bool { isStreaming || socket.isOpen }
+    final var isHeld: Bool { isStreaming || hasOpenSocket }
 
     /// How many messages of the hook were refused since this was last asked: too much was waiting.
     public final func takeRefusedMessages() -> Int {
@@ -119,7 +119,7 @@ extension HookFunction {
     /// CPU time of a call that is not counted any more. What happens between messages (timers, answers) has the limit
     /// anew each second.
     func cpuForgiven(_ call: HookCall) -> UInt64 {
-        guard call.socket.isOpen else { return call.socket.cpuBefore }
+        guard call.hasOpenSocket else { return call.socketCPUBefore }
         if host.now &- call.socket.renewed >= 1_000_000_000 { renewBudget(call) }
         return call.socket.cpuBefore
     }

@@ -49,9 +49,6 @@ extension HookCall {
     /// Bytes that a hook produces before it has to be told again that there is room.
     public static let outputStep = 64 << 10
 
-    /// The hook produces a body after its result: `bodyRoom` makes it go on.
-    public final var isStreaming: Bool { streams.outputs != 0 }
-
     // MARK: The body that the hook reads
 
     /// One chunk, the answer to `pullBody`. The hook gets it in its slab where nobody else needs the bytes as they are
@@ -160,13 +157,13 @@ extension HookFunction {
     /// CPU time that a call may use in all, in microseconds: its limit, and as much again for each MiB that flowed
     /// through it. So a stream of any length has the budget of a call for each MiB, and none to save up.
     func cpuLimit(_ call: HookCall) -> UInt64 {
-        source.limits.cpuMicroseconds &* (1 &+ call.streams.bytes >> 20)
+        source.limits.cpuMicroseconds &* (1 &+ call.streamedMiB)
     }
 
     /// After a turn: a call that streams has the wall limit for each step, and none while it waits for the gateway.
     func watchStreams(_ call: HookCall) {
         guard call.slot >= 0, call.exchange == nil else { return }
-        if call.socket.isOpen { return }
+        if call.hasOpenSocket { return }
         if !call.isStreaming {
             guard call.progress.hasTail, call.progress.wallDeadline == 0 else { return }
             setTailDeadline(call)

@@ -38,27 +38,22 @@ extension HookFunction {
             tally.countFailure(.unavailable)
             return .finished(.failed(failure))
         }
-        return start(call, isolate, binding.index, phase)
+        return start(call, isolate, binding.index, phase, exchange)
     }
 
     /// A function of its own: the isolate that it is lent needs no retain around each of its calls.
     @inline(never)
-    private func start(_ call: HookCall, _ isolate: LoadedIsolate, _ binding: Int32, _ phase: HookPhase) -> HookStart {
+    private func start(_ call: HookCall, _ isolate: LoadedIsolate, _ binding: Int32, _ phase: HookPhase, _ exchange: Exchange) -> HookStart {
         if source.isolation == .request, !giveWorld(to: call, isolate) {
             tally.countFailure(.unavailable)
             return .finished(.failed(HookFailure(.unavailable, call, "no world for one more call (at most \(Self.worldLimit) at once)")))
         }
         open(call)
         beginTurn(call, isolate)
-        let code = isolate.isolate.callAndSettle(HookEntry.start.rawValue, call.slot, call.epoch, phase.rawValue, binding)
+        let result = run(call, isolate, binding, phase, exchange)
         endTurn(call, isolate, settled: true)
         call.progress.starting = false
-        if let outcome = takeOutcome(of: call) {
-            deliver()
-            return .finished(outcome)
-        }
-        if case .int(let code) = code, code & ~HookCode.tail != HookCode.pending {
-            let outcome = settle(call, code)
+        if let outcome = takeOutcome(of: call) ?? outcome(of: call, result, isolate) {
             deliver()
             return .finished(outcome)
         }
@@ -76,23 +71,13 @@ extension HookFunction {
         call.values.binding = binding.index
         call.values.cpu = 0
         call.uses &+= 1
-        if !call.laterFields.isEmpty { call.laterFields = [] }
-        if call.progress.nextSubrequest != 1 { call.closeSubrequests() }
+        call.renew()
         var progress = CallProgress()
         progress.started = host.now
         // `start` has not returned yet.
         progress.starting = true
         call.progress = progress
         lastUsed = progress.started
-        if call.streams.bytes != 0 || call.streams.parts != 0 {
-            call.streams = StreamProgress()
-            call.requestOutput.removeAll()
-            call.responseOutput.removeAll()
-        }
-        if call.socket.renewed != 0 {
-            call.socket = SocketProgress()
-            call.socketActions.removeAll()
-        }
     }
 
     /// The prelude says what a call came to. Mostly that is within its `start`, and no event has to be made of it.
@@ -107,7 +92,7 @@ extension HookFunction {
     }
 
     /// The outcome that operations reported while `start` ran.
-    private func takeOutcome(of call: HookCall) -> HookOutcome? {
+    func takeOutcome(of call: HookCall) -> HookOutcome? {
         if startOutcome != nil {
             call.progress.resultWaits = false
             return startOutcome.take()
@@ -270,7 +255,7 @@ extension HookFunction {
     }
 
     private func cancelSubrequests(_ call: HookCall) {
-        guard !call.openSubrequests.isEmpty else { return }
+        guard call.hasOpenSubrequests else { return }
         for id in call.openSubrequests { events.append(.cancelSubrequest(call, id)) }
         call.closeSubrequests()
     }
@@ -384,9 +369,7 @@ extension HookCall {
             return .respond(edits.responseBody)
         default:
             if phase == .webSocket { return .proceed(.unchanged) }
-            edits.applyRequest(&exchange.request)
-            if phase == .response { edits.applyResponse(&exchange.response) }
-            return .proceed(phase == .response ? edits.responseBody : edits.requestBody)
+            return .proceed(edits.apply(phase, exchange))
         }
     }
 }

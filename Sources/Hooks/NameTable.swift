@@ -20,9 +20,9 @@ struct NameTable: ~Copyable {
     }
 
     /// Nil for a number that was not given.
-    func withName<Result>(
-        _ number: Int32, _ body: (FieldName, borrowing Span<UInt8>) throws(NativeFailure) -> Result
-    ) throws(NativeFailure) -> Result? {
+    func withName<Result, Failure>(
+        _ number: Int32, _ body: (FieldName, borrowing Span<UInt8>) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
         guard names.indices.contains(Int(number)) else { return nil }
         let name = names[Int(number)]
         return try body(name.id, arena[name.text])

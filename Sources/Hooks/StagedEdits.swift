@@ -32,11 +32,12 @@ struct StagedEdits: ~Copyable {
     private(set) var status = 0
     var requestBody = HookBody.unchanged
     var responseBody = HookBody.unchanged
-    private var touched = false
+    private var touched = false, touchesRequest = false
 
     mutating func reset() {
         guard touched else { return }
         touched = false
+        touchesRequest = false
         arena.removeAll()
         count = 0
         method = nil
@@ -65,18 +66,20 @@ struct StagedEdits: ~Copyable {
     }
 
     /// The same for a name that was looked at before.
-    /// - Precondition: `name` is a token, and `id` matches it.
+    /// - Precondition: `name` is a token, and `id` matches it. With `isKnown` the value is one that a field had.
     mutating func add(
-        _ action: Action, _ side: HookSide, _ id: FieldName, token name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>
+        _ action: Action, _ side: HookSide, _ id: FieldName, token name: borrowing Span<UInt8>, _ value: borrowing Span<UInt8>,
+        isKnown: Bool = false
     ) -> Verdict {
         touched = true
-        guard isFieldValue(value) else { return .malformed }
+        guard isKnown || isFieldValue(value) else { return .malformed }
         if id.isFraming || (id == .host && side == .request) { return .refused }
         append(Edit(side: side, action: action, id: id, name: arena.append(name), value: arena.append(value)))
         return .taken
     }
 
     private mutating func append(_ edit: Edit) {
+        if edit.side == .request { touchesRequest = true }
         if count < list.count { list[count] = edit } else { list.append(edit) }
         count &+= 1
     }
@@ -93,7 +96,7 @@ struct StagedEdits: ~Copyable {
         case .connect, .trace: return false
         default: break
         }
-        touched = true
+        (touched, touchesRequest) = (true, true)
         method = arena.append(name)
         return true
     }
@@ -101,7 +104,7 @@ struct StagedEdits: ~Copyable {
     /// An absolute http(s) URL as the prelude's URL parser writes it; its fragment is dropped.
     mutating func setURL(_ url: borrowing Span<UInt8>) -> Bool {
         guard let parts = URLParts(url) else { return false }
-        touched = true
+        (touched, touchesRequest) = (true, true)
         let authority = arena.append(url.extracting(parts.authority))
         let path = parts.path.isEmpty ? arena.append("/") : arena.append(url.extracting(parts.path))
         let query = parts.query.map { arena.append(url.extracting($0)) }
@@ -121,10 +124,21 @@ struct StagedEdits: ~Copyable {
 
     mutating func setBody(_ side: HookSide, _ body: HookBody) {
         touched = true
-        if side == .request { requestBody = body } else { responseBody = body }
+        if side == .response { return responseBody = body }
+        requestBody = body
+        touchesRequest = true
     }
 
     // MARK: Applying
+
+    /// All that was staged by a handler that lets the exchange go on. What becomes of its phase's body.
+    func apply(_ phase: HookPhase, _ exchange: Exchange) -> HookBody {
+        guard touched else { return .unchanged }
+        if touchesRequest { applyRequest(&exchange.request) }
+        guard phase == .response else { return requestBody }
+        applyResponse(&exchange.response)
+        return responseBody
+    }
 
     func applyRequest(_ head: inout Head) {
         guard touched else { return }

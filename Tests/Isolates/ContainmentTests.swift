@@ -146,10 +146,11 @@ import Testing
     @Test func aCallThatSettlesReportsItsStoppedMicrotasks() throws {
         let rig = try Rig()
         rig.isolate.beginTurn(cpuMicroseconds: 10_000, wallMilliseconds: 10_000)
-        #expect(rig.isolate.callAndSettle(Rig.spin, 1).termination == .cpu)
+        #expect(rig.isolate.callAndSettle(Rig.spin, [1, 0, 0, 0, 0], text: -1).int == nil)
+        #expect(rig.isolate.termination == .cpu)
         #expect(rig.isolate.endTurn().termination == .cpu)
         rig.isolate.beginTurn(cpuMicroseconds: 10_000, wallMilliseconds: 10_000)
-        #expect(rig.isolate.callAndSettle(Rig.sum, 1, 2, 3, 4).int == 10)
+        #expect(rig.isolate.callAndSettle(Rig.sum, [1, 2, 3, 4, 0], text: -1).int == 10)
         #expect(rig.isolate.endTurn().termination == nil)
     }
 

@@ -155,7 +155,7 @@ import Testing
             name: "n.js", source: "return { go() { return native.inner() + 10; } };", operations: ["inner"], entries: ["go"])
         let isolate = try Isolate(name: "outer", prelude: prelude, operations: nesting)
         isolate.beginTurn(cpuMicroseconds: 1_000_000, wallMilliseconds: 10_000)
-        results.append(isolate.callAndSettle(0, 0).int)
+        results.append(isolate.callAndSettle(0, [0, 0, 0, 0, 0], text: -1).int)
         isolate.endTurn()
         rigs[0] = nil
         rigs[1] = nil

@@ -145,3 +145,7 @@ extension CallResult {
     var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
     var isUndefined: Bool { if case .undefined = self { true } else { false } }
 }
+
+extension CallAnswer {
+    var int: Int32? { if case .int(let value) = kind { value } else { nil } }
+}

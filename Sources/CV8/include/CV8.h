@@ -192,10 +192,27 @@ typedef struct {
 /// Calls the function behind `callee` (an entry's index or a kept handle).
 cv8_status cv8_call_function(cv8_isolate *isolate, int32_t callee, const cv8_value *arguments, size_t count,
                              bool keep_result, cv8_value *result, cv8_error **error);
-/// The same with small integers only (at most 8), without building argument records. With `then_microtasks` the
-/// microtasks run before it returns; what they do can still turn the result into CV8_TERMINATED.
-cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count,
-                             bool then_microtasks, cv8_value *result, cv8_error **error);
+/// The same with small integers only (at most 8), without building argument records.
+cv8_status cv8_call_integers(cv8_isolate *isolate, int32_t callee, const int32_t *arguments, size_t count, cv8_value *result,
+                             cv8_error **error);
+
+/// What a call came to: a number, or a text of at most CV8_LONGEST_ANSWER bytes and a number that says what it means
+/// (`native.answerBox`). A text is `cv8_answer_text`; `is_brought`: it is the one that the call brought along.
+enum { CV8_LONGEST_ANSWER = 512 };
+typedef struct {
+  int32_t kind, integer;
+  bool is_brought, was_wanted;
+} cv8_answer;
+/// Calls an entry with at most 7 integers and a text that the script was given before (`cv8_text_find`; null for -1), then runs the
+/// microtasks; what they do can still turn the result into CV8_TERMINATED. `was_wanted`: the script asked for the text.
+cv8_status cv8_call_answering(cv8_isolate *isolate, int32_t callee, const int32_t *integers, size_t count, int32_t text,
+                              cv8_answer *answer, cv8_error **error);
+/// The number in `native.answerBox` that says what a text means.
+int32_t cv8_answer_meaning(const cv8_isolate *isolate);
+/// Until the next call.
+cv8_bytes cv8_answer_text(const cv8_isolate *isolate);
+/// The number of a text that was returned by `cv8_return_repeated` more than once; -1 for any other.
+int32_t cv8_text_find(cv8_isolate *isolate, cv8_bytes text);
 /// Memory that a script gets as it is, for as long as it likes and at most as long as the isolate lives.
 typedef struct {
   uint8_t *bytes;
@@ -256,6 +273,8 @@ void cv8_return_bool(cv8_call *call, bool value);
 void cv8_return_int(cv8_call *call, int32_t value);
 void cv8_return_double(cv8_call *call, double value);
 bool cv8_return_latin1(cv8_call *call, cv8_bytes text);
+/// The same, as the very string that it became before where it came before.
+bool cv8_return_repeated(cv8_call *call, cv8_bytes text, bool *repeated);
 bool cv8_return_utf8(cv8_call *call, cv8_bytes text);
 /// A Uint8Array with its own copy; false (and a RangeError thrown) when the quota is used up.
 bool cv8_return_bytes(cv8_call *call, cv8_bytes bytes);

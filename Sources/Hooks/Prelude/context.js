@@ -13,7 +13,7 @@
 
   /// Not visible to hooks. `slot` and `epoch` name the call to the host, which refuses them once the call is over.
   class Call {
-    constructor(slot, epoch, phase, binding) {
+    constructor(slot, epoch, phase, binding, brought, text) {
       this.slot = slot;
       this.epoch = epoch;
       this.phase = phase;
@@ -22,7 +22,8 @@
       this.response = null;
       this.finished = false;
       this.closed = false;     // nothing goes on any more
-      this.lastRead = null;    // the field's value that was read last
+      this.brought = brought;  // the field whose value the host gave along: side | number << 1
+      this.lastRead = text;    // the field's value that was read last, or that one
     }
     get liveRequest() { return (this.request ??= realm.liveRequest(this.slot, this.epoch, this.phase === 1 || this.phase === 2 || this.phase === 5)); }
     get liveResponse() { return (this.response ??= realm.liveResponse(this.slot, this.epoch)); }
@@ -53,7 +54,7 @@
   });
   Object.setPrototypeOf(Call.prototype, null);   // no setter on Object.prototype sees a call
 
-  realm.openCall = (slot, epoch, phase, binding) => (realm.current = new Call(slot, epoch, phase, binding));
+  realm.openCall = (slot, epoch, phase, binding, brought, text) => (realm.current = new Call(slot, epoch, phase, binding, brought, text));
   /// Until its handler has returned, a call is found because it is the current one; from then on by its slot.
   realm.keepCall = (call) => { calls[call.slot] = call; };
   realm.callAt = (slot, epoch) => {

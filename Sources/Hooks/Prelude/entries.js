@@ -1,6 +1,6 @@
 // Last file of the prelude: what the host calls. The order and the names are those of HookEntry in Swift.
 {
-  const { phases, actions, openCall, keepCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, newContext } = realm;
+  const { phases, actions, openCall, keepCall, closeCall, isRequest, isResponse, stageRequest, stageResponse, answerRequest, answerResponse, newContext } = realm;
   const codes = { proceed: 0, pending: 1, respond: 2, deny: 3, tail: 16 };
   const failures = { error: 0, badReturn: 1, origin: 2 };
   const names = ["onRequest", "onResponse", "onError", "fetch", "scheduled", "onWebSocketMessage"];
@@ -32,6 +32,7 @@
     azionEnv = config.variables;
     realm.reachesOutside = config.outside;
     realm.heldBack = config.heldBack ?? [];
+    if (config.answers) realm.openBox();
     let mask = 0;
     for (let phase = 0; phase < names.length; phase++) {
       if (typeof handlers[names[phase]] === "function" || realm.hasListener(listeners[phase])) mask |= 1 << phase;
@@ -119,15 +120,17 @@
     return code;
   }
 
-  /// The same for a handler of an exchange that returned nothing: what it changed is all there is to say.
-  function settleNothing(call) {
+  /// Ends a call whose handler returned nothing: its code, or a text where all that is left to say is one edit (`answerHeaders`).
+  function endNothing(call) {
     const { phase } = call;
-    if (phase > phases.response || call.action !== actions.none) return settle(call, undefined);
-    if (phase === phases.request) {
-      if (call.request !== null) stageRequest(call.request, call.slot, call.epoch);
-    } else if (call.response !== null) stageResponse(call.response, call.slot, call.epoch);
+    if (phase > phases.response || call.action !== actions.none) return close(call, settle(call, undefined));
     if (call.state !== undefined) keepState(call);
-    return codes.proceed;
+    let text = null;
+    if (phase === phases.request) {
+      if (call.request !== null) text = answerRequest(call.request, call);
+    } else if (call.response !== null) text = answerResponse(call.response, call);
+    const code = close(call, codes.proceed);
+    return text === null ? code : text;
   }
 
   function describe(value) {
@@ -150,12 +153,12 @@
 
   const isThenable = (value) => (typeof value === "object" || typeof value === "function") && value !== null && typeof value.then === "function";
 
-  function start(slot, epoch, phase, binding) {
-    const call = openCall(slot, epoch, phase, realm.bindings[binding]);
+  function start(slot, epoch, phase, binding, brought, text) {
+    const call = openCall(slot, epoch, phase, realm.bindings[binding], brought, text);
     let code = codes.pending;
     try {
       const value = invoke(call);
-      if (value === undefined) code = close(call, settleNothing(call));
+      if (value === undefined) code = endNothing(call);
       else if (isThenable(value)) follow(call, value);
       else code = close(call, settle(call, value));
     } catch (error) {
@@ -174,7 +177,9 @@
     realm.current = call;
     if (call.finished) return;
     try {
-      native.finish(call.slot, call.epoch, close(call, settle(call, value)));
+      const { slot, epoch } = call, code = value === undefined ? endNothing(call) : close(call, settle(call, value));
+      if (typeof code === "string") native.finish(slot, epoch, codes.proceed, code);
+      else native.finish(slot, epoch, code);
     } catch (error) {
       failCall(call, error);
     }

@@ -10,7 +10,7 @@ const failed = [];
 const borrowed = Object.hasOwn === undefined;
 if (borrowed) Object.hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
 const host = {
-  fieldNumber: () => -2,
+  fieldNumber: () => -2, answerBox: () => new Int32Array(2),
   header: (slot, epoch, side, name) => (name === "content-type" ? "text/plain; charset=utf-8" : name === "x-none" ? null : "a=1; b=2"),
   headers: () => "accept\n*/*\ncookie\na=1; b=2\n",
   text: (slot, epoch, item) => texts[item],
@@ -29,8 +29,8 @@ let epoch = 0;
 
 /// One call with handlers of its own, from its start to its end.
 function call(phase, handlers, follow = nothing) {
-  entries.install({ default: handlers }, { variables: { WORD: "x" }, upstreams: ["up"], stores: [] });
-  entries.start(0, ++epoch, phases[phase], 0);
+  entries.install({ default: handlers }, { variables: { WORD: "x" }, upstreams: ["up"], stores: [], answers: true });
+  entries.start(0, ++epoch, phases[phase], 0, -1, null);
   follow(epoch);
 }
 

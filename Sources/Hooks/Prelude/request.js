@@ -3,7 +3,7 @@
   const { Headers, LiveBody, BodyHolder, parseURL, serializeURL } = realm;
   const live = Symbol("live");
   const known = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
-  let stage, liveOf;
+  let stage, answer, liveOf;
   /// What the gateway cannot know by itself: rules tell it by variables of these names (`set_var`).
   const told = [
     "geoip_asn", "geoip_city", "geoip_city_continent_code", "geoip_city_country_code", "geoip_city_country_name", "geoip_continent_code",
@@ -249,6 +249,16 @@
         if (request.#headers !== null) realm.stageHeaders(request.#headers, slot, epoch, 0);
         if (request.#body !== null) stageBody(request, slot, epoch);
       };
+      /// The same as the last thing that a call does: what is left to its result, or null.
+      answer = (request, call) => {
+        const { slot, epoch } = call;
+        if (request.#method !== null || request.#url !== null) stageLine(request, slot, epoch);
+        if (request.#body !== null) stageBody(request, slot, epoch);
+        if (request.#headers === null) return null;
+        if (call.tail === 0) return realm.answerHeaders(request.#headers, slot, epoch, 0);
+        realm.stageHeaders(request.#headers, slot, epoch, 0);
+        return null;
+      };
       const stageLine = (request, slot, epoch) => {
         if (request.#method !== null) native.setText(slot, epoch, 0, request.#method);
         if (request.#url !== null) native.setText(slot, epoch, 1, request.#url);
@@ -267,6 +277,7 @@
 
   realm.Request = Request;
   realm.stageRequest = stage;
+  realm.answerRequest = answer;
   realm.requestSlot = liveOf;
   realm.methodName = methodName;
   realm.expose({ Request });

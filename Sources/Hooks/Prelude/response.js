@@ -4,7 +4,7 @@
   const live = Symbol("live");
   const noBody = new Set([101, 204, 205, 304]);
   const redirects = new Set([301, 302, 303, 307, 308]);
-  let stage;
+  let stage, answer;
 
   /// `switches`: 101 comes with a WebSocket.
   function statusCode(value, switches) {
@@ -129,6 +129,15 @@
         if (response.#socket !== null) realm.stageSocket(response.#socket, slot, epoch);
         else if (response.#body !== null) stageBody(response, slot, epoch);
       };
+      /// The same for the response of the exchange as the last thing that a call does: what is left to its result, or null.
+      answer = (response, call) => {
+        const { slot, epoch } = call;
+        if (response.#body !== null) stageBody(response, slot, epoch);
+        if (response.#headers === null) return null;
+        if (call.tail === 0) return realm.answerHeaders(response.#headers, slot, epoch, 1);
+        realm.stageHeaders(response.#headers, slot, epoch, 1);
+        return null;
+      };
       const stageStatus = (response, slot, epoch) => {
         if (response.#type === "error") throw new TypeError("Response.error() cannot be sent to a client");
         if (response.#socket === null) native.setStatus(slot, epoch, response.#status, response.#statusText);
@@ -161,5 +170,6 @@
 
   realm.Response = Response;
   realm.stageResponse = stage;
+  realm.answerResponse = answer;
   realm.expose({ Response });
 }

@@ -101,21 +101,16 @@ extension Isolate {
     public func terminate() { unsafe cv8_isolate_terminate(raw) }
 
     /// Calls an entry of the prelude with small integers. The hot path: nothing is allocated.
-    public func call(_ entry: Int) -> CallResult { callIntegers(entry, [0, 0, 0, 0], 0, false) }
-    public func call(_ entry: Int, _ a: Int32) -> CallResult { callIntegers(entry, [a, 0, 0, 0], 1, false) }
+    public func call(_ entry: Int) -> CallResult { callIntegers(entry, [0, 0, 0, 0], 0) }
+    public func call(_ entry: Int, _ a: Int32) -> CallResult { callIntegers(entry, [a, 0, 0, 0], 1) }
     public func call(_ entry: Int, _ a: Int32, _ b: Int32) -> CallResult {
-        callIntegers(entry, [a, b, 0, 0], 2, false)
+        callIntegers(entry, [a, b, 0, 0], 2)
     }
     public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32) -> CallResult {
-        callIntegers(entry, [a, b, c, 0], 3, false)
+        callIntegers(entry, [a, b, c, 0], 3)
     }
     public func call(_ entry: Int, _ a: Int32, _ b: Int32, _ c: Int32, _ d: Int32) -> CallResult {
-        callIntegers(entry, [a, b, c, d], 4, false)
-    }
-
-    /// A call and then the microtasks, cheaper than the two by themselves. A stopped microtask is `.terminated`.
-    public func callAndSettle(_ entry: Int, _ a: Int32, _ b: Int32 = 0, _ c: Int32 = 0, _ d: Int32 = 0) -> CallResult {
-        callIntegers(entry, [a, b, c, d], 4, true)
+        callIntegers(entry, [a, b, c, d], 4)
     }
 
     /// Calls an entry of the prelude with any arguments.
@@ -213,20 +208,20 @@ extension Isolate {
         return (errors, dropped)
     }
 
-    private func checked(_ entry: Int) -> Int32 {
+    func checked(_ entry: Int) -> Int32 {
         precondition(core.prelude.entries.indices.contains(entry), "the prelude has no such entry")
         return Int32(truncatingIfNeeded: entry)
     }
 
     func requireTurn() { unsafe precondition(cv8_turn_is_open(raw), "hook code runs only inside a turn") }
 
-    private func callIntegers(_ entry: Int, _ arguments: InlineArray<4, Int32>, _ count: Int, _ settle: Bool) -> CallResult {
+    private func callIntegers(_ entry: Int, _ arguments: InlineArray<4, Int32>, _ count: Int) -> CallResult {
         requireTurn()
         var value = unsafe cv8_value()
         var error: UnsafeMutablePointer<cv8_error>?
         // SAFETY: `count` is at most 4, and the shim reads the arguments before it returns.
         let status = unsafe arguments.span.withUnsafeBufferPointer { buffer in
-            unsafe cv8_call_integers(raw, checked(entry), buffer.baseAddress, count, settle, &value, &error)
+            unsafe cv8_call_integers(raw, checked(entry), buffer.baseAddress, count, &value, &error)
         }
         if status == CV8_RETURNED, unsafe value.kind == Int32(CV8_INT.rawValue) { return unsafe .int(value.integer) }
         return unsafe RawResult(core: core, status: status, value: value, error: error).result
