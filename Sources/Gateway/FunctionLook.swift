@@ -15,10 +15,26 @@ extension Worker {
                 "function \(name) runs in a process of its own, where nobody looks inside: give it `lane: inline` for a while, if it may")))
         }
         guard milliseconds > 0 else {
-            return done(function.heapSnapshot().map { .success($0) } ?? .failure(LookFailure("the heap of \(name) is too large to be written")))
+            return done(snapshot(of: function))
         }
         guard function.startProfile() else { return done(.failure(LookFailure("function \(name) cannot be loaded, or is looked at already"))) }
         schedule(LookTimer(function, done), after: milliseconds)
+    }
+}
+
+extension Worker {
+    /// Bytes of heap of which a snapshot is taken. All requests of the worker wait meanwhile, for about 50 ms for each MB, and what it makes is more than twice
+    /// as large: of more it would be too large to be handed out.
+    private static let largestHeap: UInt64 = 24 << 20
+
+    private func snapshot(of function: HookFunction) -> Result<[UInt8], LookFailure> {
+        let heap = function.heapInUse
+        guard heap <= Self.largestHeap else {
+            return .failure(LookFailure(
+                "the heap of \(function.name) has \(heap >> 20) MiB, and all requests of the worker would wait while it is written; up to \(Self.largestHeap >> 20) MiB are. "
+                    + "`sluice run --inspect` gives the function a process of its own, in which DevTools look at any heap"))
+        }
+        return function.heapSnapshot().map { .success($0) } ?? .failure(LookFailure("the heap of \(function.name) is too large to be written"))
     }
 }
 

@@ -13,7 +13,7 @@ extension WorkerHooks {
     }
 
     /// Ten times a second: looks at some of the isolates, a hundred that were used within half a second, and gives up those that were not used for
-    /// longest.
+    /// longest. What WebSockets and waiting calls hold stays until the worker itself is short of memory.
     /// - Parameter budget: bytes that they may hold together.
     func makeRoom(_ metrics: Metrics, within budget: UInt64) {
         runtime.look(at: runtime.functions.count / 10 + 1)
@@ -25,10 +25,20 @@ extension WorkerHooks {
         metrics.set(.isolateContextsDetached, Int(clamping: census.detachedContexts))
         metrics.set(.hookCallsOpen, census.callsUnderWay)
         metrics.set(.hookBodyBytes, waiting.bytes)
-        var evicted = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions)
-        if evicted == 0 { evicted = runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce) }
+        let evicted = makeRoom(within: budget)
         guard evicted > 0 else { return }
         metrics.add(.isolatesEvicted, evicted)
         countIsolates()
+    }
+
+    private func makeRoom(within budget: UInt64) -> Int {
+        let pressure = worker.overload.memory, isPressed = pressure >= Overload.endsHeldHooks
+        // Where memory is short, those in use are not made anew again and again because of those that hold on to theirs.
+        let idle: UInt64 = isPressed ? 1_000_000_000 : 0
+        var evicted = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions, idle: idle)
+        if evicted == 0 { evicted = runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce, idle: idle) }
+        guard evicted == 0, isPressed else { return evicted }
+        if runtime.giveUpHeld(beyond: budget, all: pressure >= Overload.endsWaitingHooks) != nil { return 1 }
+        return runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce)
     }
 }

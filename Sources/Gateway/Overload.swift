@@ -46,6 +46,10 @@ struct Overload {
         return UInt64(clamping: min(mostForIsolates, max(0, limit) / 8 * share))
     }
 
+    /// From so much of its memory on a worker ends what keeps isolates alive: WebSockets of hooks, bodies that they make and `waitUntil` work; and calls
+    /// that wait for something as well. Before connections are refused, and before requests are.
+    static let endsHeldHooks = 0.87, endsWaitingHooks = 0.94
+
     /// However much there is: a thousand idle functions, and a worker that stays within 1.5 GiB with them.
     private static let mostForIsolates = 1_408 << 20
 

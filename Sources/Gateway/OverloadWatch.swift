@@ -8,6 +8,8 @@ final class OverloadWatch: Timer {
     private unowned let worker: Worker
     private let gauge = ResourceGauge()
     private(set) var state = Overload()
+    /// Part of its memory that the worker uses.
+    private(set) var memory = 0.0
     private var looks = 0
     /// What the worker's isolates may hold together, in bytes.
     private(set) var isolateBytes = Overload.isolateBytes(limit: .max, memory: 0)
@@ -39,7 +41,8 @@ final class OverloadWatch: Timer {
         worker.metrics.set(.memoryResident, resident)
         var pressure = Overload.Pressure()
         pressure.memory = Double(resident) / Double(limit)
-        isolateBytes = Overload.isolateBytes(limit: limit, memory: pressure.memory)
+        memory = pressure.memory
+        isolateBytes = Overload.isolateBytes(limit: limit, memory: memory)
         pressure.connections = Double(worker.connectionCount) / Double(worker.generation?.configuration.limits.connections ?? .max)
         // The kernel gives the lowest number that is free, so the newest tells how many there are.
         pressure.descriptors = Double(worker.newestDescriptor) / Double(gauge.descriptorLimit)

@@ -1,13 +1,16 @@
 import Hooks
 import KeyValue
 
-/// A question to a namespace that is answered by a look into memory, at its turn.
+/// A question to a namespace that is answered at its turn.
 struct StoreQuestion {
     let call: GatewayHookCall
     let tenant: String
     /// Nil: what the tenant keeps with `caches`.
     let namespace: OpenNamespace?
     let request: HookStoreRequest
+
+    /// False: its call is over.
+    var isWanted: Bool { call.waits(for: request.ticket) }
 }
 
 /// Such questions in portions: a call may ask a thousand at once, and their answers neither hold the loop nor are all in memory before the

@@ -17,7 +17,7 @@ final class OpenNamespace {
     }
 
     let name: String
-    fileprivate let place: Place
+    let place: Place
 
     /// The way to its Redis.
     var client: RedisClient? { if case .redis(let store) = place { store.client } else { nil } }
@@ -43,6 +43,7 @@ final class WorkerStores: Channel {
     private var answers: [Answer] = []
     /// What is answered from memory.
     private var line = StoreLine<StoreQuestion>()
+    private lazy var redis = RedisQuestions(self)
     /// The loop comes back at the end of this turn.
     private var isPosted = false
     private let sweeper = SweepTimer()
@@ -132,13 +133,11 @@ final class WorkerStores: Channel {
         switch namespace.place {
         case .disk(let store) where request.request.isWrite:
             store.write(request.request, now: wallSeconds) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
-        case .redis(let store):
-            store.perform(request.request, now: wallSeconds) { [weak self] answer in self?.answer(call, request.ticket, answer, namespace) }
-        case .disk, .memory: queue(request, for: call, namespace)
+        case .disk, .memory, .redis: queue(request, for: call, namespace)
         }
     }
 
-    private var wallSeconds: UInt64 { UInt64(max(worker.wallSeconds, 0)) }
+    var wallSeconds: UInt64 { UInt64(max(worker.wallSeconds, 0)) }
 
     /// - Parameter namespace: nil for `caches`, whose answers are counted apart.
     private func answer(_ call: GatewayHookCall, _ ticket: HookStoreTicket, _ answer: StoreAnswer, _ namespace: OpenNamespace?) {
@@ -147,12 +146,12 @@ final class WorkerStores: Channel {
         post()
     }
 
-    private func tally(_ answer: StoreAnswer, _ namespace: OpenNamespace) {
+    func tally(_ answer: StoreAnswer, _ namespace: OpenNamespace) {
         if case .failed(let failure) = answer { note(failure, namespace) }
         if case .entry(let entry) = answer { worker.metrics.add(.kvBytesRead, entry.value.count) }
     }
 
-    private func post() {
+    func post() {
         guard !isPosted else { return }
         isPosted = true
         worker.later(self)
@@ -160,25 +159,31 @@ final class WorkerStores: Channel {
 
     fileprivate func queue(_ request: HookStoreRequest, for call: GatewayHookCall, _ namespace: OpenNamespace?) {
         let tenant = call.bound?.shared.key.placement.cordon ?? ""
-        if line.add(StoreQuestion(call: call, tenant: tenant, namespace: namespace, request: request), of: tenant) { return post() }
+        let question = StoreQuestion(call: call, tenant: tenant, namespace: namespace, request: request)
+        if let namespace, case .redis = namespace.place {
+            if redis.ask(question, namespace.name) { return }
+        } else if line.add(question, of: tenant) {
+            return post()
+        }
         let failure = StoreFailure(.busy, "\(StoreLine<StoreQuestion>.most) questions of this tenant wait already")
         answer(call, request.ticket, .failed(failure), namespace)
     }
 
-    /// A cordon has taken some of what it was told.
-    func roomCame() { if !line.isEmpty { post() } }
+    /// A cordon has taken some of what it was told, or its calls are over.
+    func roomCame() { if !line.isEmpty || !redis.isEmpty { post() } }
 
     override func resume() {
         isPosted = false
-        var left = StoreLine<StoreQuestion>.share
+        var left = StoreLine<StoreQuestion>.share, leftOfRedis = left
         for _ in 0..<Self.rounds where left > 0 && !(answers.isEmpty && line.isEmpty) {
             let batch = answers
             answers.removeAll(keepingCapacity: true)
             for one in batch { one.call.storeFinished(one.ticket, one.answer) }
             guard look(&left) || !answers.isEmpty else { break }
         }
+        while leftOfRedis > 0, redis.deliver(&leftOfRedis) {}
         // Whoever has no room for an answer says when it has.
-        if !answers.isEmpty || left <= 0 && !line.isEmpty { post() }
+        if !answers.isEmpty || left <= 0 && !line.isEmpty || leftOfRedis <= 0 && !redis.isEmpty { post() }
     }
 
     /// Answers what its turn has room for. False: nothing was to be answered.
@@ -186,7 +191,7 @@ final class WorkerStores: Channel {
         var looked = false
         while left > 0, let question = line.next(where: { $0.call.hasRoomForAnswers }) {
             looked = true
-            guard question.call.waits(for: question.request.ticket) else { continue }
+            guard question.isWanted else { continue }
             let answer = look(question)
             left -= StoreLine<StoreQuestion>.weight(of: answer)
             question.call.storeFinished(question.request.ticket, answer)
@@ -254,6 +259,7 @@ final class WorkerStores: Channel {
         }
         metrics.set(.redisConnected, live.count { $0.isConnected })
         tidyCache(metrics)
+        roomCame()
         // One worker tells of files that all share.
         guard worker.context.worker == 0 else { return }
         metrics.set(.kvBytes, disks.values.reduce(0) { $0 + $1.used })

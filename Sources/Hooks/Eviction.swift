@@ -74,19 +74,48 @@ extension HookRuntime {
     /// function keeps its bindings and handlers, loses what its module kept in variables, and gets a new isolate at its next call.
     ///
     /// - Parameter most: isolates let go in one go; freeing one takes some tenths of a millisecond.
+    /// - Parameter idle: nanoseconds for which nobody has used them.
     /// - Returns: how many were let go.
-    public func evict(beyond bytes: UInt64, atMost most: Int = .max) -> Int {
-        var total = functions.reduce(UInt64(0)) { $0 + $1.footprint }
+    public func evict(beyond bytes: UInt64, atMost most: Int = .max, idle: UInt64 = 0) -> Int {
+        var total = footprint
         guard total > bytes else { return 0 }
+        let now = host.now
         var evicted = 0
         for function in functions.sorted(by: { $0.lastUsed < $1.lastUsed }) where total > bytes && evicted < most {
             let footprint = function.footprint
-            guard footprint > 0, function.letGo() else { continue }
+            guard footprint > 0, now &- min(function.lastUsed, now) >= idle, function.letGo() else { continue }
             total -= min(total, footprint)
             evicted += 1
         }
         return evicted
     }
+
+    /// The same where nobody's isolate is idle any more: ends what keeps them. Without `all` that is what goes on after a result (WebSockets,
+    /// bodies that flow, `waitUntil` work), with it calls that wait for something as well. Of the tenant whose isolates hold most, the function used least
+    /// recently; one that is used all the time does not keep its memory at the cost of others.
+    ///
+    /// - Returns: the function whose isolate was given up.
+    public func giveUpHeld(beyond bytes: UInt64, all: Bool = false) -> HookFunction? {
+        guard footprint > bytes else { return nil }
+        var held: [String: UInt64] = [:]
+        for function in functions { held[function.source.tenant, default: 0] += function.footprint }
+        let now = host.now
+        let candidates = functions.filter {
+            $0.footprint > 0 && now &- min($0.lastUsed, now) >= Self.grace && (all || $0.hasResultsOnly)
+        }
+        let first = candidates.min { a, b in
+            let (mine, other) = (held[a.source.tenant] ?? 0, held[b.source.tenant] ?? 0)
+            return mine == other ? a.lastUsed < b.lastUsed : mine > other
+        }
+        first?.giveUp()
+        return first
+    }
+
+    /// Nanoseconds without a new call or message before what a function holds may have to go.
+    private static let grace: UInt64 = 1_000_000_000
+
+    /// Bytes that all isolates hold, by what `look` saw.
+    private var footprint: UInt64 { functions.reduce(UInt64(0)) { $0 + $1.footprint } }
 }
 
 extension HookFunction {
@@ -120,6 +149,15 @@ extension HookFunction {
         seen = nil
         timers.removeAll()
         return true
+    }
+
+    /// All its calls have given their results.
+    fileprivate var hasResultsOnly: Bool { callsWithExchange == 0 }
+
+    /// Others need its memory more. Its calls fail, as at its own limit.
+    fileprivate func giveUp() {
+        giveUpIsolate("the function's isolate was given up: memory is short")
+        deliver()
     }
 
     public var hasIsolate: Bool { loaded != nil }

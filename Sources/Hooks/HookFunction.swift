@@ -31,6 +31,8 @@ public final class HookFunction {
     /// Texts of fields may stay in its isolate for calls to come: not where no call may see anything of another.
     let keepsTexts: Bool
     public var callsUnderWay: Int { slots.inUse }
+    /// Those that somebody waits for the result of.
+    var callsWithExchange: Int { slots.all.count { $0.exchange != nil } }
     /// Bodies and values of its calls that wait in the gateway as a whole.
     var heldBytes: Int { slots.all.reduce(0) { $0 + $1.heldBytes } }
 
@@ -210,19 +212,24 @@ public final class HookFunction {
         return loaded
     }
 
-    /// The heap limit was reached: every call in the isolate is lost with it.
+    /// The heap limit was reached.
     func loseIsolate() {
+        losses.append(host.now)
+        giveUpIsolate("the function's memory limit was reached")
+    }
+
+    /// Every call in the isolate is lost with it.
+    func giveUpIsolate(_ reason: String) {
         let memory = memoryInUse
         loaded = nil
         seen = nil
-        losses.append(host.now)
         timers.removeAll()
         for call in slots.all {
             guard call.exchange != nil || call.isHeld else {
                 endTail(call)
                 continue
             }
-            var failure = HookFailure(.memory, call, "the function's memory limit was reached")
+            var failure = HookFailure(.memory, call, reason)
             failure.memoryBytes = memory
             if call.exchange != nil { fail(call, failure) } else if call.socket.isOpen { breakSocket(call, failure) } else { breakStreams(call, failure) }
         }

@@ -85,6 +85,7 @@ extension HookCall {
     public final func socketMessage(_ message: HookMessage, on id: Int32 = 0) {
         guard isOpen(id) else { return }
         if let owner = remote.owner { return owner.answer(self, .socketMessage(id, message)) }
+        function?.wasUsed()
         if socket.isOpen { function?.renewBudget(self) }
         let value: JSArgument = message.isText ? .string(String(decoding: message.bytes, as: UTF8.self)) : .bytes(message.bytes)
         function?.enter(.socketMessage, for: self, [.int(id), value])
@@ -109,6 +110,8 @@ extension HookCall {
 }
 
 extension HookFunction {
+    fileprivate func wasUsed() { lastUsed = host.now }
+
     func renewBudget(_ call: HookCall) {
         call.socket.cpuBefore = call.cpuNanoseconds
         call.socket.renewed = host.now

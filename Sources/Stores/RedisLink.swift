@@ -18,6 +18,11 @@ final class RedisLink: Channel {
     private var canWrite = false
     private var isPosted = false
     private var isReading = false
+    /// There may be more to read than this turn had time for.
+    private var hasMore = false
+
+    /// Bytes read in one go, of which a turn of the loop has two at most: what they answer has to be given to those who asked before more of it is in memory.
+    private static let share = 256 << 10
 
     /// Bytes that wait to be sent.
     private(set) var backlog = 0
@@ -88,6 +93,9 @@ final class RedisLink: Channel {
     override func resume() {
         isPosted = false
         flush()
+        guard hasMore else { return }
+        hasMore = false
+        read()
     }
 
     private func flush() {
@@ -106,9 +114,15 @@ final class RedisLink: Channel {
         guard !isReading else { return }
         isReading = true
         defer { isReading = false }
+        var left = Self.share
         while state == .open {
+            guard left > 0 else {
+                hasMore = true
+                return post()
+            }
             switch transport.receive(into: &input) {
             case .moved:
+                left -= input.count
                 reader.append(input.bytes)
                 input.consume(input.count)
                 deliver()

@@ -4,9 +4,11 @@ import Reactor
 final class TailHub: Channel {
     /// Watchers at once.
     static let limit = 16
+    /// Lines taken in one turn of the loop: whatever comes in, the supervisor goes on looking after its workers.
+    static let share = 64
 
-    private let lines: ControlSocket
-    private let sink: ControlSocket
+    let lines: ControlSocket
+    let sink: ControlSocket
     private var watchers: [ObjectIdentifier: AdminConnection] = [:]
 
     init() throws(SystemError) {
@@ -24,7 +26,7 @@ final class TailHub: Channel {
     var isFull: Bool { watchers.count >= TailHub.limit }
 
     override func ready(_ events: ReadyEvents) {
-        while true {
+        for _ in 0..<TailHub.share {
             guard let receipt = try? lines.receive() else { return }
             guard case .packet(let packet) = consume receipt else { return }
             for watcher in watchers.values { watcher.stream(packet.bytes) }

@@ -28,8 +28,9 @@ struct HeapCommand: ParsableCommand {
         commandName: "heap",
         abstract: "Write what is on the heap of a function of a running gateway.",
         discussion: """
-            A .heapsnapshot, which Chrome's DevTools (Memory panel) open. Requests of the worker wait while it is taken, some tens of \
-            milliseconds and more. It holds everything the function holds, secrets too: keep it accordingly.
+            A .heapsnapshot, which Chrome's DevTools (Memory panel) open. All requests of the worker wait while it is taken: some tens of \
+            milliseconds for a small heap, a second and more for the largest that is written (24 MiB). It holds everything the function \
+            holds, secrets too: keep it accordingly.
             """)
 
     @OptionGroup var gateway: GatewayOptions

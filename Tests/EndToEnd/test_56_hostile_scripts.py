@@ -207,3 +207,23 @@ def test_a_script_that_breaks_what_the_prelude_stands_on_breaks_itself_only(star
             assert b"\r\nset-cookie: e=f" not in client.rest().lower()
         assert gateway.fetch("http1", "GET", "/g", [("X-N", "5")]).body == b"whole 5"
     assert gateway.worker_pids() == workers and gateway.metric("sluice_cordon_deaths_total") == 0
+
+
+@pytest.mark.parametrize("result", [
+    "new Response(new ReadableStream({ pull() {} }))",
+    "new Response(null, { status: 101, webSocket: client })",
+])
+def test_what_breaks_in_the_turn_of_its_result_costs_no_process(start, lane, result):
+    """The cordon said that a body is broken before it had said that there is one, and was killed for it."""
+    gateway = one(start, lane, f"""\
+        export default {{ onRequest() {{
+          const [client, server] = Object.values(new WebSocketPair());
+          server.accept();
+          (async () => {{ for (let i = 0; i < 50; i++) await 0; for (;;); }})();
+          return {result};
+        }} }};
+        """, limits="{cpu: 30ms, wall: 5s}")
+    fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")]
+    for _ in range(3):
+        assert gateway.fetch("http1", "GET", "/f", fields if "101" in result else []).status in (500, 503)
+    assert gateway.metric("sluice_cordon_deaths_total") == 0

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import subprocess
 import textwrap
@@ -152,6 +153,17 @@ def test_a_heap_snapshot_has_what_the_function_keeps(busy):
     snapshot = json.loads((busy.folder / "busy.heapsnapshot").read_text())
     assert snapshot["snapshot"]["node_count"] > 1000 and "kept-by-the-function" in snapshot["strings"]
     assert busy.fetch("http1", "GET", "/").status == 200
+
+
+def test_a_heap_that_would_hold_up_the_worker_for_seconds_is_refused(start):
+    """A snapshot of 100 MB took it from all others for many seconds, and was too large to be handed out."""
+    gateway = start(functions="large: {file: hooks/large.js, lane: inline, limits: {cpu: 30s, wall: 60s, memory: 256MiB}}",
+                    request="- {name: large, do: [{run: {function: large}}]}",
+                    hooks={"large.js": "const kept = []; export default { onRequest() { while (kept.length < 1_000_000) kept.push({ n: kept.length }); return new Response('full'); } };"})
+    assert gateway.fetch("http1", "GET", "/").body == b"full"
+    result = ask(gateway, "heap", "--function", "large")
+    assert result.returncode == 1 and re.search(r"the heap of large has \d+ MiB, and all requests of the worker would wait", result.stderr)
+    assert "--inspect" in result.stderr and gateway.fetch("http1", "GET", "/").body == b"full"
 
 
 @pytest.mark.parametrize("arguments, complaint", [

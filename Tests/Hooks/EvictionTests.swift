@@ -1,3 +1,4 @@
+import Buffers
 import HTTP
 import Testing
 
@@ -66,5 +67,63 @@ struct EvictionTests {
         bench.advance(milliseconds: 60)
         #expect(bench.call.outcomes.count == 1)
         #expect(bench.runtime.evict(beyond: 0) == 1)
+    }
+
+    private static let socket = """
+        const kept = [];
+        export default { fetch(request) {
+          const [client, server] = Object.values(new WebSocketPair());
+          server.accept();
+          setInterval(() => kept.push(server), 10);
+          return new Response(null, { status: 101, webSocket: client });
+        } };
+        """
+
+    /// A function of a tenant with a WebSocket that is open.
+    private func open(_ runtime: HookRuntime, _ name: String, of tenant: String) throws -> (HookFunction, FakeCall) {
+        var source = HookSource(name: name, main: "a.js", modules: ["a.js": Self.socket])
+        source.tenant = tenant
+        let function = try runtime.load(source)
+        let binding = try function.bind(HookRule(name: name, file: "r.yaml", line: 1, arguments: "{}"))
+        let exchange = Exchange(), call = FakeCall()
+        fillExchange(exchange)
+        exchange.request.setMethod(Span("GET"))
+        exchange.request.add(.upgrade, "websocket")
+        guard case .finished = runtime.start(call, function, binding, .fetch, exchange) else { return (function, call) }
+        return (function, call)
+    }
+
+    @Test func whatAWebSocketHoldsEndsWhenNothingElseIsLeft() throws {
+        let host = FakeHost()
+        let runtime = HookRuntime(host: host)
+        let (lone, loneCall) = try open(runtime, "lone", of: "a")
+        host.clock += 1_000_000
+        let (first, firstCall) = try open(runtime, "first", of: "b")
+        host.clock += 1_000_000
+        let (second, secondCall) = try open(runtime, "second", of: "b")
+        #expect(loneCall.isSocketOpen && firstCall.isSocketOpen && secondCall.isSocketOpen)
+        #expect(runtime.evict(beyond: 0) == 0 && runtime.giveUpHeld(beyond: 0) == nil, "all were used a moment ago")
+        host.clock += 2_000_000_000
+        #expect(runtime.giveUpHeld(beyond: .max) == nil)
+        firstCall.socketMessage(HookMessage(Array("hello".utf8), isText: true, fromClient: true))
+        host.clock += 500_000_000
+        #expect(runtime.giveUpHeld(beyond: 0) === second, "of the tenant that holds most, and that nobody spoke to lately")
+        #expect(!second.hasIsolate && !secondCall.isSocketOpen && secondCall.isIdle)
+        host.clock += 2_000_000_000
+        #expect(runtime.giveUpHeld(beyond: 0) === lone && runtime.giveUpHeld(beyond: 0) === first)
+        #expect(!loneCall.isSocketOpen && !firstCall.isSocketOpen && runtime.giveUpHeld(beyond: 0) == nil)
+        runtime.fireTimers(host.clock)
+        let (_, again) = try open(runtime, "again", of: "b")
+        #expect(again.isSocketOpen)
+    }
+
+    @Test func callsThatWaitEndOnlyWhereAllHaveTo() throws {
+        let bench = try Bench("export default { onRequest() { return new Promise(() => {}); } };")
+        #expect(line(bench.run()) == "pending")
+        bench.host.clock += 2_000_000_000
+        #expect(bench.runtime.giveUpHeld(beyond: 0) == nil && bench.call.outcomes.isEmpty)
+        #expect(bench.runtime.giveUpHeld(beyond: 0, all: true) != nil && bench.call.outcomes.count == 1)
+        guard case .failed(let failure) = bench.call.outcomes[0] else { return #expect(Bool(false)) }
+        #expect(failure.kind == .memory && failure.message.contains("memory is short"))
     }
 }

@@ -170,6 +170,23 @@ final class FakeRedis {
         #expect(page.names.map(\.expiration) == (number == -2 ? [] : [ends[number] ?? 0]))
     }
 
+    @Test func `a flood of answers leaves the loop its turns`() throws {
+        let redis = try FakeRedis()
+        let client = try redis.client()
+        let count = 4_000, one = "$400\r\n\(String(repeating: "x", count: 400))\r\n"
+        var answers = 0, most = 0
+        for _ in 0..<count { client.ask([RESPCommand("GET", [107])]) { _ in answers += 1 } }
+        redis.until { redis.peers.first?.received.components(of: "GET") == count }
+        redis.peers[0].say(String(repeating: one, count: count))
+        while answers < count {
+            let before = answers
+            redis.reactor.turn(maximumWait: 50)
+            _ = redis.peers[0].transport.send(&redis.peers[0].output)
+            most = max(most, answers - before)
+        }
+        #expect(most <= (512 << 10) / one.utf8.count + 200, "half a MiB and what the last look brought")
+    }
+
     @Test func `names that do not resolve fail at once`() throws {
         let redis = try FakeRedis()
         let client = try redis.client { $0.host = "redis.invalid" }

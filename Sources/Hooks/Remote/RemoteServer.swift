@@ -12,6 +12,7 @@ open class RemoteServer: HookHost {
     private var functions: [UInt32: Served] = [:]
     private var calls: [UInt32: ServedCall] = [:]
     private var idle: [ServedCall] = []
+    private var lastLook: UInt64 = 0
 
     /// A function and its uses in rules, in the order in which they were bound.
     private struct Served {
@@ -34,6 +35,20 @@ open class RemoteServer: HookHost {
         runtime.tidy()
     }
 
+    /// What the isolates of this process may hold; from when on what keeps them ends as well. Bytes: the process may have 1 GiB.
+    private static let most: UInt64 = 512 << 20, mostHeld: UInt64 = 768 << 20
+    /// Nanoseconds between two looks at what they hold.
+    private static let pause: UInt64 = 50_000_000
+
+    /// Gives up isolates that nobody uses, so that a tenant may have more functions than its process has room for at once.
+    private func makeRoom() {
+        let time = now
+        guard time &- lastLook >= Self.pause else { return }
+        lastLook = time
+        runtime.look(at: functions.count / 10 + 1)
+        if runtime.evict(beyond: Self.most, atMost: 8) == 0 { _ = runtime.giveUpHeld(beyond: Self.mostHeld) }
+    }
+
     /// Slabs that scripts have let go of go back to the worker. Before `outgoing` is sent.
     public final func returnSlabs() {
         guard let slabs else { return }
@@ -52,6 +67,7 @@ open class RemoteServer: HookHost {
     // MARK: What the worker says. Malformed messages mean that the two are not the same program.
 
     public final func receive(_ bytes: Span<UInt8>) throws(WireError) {
+        makeRoom()
         var wire = WireReader(bytes)
         guard let kind = RemoteRequest(rawValue: try wire.byte()) else { throw WireError("no kind of message") }
         switch kind {
@@ -80,6 +96,7 @@ open class RemoteServer: HookHost {
         do throws(HookLoadError) {
             let function = try runtime.load(source)
             functions[number] = Served(function: function)
+            _ = runtime.evict(beyond: Self.most, atMost: 2)
             let mask = HookPhase.allCases.reduce(Int32(0)) { function.handles($1) ? $0 | 1 << $1.rawValue : $0 }
             message(.loaded) { wire in
                 wire.number32(number)
@@ -113,9 +130,10 @@ open class RemoteServer: HookHost {
         guard let served, served.bindings.indices.contains(index), let binding = served.bindings[index] else {
             return finished(call, .failed(HookFailure(.unavailable, function: "", message: "the function could not be loaded")))
         }
-        if case .finished(let outcome) = runtime.start(call, served.function, binding, phase, call.served) {
-            finished(call, outcome)
-        }
+        call.isStarting = true
+        let start = runtime.start(call, served.function, binding, phase, call.served)
+        call.isStarting = false
+        if case .finished(let outcome) = start { finished(call, call.brokenAtOnce.take().map { .failed($0) } ?? outcome) }
     }
 
     private func answer(_ kind: RemoteRequest, _ call: ServedCall, _ wire: inout WireReader) throws(WireError) {
@@ -269,6 +287,9 @@ final class ServedCall: HookCall {
     var requestInput = StreamInput(), responseInput = StreamInput()
     /// CPU time that the worker knows of.
     var cpuTold: UInt64 = 0
+    var isStarting = false
+    /// What its result is made of ended in the turn of the result, of which the worker does not know yet: then that is the result.
+    var brokenAtOnce: HookFailure?
 
     init(server: RemoteServer) {
         self.server = server
@@ -291,7 +312,9 @@ final class ServedCall: HookCall {
         sendShared(side, slab, offset, count)
         return true
     }
-    override func bodyBroken(_ failure: HookFailure) { server.message(.bodyBroken, number) { $0.failure(failure) } }
+    override func bodyBroken(_ failure: HookFailure) {
+        if isStarting { brokenAtOnce = failure } else { server.message(.bodyBroken, number) { $0.failure(failure) } }
+    }
 
     override func willApplyEdits() {
         edited.removeAll()
@@ -338,7 +361,9 @@ final class ServedCall: HookCall {
         }
     }
 
-    override func socketBroken(_ failure: HookFailure) { server.message(.socketFailed, number) { $0.failure(failure) } }
+    override func socketBroken(_ failure: HookFailure) {
+        if isStarting { brokenAtOnce = failure } else { server.message(.socketFailed, number) { $0.failure(failure) } }
+    }
 
     override func cancelSubrequest(_ id: Int32) {
         server.message(.cancelSubrequest, number) { $0.number32(UInt32(bitPattern: id)) }
