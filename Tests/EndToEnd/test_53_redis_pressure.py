@@ -1,16 +1,11 @@
 """Namespaces in Redis under pressure: many and large answers at once, whoever is slow to take them; nobody else waits, or pays."""
-import os
-
 import pytest
-from test_52_kv_pressure import KV, LIMITS, RULES, ask, during, peak_kib
+from test_52_kv_pressure import KV, LIMITS, MOST, RULES, SANITIZED, ask, during, peak_kib
 
 from harness.gateway import Gateway, rule_file
 from harness.redis import Redis
 from harness.waiting import wait_until
 
-# KiB. A sanitizer keeps a quarter of a GiB of what was freed, and takes its time to read.
-SANITIZED = "SLUICE_SANITIZER" in os.environ
-MOST = 600_000 if SANITIZED else 150_000
 LANES = pytest.mark.parametrize("lane", ["lane: inline", "untrusted: true"])
 # Asks for everything, and is busy with something else when it comes.
 BUSY = """
