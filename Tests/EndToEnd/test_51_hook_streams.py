@@ -177,7 +177,7 @@ def test_two_hooks_change_one_body(start, protocol):
     mark = "export default {{ onResponse(response) {{ return new Response(response.body.pipeThrough(new TransformStream({{" \
         " flush(out) {{ out.enqueue(new TextEncoder().encode('{0}')); }} }})), response); }} }};"
     gateway = start(
-        functions="one: {file: hooks/one.js}\ntwo: {file: hooks/two.js}",
+        functions="one: {file: hooks/one.js, limits: {cpu: 500ms}}\ntwo: {file: hooks/two.js, limits: {cpu: 500ms}}",
         hooks={"one.js": mark.format("1"), "two.js": mark.format("2")},
         response="- name: one\n  do: [{run: {function: one}}]\n- name: two\n  do: [{run: {function: two}}]\n")
     answer = gateway.fetch(protocol, "GET", "/bytes/100000")

@@ -1,5 +1,6 @@
 """Namespaces under pressure: many keys, many questions at once, a full file, many ends of life: nobody else waits, or pays."""
 import json
+import os
 import threading
 from urllib.parse import quote
 
@@ -30,6 +31,9 @@ KV = """
     } };
 """
 RULES = "- {name: a, when: 'not exists(header.x-other)', do: [{run: {function: a}}]}\n- {name: b, do: [{run: {function: b}}]}"
+# KiB. A sanitizer keeps a quarter of a GiB of what was freed, and takes its time to read.
+SANITIZED = "SLUICE_SANITIZER" in os.environ
+MOST = 600_000 if SANITIZED else 150_000
 # A debug build under a sanitizer takes its time for a thousand questions.
 LIMITS = "limits: {cpu: 20s, wall: 60s, memory: 64MiB}"
 
@@ -85,7 +89,7 @@ def test_a_thousand_large_values_at_once_are_not_all_in_memory(run, lane):
     before = peak_kib(pid)
     (status, text), served = during(gateway, "/gets?count=400")
     assert (status, text) == (200, "400000000")
-    assert peak_kib(pid) - before < 150_000, f"{before} KiB before, {peak_kib(pid)} KiB afterwards"
+    assert peak_kib(pid) - before < MOST, f"{before} KiB before, {peak_kib(pid)} KiB afterwards"
     assert gateway.worker_pids() == [pid] and served > 20, f"{served} requests of another tenant were served meanwhile"
     wait_until(lambda: ask(gateway, "/get?key=none") == (200, "none"), "the function serves")
 

@@ -70,7 +70,7 @@ import Testing
                 - {name: dot, when: path == "/dot", do: [{run: {function: f, args: {url: "https://api.example./"}}}]}
                 - {name: call, do: [{run: {function: f, args: {url: "https://API.example/start?q=1#frag"}}}]}
                 """,
-            top: "functions: {f: {file: f.js, egress: [api.example, files.example]}}",
+            top: "functions: {f: {file: f.js, egress: [api.example, files.example], limits: {cpu: 2s}}}",
             tests: """
                 - name: answered
                   send: {url: "https://a.example/"}
