@@ -118,9 +118,15 @@ class Gateway:
             return any(re.search(r'[ "]ready: ', line) for line in self.output) and len(self.worker_pids()) >= workers
 
         try:
-            wait_until(ready, "the gateway says that it is ready")
+            # A machine without memory to spare reads programs from its disk again and again while they start.
+            wait_until(ready, "the gateway says that it is ready", 3 * BOUND)
         except AssertionError as late:
-            raise AssertionError(f"{late}; workers {self.worker_pids()}; it said:\n{self.text}") from None
+            if self.process.poll() is not None:
+                raise
+            told = f"{late}; workers {self.worker_pids()}; it said:\n{self.text}"
+            self.process.kill()  # nobody would: who asked for it has not got it
+            self.process.wait()
+            raise AssertionError(told) from None
         return self
 
     # Processes
