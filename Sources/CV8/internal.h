@@ -346,7 +346,15 @@ v8::MaybeLocal<v8::Uint8Array> copied_bytes(cv8_isolate *isolate, cv8_bytes byte
 int32_t kind_of(v8::Local<v8::Value> value);
 int32_t keep(cv8_isolate *isolate, v8::Local<v8::Value> value);
 /// A small integer is its own value, and a handle is the place of a value: one of the caller's serves, and V8 is not asked for one.
-v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word);
+inline v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word) {
+  using v8::internal::Internals;
+  if (!Internals::IsValidSmi(integer)) return v8::Int32::New(isolate, integer);
+  *word = Internals::IntToSmi(integer);
+  v8::Local<v8::Value> value;
+  static_assert(sizeof value == sizeof word, "a handle is one address");
+  memcpy(&value, &word, sizeof value);
+  return value;
+}
 cv8_status invoke(cv8_isolate *isolate, v8::Local<v8::Context> context, int32_t callee, v8::Local<v8::Value> *arguments,
                   size_t count, bool keep_it, cv8_value *result, v8::TryCatch *caught, cv8_error **error);
 char *to_text(v8::Isolate *isolate, v8::Local<v8::String> string, size_t limit, size_t *count);

@@ -96,16 +96,6 @@ static v8::Local<v8::Value> handle_value(cv8_isolate *isolate, int32_t handle) {
   return isolate->handles[static_cast<size_t>(handle)].Get(isolate->v8);
 }
 
-v8::Local<v8::Value> integer_value(v8::Isolate *isolate, int32_t integer, v8::internal::Address *word) {
-  using v8::internal::Internals;
-  if (!Internals::IsValidSmi(integer)) return v8::Int32::New(isolate, integer);
-  *word = Internals::IntToSmi(integer);
-  v8::Local<v8::Value> value;
-  static_assert(sizeof value == sizeof word, "a handle is one address");
-  memcpy(&value, &word, sizeof value);
-  return value;
-}
-
 static v8::MaybeLocal<v8::Value> argument_value(cv8_isolate *isolate, v8::Local<v8::Context> context,
                                                 const cv8_value &argument) {
   v8::Local<v8::String> text;
