@@ -225,13 +225,18 @@ def test_thrown_error_is_logged_with_its_place_and_rule(start):
 def test_other_requests_go_on_while_a_hook_loops(start):
     """The loop may cost others its CPU limit, no more."""
     gateway = start_with(start, FAULTS["loops"], policy="deny", path="/bad", limits="{cpu: 50ms}")
-    with concurrent.futures.ThreadPoolExecutor(4) as pool, gateway.http1() as client:
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
         bad = [pool.submit(gateway.fetch, "http1", "GET", "/bad") for _ in range(8)]
         slowest = 0.0
         while not all(each.done() for each in bad):
-            begun = time.monotonic()
-            assert client.request("GET", "/good").status == 200
-            slowest = max(slowest, time.monotonic() - begun)
+            # A connection serves 10,000 requests, which is not many for as long as a busy machine may take.
+            with gateway.http1() as client:
+                for _ in range(1000):
+                    begun = time.monotonic()
+                    assert client.request("GET", "/good").status == 200
+                    slowest = max(slowest, time.monotonic() - begun)
+                    if all(each.done() for each in bad):
+                        break
         assert [each.result().status for each in bad] == [503] * 8
     assert slowest < 3
 
