@@ -12,11 +12,27 @@ extension WorkerHooks {
         if evicted > 0 { worker.metrics.add(.isolatesEvicted, evicted) }
     }
 
+    /// About what an isolate holds that nobody has looked at yet.
+    private static let newcomer: UInt64 = 1_500_000
+
+    /// The end of a turn in which functions were called that had none: a hundred of them may come between two looks, and those used least
+    /// recently make room for them at once.
+    func makeRoom(forNewcomers count: Int) {
+        guard count > 0 else { return }
+        newcomers += count
+        let budget = worker.overload.isolateBytes, more = UInt64(newcomers) * WorkerHooks.newcomer
+        let evicted = runtime.evict(beyond: budget - min(budget, more), atMost: min(2 * count, WorkerHooks.urgentEvictions))
+        guard evicted > 0 else { return }
+        worker.metrics.add(.isolatesEvicted, evicted)
+        countIsolates()
+    }
+
     /// Ten times a second: looks at some of the isolates, a hundred that were used within half a second, and gives up those that were not used for
     /// longest. What WebSockets and waiting calls hold stays until the worker itself is short of memory.
     /// - Parameter budget: bytes that they may hold together.
     func makeRoom(_ metrics: Metrics, within budget: UInt64) {
         runtime.look(at: runtime.functions.count / 10 + 1)
+        newcomers = 0
         let census = runtime.census
         metrics.set(.isolateHeapBytes, Int(clamping: census.heapBytes))
         metrics.set(.isolateBufferBytes, Int(clamping: census.externalBytes))
@@ -32,13 +48,14 @@ extension WorkerHooks {
     }
 
     private func makeRoom(within budget: UInt64) -> Int {
-        let pressure = worker.overload.memory, isPressed = pressure >= Overload.endsHeldHooks
-        // Where memory is short, those in use are not made anew again and again because of those that hold on to theirs.
-        let idle: UInt64 = isPressed ? 1_000_000_000 : 0
-        var evicted = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions, idle: idle)
-        if evicted == 0 { evicted = runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce, idle: idle) }
-        guard evicted == 0, isPressed else { return evicted }
-        if runtime.giveUpHeld(beyond: budget, all: pressure >= Overload.endsWaitingHooks) != nil { return 1 }
-        return runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce)
+        let pressure = worker.overload.memory, refuses = worker.overload.state.stopsAccepting
+        if pressure >= Overload.endsHeldHooks || refuses {
+            // Those in use are not made anew again and again because of those that hold on to theirs: they go when nothing else is left.
+            let idle = runtime.evict(beyond: budget, atMost: WorkerHooks.urgentEvictions, idle: 1_000_000_000)
+            if idle > 0 { return idle }
+            if runtime.giveUpHeld(beyond: budget, all: refuses) != nil { return 1 }
+        }
+        let urgent = runtime.evict(beyond: budget / 8 * 9, atMost: WorkerHooks.urgentEvictions)
+        return urgent > 0 ? urgent : runtime.evict(beyond: budget, atMost: WorkerHooks.evictionsAtOnce)
     }
 }

@@ -35,6 +35,7 @@ final class IsolatePool {
     private var isStarting = true
     /// How many of each kind shall be ready.
     private var wanted: [SpareKind: Int] = [:]
+    private var taken = 0
     private var isLacking = false
     private let timer = RefillTimer()
     private var uncompiled: [HookFunction] = []
@@ -63,9 +64,16 @@ final class IsolatePool {
         show()
     }
 
+    /// How many were asked for since this was asked the last time.
+    func takenSince() -> Int {
+        defer { taken = 0 }
+        return taken
+    }
+
     func isReady(_ kind: SpareKind) -> Bool { !(ready[kind] ?? []).isEmpty }
 
     func take(_ kind: SpareKind) -> HookSpare? {
+        taken += 1
         let spare = ready[kind]?.popLast()
         metrics.add(spare != nil ? .isolatesWarm : .isolatesCold)
         if isStarting {

@@ -46,9 +46,9 @@ struct Overload {
         return UInt64(clamping: min(mostForIsolates, max(0, limit) / 8 * share))
     }
 
-    /// From so much of its memory on a worker ends what keeps isolates alive: WebSockets of hooks, bodies that they make and `waitUntil` work; and calls
-    /// that wait for something as well. Before connections are refused, and before requests are.
-    static let endsHeldHooks = 0.87, endsWaitingHooks = 0.94
+    /// From so much of its memory on a worker ends what keeps isolates alive: WebSockets of hooks, bodies that they make and `waitUntil` work. While it
+    /// accepts no connections, calls that wait for something as well, or it would accept none until they are over.
+    static let endsHeldHooks = 0.87
 
     /// However much there is: a thousand idle functions, and a worker that stays within 1.5 GiB with them.
     private static let mostForIsolates = 1_408 << 20

@@ -89,6 +89,8 @@ final class WorkerHooks {
     /// first call.
     var trusts = false
 
+    /// Isolates that were made since the last look at what they hold.
+    var newcomers = 0
     /// Bytes that isolates may hold together while the functions of a generation are loaded.
     var room = UInt64.max
 
@@ -205,7 +207,10 @@ final class WorkerHooks {
     }
 
     func endOfTurn() {
-        pool?.refill()
+        if let pool {
+            makeRoom(forNewcomers: pool.takenSince())
+            pool.refill()
+        }
         guard sweepSoon else { return }
         sweepSoon = false
         if let call = lastIdle.take() { idleCalls.append(call) }

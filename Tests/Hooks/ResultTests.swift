@@ -31,6 +31,20 @@ import Testing
         #expect(expected >= 0, "the field is brought along from its third time on")
     }
 
+    /// A name has no number until somebody asks for it, and nothing is brought along for none.
+    @Test func theFirstReadOfANameIsTheField() throws {
+        let bench = try Bench("""
+            export default {
+              onRequest(request) { return new Response(String(request.headers.get('x-first'))); },
+              onResponse(response) { return new Response(String(response.headers.get('x-second'))); },
+            }
+            """)
+        bench.exchange.request.add(name: Span("x-first"), value: Span("1"))
+        bench.exchange.response.add(name: Span("x-second"), value: Span("2"))
+        #expect(line(bench.run(.response)) == "respond 2")
+        #expect(line(bench.run(.request)) == "respond 1")
+    }
+
     @Test func manyTextsAndLongOnesKeepTheirPlaces() throws {
         let bench = try Bench(Self.copies)
         for round in 0..<3 {

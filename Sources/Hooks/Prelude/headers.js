@@ -68,7 +68,7 @@
   function readLive(slot, epoch, side, known) {
     const now = realm.current;
     if (now === null) return fromHost(slot, epoch, side, known);
-    if (now.brought === (side | known.number << 1) && now.slot === slot && now.epoch === epoch && !now.finished) {
+    if (known.number >= 0 && now.brought === (side | known.number << 1) && now.slot === slot && now.epoch === epoch && !now.finished) {
       box[1] = 1;
       return now.lastRead;
     }
