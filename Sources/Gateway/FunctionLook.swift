@@ -28,7 +28,7 @@ extension Worker {
     private static let largestHeap: UInt64 = 24 << 20
 
     private func snapshot(of function: HookFunction) -> Result<[UInt8], LookFailure> {
-        let heap = function.heapInUse
+        let heap = function.heapInUse(most: Self.largestHeap)
         guard heap <= Self.largestHeap else {
             return .failure(LookFailure(
                 "the heap of \(function.name) has \(heap >> 20) MiB, and all requests of the worker would wait while it is written; up to \(Self.largestHeap >> 20) MiB are. "
