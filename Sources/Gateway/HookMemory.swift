@@ -12,16 +12,12 @@ extension WorkerHooks {
         if evicted > 0 { worker.metrics.add(.isolatesEvicted, evicted) }
     }
 
-    /// About what an isolate holds that nobody has looked at yet.
-    private static let newcomer: UInt64 = 1_500_000
-
     /// The end of a turn in which functions were called that had none: a hundred of them may come between two looks, and those used least
     /// recently make room for them at once.
     func makeRoom(forNewcomers count: Int) {
         guard count > 0 else { return }
-        newcomers += count
-        let budget = worker.overload.isolateBytes, more = UInt64(newcomers) * WorkerHooks.newcomer
-        let evicted = runtime.evict(beyond: budget - min(budget, more), atMost: min(2 * count, WorkerHooks.urgentEvictions))
+        // Beyond what the next look would call urgent: letting one go takes half a millisecond.
+        let evicted = runtime.evict(beyond: worker.overload.isolateBytes / 8 * 9, atMost: min(2 * count, WorkerHooks.urgentEvictions))
         guard evicted > 0 else { return }
         worker.metrics.add(.isolatesEvicted, evicted)
         countIsolates()
@@ -32,7 +28,6 @@ extension WorkerHooks {
     /// - Parameter budget: bytes that they may hold together.
     func makeRoom(_ metrics: Metrics, within budget: UInt64) {
         runtime.look(at: runtime.functions.count / 10 + 1)
-        newcomers = 0
         let census = runtime.census
         metrics.set(.isolateHeapBytes, Int(clamping: census.heapBytes))
         metrics.set(.isolateBufferBytes, Int(clamping: census.externalBytes))

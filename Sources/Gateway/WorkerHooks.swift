@@ -89,8 +89,6 @@ final class WorkerHooks {
     /// first call.
     var trusts = false
 
-    /// Isolates that were made since the last look at what they hold.
-    var newcomers = 0
     /// Bytes that isolates may hold together while the functions of a generation are loaded.
     var room = UInt64.max
 

@@ -115,7 +115,7 @@ extension HookRuntime {
     private static let grace: UInt64 = 1_000_000_000
 
     /// Bytes that all isolates hold, by what `look` saw.
-    public var footprint: UInt64 { functions.reduce(UInt64(0)) { $0 + $1.footprint } }
+    private var footprint: UInt64 { functions.reduce(UInt64(0)) { $0 + $1.footprint } }
 }
 
 extension HookFunction {
