@@ -20,9 +20,7 @@ extension Worker {
         guard function.startProfile() else { return done(.failure(LookFailure("function \(name) cannot be loaded, or is looked at already"))) }
         schedule(LookTimer(function, done), after: milliseconds)
     }
-}
 
-extension Worker {
     /// Bytes of heap of which a snapshot is taken. All requests of the worker wait meanwhile, for about 50 ms for each MB, and what it makes is more than twice
     /// as large: of more it would be too large to be handed out.
     private static let largestHeap: UInt64 = 24 << 20

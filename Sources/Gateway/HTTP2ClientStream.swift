@@ -303,9 +303,12 @@ final class HTTP2ClientStream: ClientStream {
         let trailers = finished || tunnel != .none ? nil : runner?.lateTrailers
         release()
         finished = true
-        defer { stream?.workEnded() }
-        if let trailers { return stream?.finish(trailers: trailers.head) ?? () }
-        stream?.reset(kind.side == .client ? .cancel : tunnel == .open && webSocketKey == nil ? .connectError : .internalError)
+        if let trailers {
+            stream?.finish(trailers: trailers.head)
+        } else {
+            stream?.reset(kind.side == .client ? .cancel : tunnel == .open && webSocketKey == nil ? .connectError : .internalError)
+        }
+        stream?.workEnded()
     }
 
     private func release() {

@@ -17,7 +17,10 @@ extension WorkerHooks {
     func makeRoom(forNewcomers count: Int) {
         guard count > 0 else { return }
         // Beyond what the next look would call urgent: letting one go takes half a millisecond.
-        let evicted = runtime.evict(beyond: worker.overload.isolateBytes / 8 * 9, atMost: min(2 * count, WorkerHooks.urgentEvictions))
+        note(evicted: runtime.evict(beyond: worker.overload.isolateBytes / 8 * 9, atMost: min(2 * count, WorkerHooks.urgentEvictions)))
+    }
+
+    private func note(evicted: Int) {
         guard evicted > 0 else { return }
         worker.metrics.add(.isolatesEvicted, evicted)
         countIsolates()
@@ -36,10 +39,7 @@ extension WorkerHooks {
         metrics.set(.isolateContextsDetached, Int(clamping: census.detachedContexts))
         metrics.set(.hookCallsOpen, census.callsUnderWay)
         metrics.set(.hookBodyBytes, waiting.bytes)
-        let evicted = makeRoom(within: budget)
-        guard evicted > 0 else { return }
-        metrics.add(.isolatesEvicted, evicted)
-        countIsolates()
+        note(evicted: makeRoom(within: budget))
     }
 
     private func makeRoom(within budget: UInt64) -> Int {

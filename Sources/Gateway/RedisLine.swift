@@ -24,7 +24,7 @@ struct RedisLine<Question> {
     static var mostHeld: Int { 4 << 20 }
     static var mostUnderWay: Int { 128 }
     /// Questions of one line that wait.
-    static var most: Int { 4_096 }
+    static var most: Int { StoreLine<Question>.most }
     /// What the first answers are taken for.
     static var atFirst: Int { 64 << 10 }
     /// Lines without anything in them that are kept for what they know.
@@ -32,22 +32,21 @@ struct RedisLine<Question> {
 
     private struct Line {
         /// With what they carry themselves; -1: they only ask.
-        var questions: [(question: Question, bytes: Int)] = []
-        var first = 0
+        var questions = WaitingQuestions<(question: Question, bytes: Int)>()
         var underWay = 0
         var expected = 0
         var held = 0
         /// What an answer weighs here: the largest of late.
         var typical = RedisLine.atFirst
 
-        var waits: Bool { first < questions.count }
-        var isIdle: Bool { !waits && underWay == 0 && held == 0 }
+        var isIdle: Bool { questions.isEmpty && underWay == 0 && held == 0 }
 
         func weight(_ bytes: Int) -> Int { bytes < 0 ? typical : bytes + StoreLine<Question>.answerWeight }
 
-        var mayAsk: Bool {
-            guard waits, underWay < RedisLine.mostUnderWay else { return false }
-            return underWay == 0 && held == 0 || expected + held + weight(questions[first].bytes) <= RedisLine.window
+        /// The next one, if there is room for its answer.
+        var mayAsk: Question? {
+            guard let next = questions.first, underWay < RedisLine.mostUnderWay else { return nil }
+            return underWay == 0 && held == 0 || expected + held + weight(next.bytes) <= RedisLine.window ? next.question : nil
         }
     }
 
@@ -62,7 +61,7 @@ struct RedisLine<Question> {
     /// - Returns: false when too many of the line wait.
     mutating func add(_ question: Question, _ key: Key, bytes: Int?) -> Bool {
         if lines[key] == nil, lines.count >= Self.idle { lines = lines.filter { !$0.value.isIdle } }
-        let waiting = lines[key].map { $0.questions.count - $0.first } ?? 0
+        let waiting = lines[key]?.questions.count ?? 0
         guard waiting < Self.most else { return false }
         if waiting == 0 { turns.append(key) }
         lines[key, default: Line()].questions.append((question, bytes ?? -1))
@@ -71,23 +70,11 @@ struct RedisLine<Question> {
 
     /// The next question that may be sent; its line stands at the end from now on.
     mutating func next(where canTake: (Question) -> Bool) -> Sent? {
-        guard let index = turns.firstIndex(where: { key in lines[key].map { $0.mayAsk && canTake($0.questions[$0.first].question) } ?? false })
-        else { return nil }
+        guard let index = turns.firstIndex(where: { lines[$0]?.mayAsk.map(canTake) ?? false }) else { return nil }
         let key = turns.remove(at: index)
-        var line = lines.removeValue(forKey: key) ?? Line()
-        let (question, bytes) = line.questions[line.first]
+        guard var line = lines.removeValue(forKey: key), let (question, bytes) = line.questions.popFirst() else { return nil }
         let sent = Sent(key: key, question: question, reserved: line.weight(bytes), isRead: bytes < 0)
-        line.first += 1
-        if !line.waits {
-            line.questions.removeAll(keepingCapacity: true)
-            line.first = 0
-        } else {
-            if line.first >= 64, line.first * 2 >= line.questions.count {
-                line.questions.removeFirst(line.first)
-                line.first = 0
-            }
-            turns.append(key)
-        }
+        if !line.questions.isEmpty { turns.append(key) }
         line.underWay += 1
         line.expected += sent.reserved
         lines[key] = line
@@ -106,8 +93,8 @@ struct RedisLine<Question> {
             line.held += weight
             return true
         }
-        if !line.waits { turns.append(sent.key) }
-        line.questions.insert((sent.question, -1), at: line.first)
+        if line.questions.isEmpty { turns.append(sent.key) }
+        line.questions.putBack((sent.question, -1))
         return false
     }
 

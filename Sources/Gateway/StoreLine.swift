@@ -24,35 +24,26 @@ struct StoreLine<Question> {
     /// Questions of one tenant that wait.
     static var most: Int { 4_096 }
 
-    private struct Waiting {
-        let tenant: String
-        var questions: [Question]
-        var first = 0
-        var count: Int { questions.count - first }
-    }
-
-    private var waiting: [Waiting] = []
+    /// Those of each tenant; none is empty.
+    private var waiting: [(tenant: String, questions: WaitingQuestions<Question>)] = []
 
     var isEmpty: Bool { waiting.isEmpty }
 
     /// False: too many of the tenant wait.
     mutating func add(_ question: Question, of tenant: String) -> Bool {
-        guard let index = waiting.firstIndex(where: { $0.tenant == tenant }) else {
-            waiting.append(Waiting(tenant: tenant, questions: [question]))
-            return true
-        }
-        guard waiting[index].count < Self.most else { return false }
+        let index = waiting.firstIndex { $0.tenant == tenant } ?? waiting.endIndex
+        if index == waiting.endIndex { waiting.append((tenant, WaitingQuestions())) }
+        guard waiting[index].questions.count < Self.most else { return false }
         waiting[index].questions.append(question)
         return true
     }
 
     /// The next one of a tenant that can take its answer; that tenant stands at the end from now on.
     mutating func next(where canTake: (Question) -> Bool) -> Question? {
-        guard let index = waiting.firstIndex(where: { canTake($0.questions[$0.first]) }) else { return nil }
+        guard let index = waiting.firstIndex(where: { $0.questions.first.map(canTake) ?? false }) else { return nil }
         var mine = waiting.remove(at: index)
-        let question = mine.questions[mine.first]
-        mine.first += 1
-        if mine.count > 0 { waiting.append(mine) }
+        let question = mine.questions.popFirst()
+        if !mine.questions.isEmpty { waiting.append(mine) }
         return question
     }
 

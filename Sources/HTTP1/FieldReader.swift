@@ -21,12 +21,12 @@ struct FieldReader {
         while true {
             lineStart = at
             guard at < bytes.count else { throw .incomplete }
+            if bytes[at] == ASCII.carriageReturn { return try endOfLine(bytes, at) }
             if let line = bytes.usualLine(from: at), limits.breach(at: line.end, lineStart: at, startLine: false) == nil {
                 try add(FieldName(matchingPlain: bytes.extracting(at..<line.colon)), bytes, at..<line.colon, line.value..<line.end, &head)
                 at = line.end + 2
                 continue
             }
-            if bytes[at] == ASCII.carriageReturn { return try endOfLine(bytes, at) }
             let colon = try endOfName(bytes, at)
             var from = colon + 1
             while from < bytes.count, isBlank(bytes[from]) { from += 1 }

@@ -36,6 +36,20 @@ import Testing
         #expect(next == 0 && again)
     }
 
+    /// A tenant that asks on and on would otherwise keep all that it ever asked, and the calls that did.
+    @Test func `what was asked is let go of, also where something always waits`() {
+        final class Asked {}
+        var line = StoreLine<Asked>()
+        var alive: [() -> Bool] = []
+        for number in 0..<1_000 {
+            let asked = Asked()
+            alive.append { [weak asked] in asked != nil }
+            _ = line.add(asked, of: "a")
+            if number > 0 { _ = line.next { _ in true } }
+        }
+        #expect(!line.isEmpty && alive.count { $0() } <= 128)
+    }
+
     @Test func `an answer weighs what it takes to give it`() {
         var page = StorePage()
         page.names = Array(repeating: StorePage.Name(name: [1], metadata: [], expiration: 0), count: 1_000)
