@@ -12,7 +12,7 @@ import pytest
 
 from harness import http2
 from harness.http2 import frame
-from harness.origin import Exchange, Origin, many
+from harness.origin import Exchange, Origin, many, running
 from harness.origin2 import Origin2, Stream, answer_by_path
 from harness.waiting import wait_until
 
@@ -211,10 +211,7 @@ def test_requests_that_are_given_up_quickly_cost_no_connection(start, origin2):
 
 @pytest.fixture
 def pair() -> Iterator[list[Origin]]:
-    servers = [Origin() for _ in range(2)]
-    yield servers
-    for server in servers:
-        server.stop()
+    yield from running(Origin, 2)
 
 
 def test_a_server_that_owes_answers_when_the_whole_time_is_up_is_left_out(start, pair):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.gateway import rule_file
+from harness.origin import running
 from harness.origin2 import Origin2, Stream
 from harness.waiting import wait_until
 
@@ -15,10 +16,7 @@ OK, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 4, 13, 14
 
 @pytest.fixture
 def pair() -> Iterator[list[Origin2]]:
-    servers = [Origin2() for _ in range(2)]
-    yield servers
-    for server in servers:
-        server.stop()
+    yield from running(Origin2, 2)
 
 
 async def trailers_only(stream: Stream, status: int) -> None:

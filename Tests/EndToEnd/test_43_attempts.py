@@ -10,16 +10,13 @@ import grpc
 import pytest
 
 from harness import http1
-from harness.origin import Exchange, Origin, answer_by_path, many
+from harness.origin import Exchange, Origin, answer_by_path, many, running
 from harness.waiting import wait_until
 
 
 @pytest.fixture
 def others() -> Iterator[list[Origin]]:
-    servers = [Origin() for _ in range(3)]
-    yield servers
-    for server in servers:
-        server.stop()
+    yield from running(Origin, 3)
 
 
 ROUTE = "- {name: many, do: [{route: many}]}\n"

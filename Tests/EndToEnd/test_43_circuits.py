@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.http2 import Client
-from harness.origin import Exchange, Origin, many
+from harness.origin import Exchange, Origin, many, running
 from harness.origin2 import Origin2
 from harness.waiting import wait_until
 
@@ -16,10 +16,7 @@ ROUTE = "- {name: many, do: [{route: many}]}\n"
 
 @pytest.fixture
 def pair() -> Iterator[list[Origin]]:
-    servers = [Origin() for _ in range(2)]
-    yield servers
-    for server in servers:
-        server.stop()
+    yield from running(Origin, 2)
 
 
 def holding(origin: Origin) -> asyncio.Event:

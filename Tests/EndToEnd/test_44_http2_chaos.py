@@ -13,6 +13,7 @@ import pytest
 from harness import http2
 from harness.http1 import EndOfStream, Response
 from harness.http2 import frame
+from harness.origin import running
 from harness.origin2 import Origin2, Stream
 from harness.waiting import wait_until
 
@@ -85,10 +86,7 @@ MOODS = [Moody.fine] * 12 + [Moody.early, Moody.busy, Moody.refuse, Moody.reset,
 
 @pytest.fixture
 def pair() -> Iterator[list[Origin2]]:
-    servers = [Origin2() for _ in range(2)]
-    yield servers
-    for server in servers:
-        server.stop()
+    yield from running(Origin2, 2)
 
 
 def over_http2(gateway, method: str, path: str, body: bytes) -> Response:

@@ -3,13 +3,15 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from .waiting import free_ports
 
 PATTERN = bytes(range(256)) * 256  # 64 KiB
+Server = TypeVar("Server")
 
 
 @dataclass
@@ -226,6 +228,14 @@ async def answer_by_path(exchange: Exchange) -> None:
         if first == "slow":
             await asyncio.sleep(int(second) / 1000)
         await exchange.answer(200, echo(request), {"Content-Type": "application/json", "X-Origin": "yes"})
+
+
+def running(kind: type[Server], count: int) -> Iterator[list[Server]]:
+    """So many origins of a kind, stopped at the end: the body of a fixture."""
+    servers = [kind() for _ in range(count)]
+    yield servers
+    for server in servers:
+        server.stop()
 
 
 def many(servers: list[Origin], options: str = "") -> str:
